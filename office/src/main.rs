@@ -1,0 +1,2 @@
+//! Kolonne.
+fn main() {}
