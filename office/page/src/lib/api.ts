@@ -1,0 +1,342 @@
+// What the page asks of the program `kolonne` on this computer, and in which shape it answers. Field names mirror the
+// Rust records (snake_case), ids are lowercase hex, times are integer ms since 1970, sizes are bytes. API.md beside this
+// file lists the routes. Nothing here may promise more than the program knows.
+
+export type Id = string;
+
+export type Language = "de" | "en";
+export type Surface = "office" | "phone";
+export type Role = "crew" | "foreman" | "office" | "admin";
+
+/** How far a thing has come; the four states of the product, in this order, plus the one that needs a person. */
+export type State = "saved" | "sent" | "office" | "stuck";
+
+/** "doubt": the writer's clock can't be right; the page says so beside the time. */
+export type Clock = "ok" | "doubt";
+
+export interface Seat {
+  seat: Id;
+  person: Id;
+  name: string;
+  role: Role;
+  /** Who writes now. At most one seat is active. */
+  active: boolean;
+}
+
+/** "flight": the demo's switch is on. "unknown": not tried since the start. */
+export type HubState = "reachable" | "unreachable" | "unknown" | "flight";
+
+export interface Outbox {
+  ops: number;
+  photos: number;
+  originals: number;
+  bytes: number;
+  /** Refused for good: needs a person. */
+  stuck: number;
+}
+
+export interface Status {
+  hub: HubState;
+  last_contact_ms: number | null;
+  outbox: Outbox;
+}
+
+export interface Me {
+  surface: Surface;
+  company: string;
+  device: { id: Id; name: string };
+  seats: Seat[];
+  /** The company's language; null: the browser's. */
+  language: Language | null;
+  /** null outside the demo: then no switch is shown. */
+  flight_mode: boolean | null;
+  /** What the active seat may do; buttons that would be refused aren't shown. */
+  rights: { jobs: boolean; members: boolean; devices: boolean };
+  limits: { text_bytes: number; file_bytes: number };
+  status: Status;
+}
+
+export type ThreadKind = "job" | "crew" | "company" | "direct";
+
+/** Known statuses of a job; another value is a company's own word and is shown as it is. */
+export type JobStatus = "inquiry" | "quote" | "order" | "done" | "billed" | "paid";
+export const JOB_STATUSES: readonly JobStatus[] = ["inquiry", "quote", "order", "done", "billed", "paid"];
+
+/** What is still on one other device. */
+export interface Backlog {
+  device_name: string;
+  entries: number;
+  photos: number;
+  originals: number;
+  bytes: number;
+  since_ms: number;
+}
+
+export interface LastLine {
+  author: string;
+  own: boolean;
+  kind: EntryKind;
+  /** Words of a text, caption of a photo, name of a document; "" if there are none. */
+  text: string;
+  time_ms: number;
+  clock: Clock;
+}
+
+export interface ThreadRow {
+  id: Id;
+  kind: ThreadKind;
+  title: string;
+  status: JobStatus | string | null;
+  customer: string | null;
+  address: string | null;
+  unread: number;
+  last: LastLine | null;
+  backlog: Backlog[];
+  /** Ops that are here but can't be opened yet ("wird geladen"). */
+  held: number;
+  /** Ops that wait for the office's admission ("zurückgehalten"). */
+  quarantined: number;
+  /** With a query: the words that matched, with some before and after. */
+  hit: string | null;
+}
+
+/** Newest first. `next_cursor` is opaque. */
+export interface ThreadPage {
+  threads: ThreadRow[];
+  next_cursor: string | null;
+  unread_total: number;
+}
+
+export type MemberKind = "crew" | "person" | "office";
+
+export interface MemberRef {
+  kind: MemberKind;
+  id: Id;
+}
+
+export interface Member extends MemberRef {
+  name: string;
+}
+
+export interface Thread extends ThreadRow {
+  members: Member[];
+  opened_by: string;
+  opened_ms: number;
+}
+
+export type EntryKind = "text" | "photo" | "voice" | "document" | "video" | "notice" | "stub" | "unknown";
+
+export interface Author {
+  person: Id;
+  name: string;
+  role: Role;
+}
+
+export type Part = "thumb" | "picture" | "original" | "voice" | "document";
+
+/** A part that isn't at the office yet. `device_name` null: it is still on this device. */
+export interface PendingPart {
+  part: Part;
+  device_name: string | null;
+  bytes: number;
+  done_bytes: number;
+}
+
+export interface Photo {
+  /** Of the picture as shown, orientation applied: the page reserves the place by it. */
+  width: number;
+  height: number;
+  /** Base64 of the ≤ 300 bytes that came in the op. */
+  preview: string | null;
+  /** Whether the part is on this device and can be fetched. */
+  thumb: boolean;
+  picture: boolean;
+  original: boolean;
+  taken_ms: number | null;
+  camera: string | null;
+}
+
+export interface Voice {
+  duration_ms: number;
+  /** 64 bars, 0 to 255. */
+  waveform: number[];
+  type: string;
+  here: boolean;
+}
+
+/** Also a video: it is kept and handed on as a file. */
+export interface Document {
+  name: string;
+  type: string;
+  bytes: number;
+  here: boolean;
+}
+
+export interface Quote {
+  id: Id;
+  author: string;
+  kind: EntryKind;
+  snippet: string;
+}
+
+export type NoticeCode = "opened" | "title" | "status" | "address" | "customer" | "member_in" | "member_out";
+
+export interface Entry {
+  id: Id;
+  author: Author;
+  /** Written by the active seat: may be captioned and retracted. */
+  own: boolean;
+  kind: EntryKind;
+  text: string | null;
+  caption: string | null;
+  reply_to: Quote | null;
+  edited: boolean;
+  /** Then everything that was said is gone; only the stub stays. */
+  retracted: { reason: string | null } | null;
+  time_ms: number;
+  clock: Clock;
+  /** Of the words, the picture, the voice note, the document: all parts but the original. */
+  state: State;
+  /** Why it is stuck: what happened, what is safe, what to do. */
+  stuck: Problem | null;
+  pending: PendingPart[];
+  /** "key": the words are here, sealed, and their key isn't yet. */
+  waiting: "key" | null;
+  photo: Photo | null;
+  voice: Voice | null;
+  document: Document | null;
+  notice: { code: NoticeCode | string; value: string | null } | null;
+}
+
+/** Oldest first. `before`: id to ask for the ones before; null at the beginning of the thread. */
+export interface EntryPage {
+  entries: Entry[];
+  before: Id | null;
+  /** The first entry that this seat hasn't read. */
+  unread_from: Id | null;
+  held: number;
+  quarantined: number;
+}
+
+export interface Person {
+  id: Id;
+  name: string;
+  role: Role;
+  crew: Id | null;
+}
+
+export interface Crew {
+  id: Id;
+  name: string;
+  people: Id[];
+}
+
+export interface People {
+  people: Person[];
+  crews: Crew[];
+}
+
+export interface Device {
+  id: Id;
+  name: string;
+  kind: "phone" | "office";
+  this_device: boolean;
+  /** Who writes on it. */
+  people: string[];
+  crew: string | null;
+  last_contact_ms: number | null;
+  app_version: string | null;
+  /** null: nothing is known to wait there. */
+  backlog: Backlog | null;
+}
+
+export interface Devices {
+  devices: Device[];
+}
+
+/** crew_phone: shared by a crew. person_phone: a foreman's own. office: another PC of the office. */
+export type InviteKind = "crew_phone" | "person_phone" | "office";
+
+/** waiting: no phone yet. words: compare, then admit. pending: admitted here, waits for the hub. */
+export type InviteState = "waiting" | "words" | "pending" | "admitted" | "expired" | "refused";
+
+export interface Invite {
+  id: Id;
+  /** What the QR says, to type or paste. */
+  text: string;
+  /** Rows of the QR, "1" is dark, without the quiet zone. */
+  qr: string[];
+  expires_ms: number;
+  state: InviteState;
+  /** The four words, as soon as the phone has answered. */
+  words: string[] | null;
+}
+
+// Requests
+
+export interface NewJob {
+  title: string;
+  customer: string;
+  address: string;
+  members: MemberRef[];
+  draft_id: Id;
+}
+
+export interface ThreadChange {
+  title?: string;
+  status?: string;
+  customer?: string;
+  address?: string;
+}
+
+export interface MemberChange {
+  add: MemberRef[];
+  remove: MemberRef[];
+}
+
+export interface NewText {
+  text: string;
+  reply_to: Id | null;
+  /** Made by the page; the same one twice is one entry. */
+  draft_id: Id;
+}
+
+/** Query of the raw body upload; the body is the file, its Content-Type the file's. */
+export interface NewFile {
+  kind: "photo" | "voice" | "document" | "video";
+  name: string;
+  caption: string;
+  reply_to: Id | null;
+  draft_id: Id;
+}
+
+export interface NewInvite {
+  kind: InviteKind;
+  /** Of the device: "Handy Kolonne 3". */
+  name: string;
+  role: Role;
+  crew: Id | null;
+  /** Who gets a seat on it; names of new people are added to the roster. */
+  people: { person: Id | null; name: string }[];
+}
+
+// Answers beside data
+
+/** code: stable; the messages are whole sentences: what happened, what is safe, what to do. */
+export interface Problem {
+  code: string;
+  message_de: string;
+  message_en: string;
+  /** Which field of the request, for `invalid`. */
+  field?: string | null;
+}
+
+export interface Created {
+  id: Id;
+}
+
+/** Keys: "me", "threads", "thread:<id>", "people", "devices", "invite:<id>", or "everything". */
+export interface Changed {
+  keys: string[];
+  version: number;
+}
