@@ -316,6 +316,8 @@ export interface NewInvite {
   name: string;
   role: Role;
   crew: Id | null;
+  /** A crew that isn't there yet; then `crew` is null. */
+  crew_name: string | null;
   /** Who gets a seat on it; names of new people are added to the roster. */
   people: { person: Id | null; name: string }[];
 }

@@ -1,0 +1,65 @@
+// Files on their way from this page into the program. Each waits here until the program says that it is on disk; what
+// failed stays, with its reason, until somebody tries again or drops it.
+import type { Id, NewFile, Problem } from "./api";
+import { api, draftId, problemOf } from "./client";
+
+export interface Outgoing {
+  draft_id: Id;
+  thread: Id;
+  file: File;
+  entry: NewFile;
+  done_bytes: number;
+  problem: Problem | null;
+}
+
+export function kindOf(file: Pick<File, "type" | "name">): NewFile["kind"] {
+  if (/^image\/(jpeg|png|webp|heic|heif|gif|avif)$/.test(file.type) || /\.(jpe?g|hei[cf])$/i.test(file.name)) return "photo";
+  if (file.type.startsWith("audio/")) return "voice";
+  return file.type.startsWith("video/") ? "video" : "document";
+}
+
+class Queue {
+  list = $state<Outgoing[]>([]);
+  #running = false;
+
+  /** Resolves when all of these are on disk or have failed with their reason on the screen. */
+  async add(thread: Id, files: readonly File[], caption: string, replyTo: Id | null): Promise<void> {
+    for (const file of files) {
+      const draft_id = draftId();
+      const entry: NewFile = { kind: kindOf(file), name: file.name, caption, reply_to: replyTo, draft_id };
+      this.list.push({ draft_id, thread, file, entry, done_bytes: 0, problem: null });
+    }
+    await this.run();
+  }
+
+  async run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    for (let next = this.#next(); next; next = this.#next()) {
+      const item = next;
+      try {
+        await api.file(item.thread, item.entry, item.file, (n) => (item.done_bytes = n));
+        this.drop(item.draft_id);
+      } catch (e) {
+        item.problem = problemOf(e);
+      }
+    }
+    this.#running = false;
+  }
+
+  #next(): Outgoing | undefined {
+    return this.list.find((o) => o.problem === null);
+  }
+
+  again(id: Id): void {
+    const item = this.list.find((o) => o.draft_id === id);
+    if (item) item.problem = null;
+    void this.run();
+  }
+
+  drop(id: Id): void {
+    this.list = this.list.filter((o) => o.draft_id !== id);
+  }
+}
+
+export const outgoing = new Queue();
