@@ -1,1 +1,24 @@
-//! Kolonne.
+//! The rules two devices must share to show the same thing: ids, ops, strands, roster, keys,
+//! judgement, fold, and the words spoken with the hub.
+//!
+//! Everything here is pure. Time, randomness and storage come in as arguments; nothing here may
+//! read a clock, draw a random number, open a file or a socket. `docs/protocol.md` says what the
+//! bytes mean.
+
+pub mod body;
+pub mod cbor;
+pub mod control;
+pub mod enrol;
+pub mod fold;
+pub mod hash;
+pub mod hub;
+pub mod ids;
+pub mod judge;
+pub mod key;
+pub mod op;
+pub mod page;
+pub mod payload;
+pub mod receipt;
+pub mod roster;
+pub mod strand;
+pub mod words;
