@@ -27,7 +27,7 @@ pub enum CborError {
 
 /// Encodes. Writing into memory can't fail and no `Encode` of this crate has an error of its own.
 #[must_use]
-#[allow(clippy::expect_used)]
+#[allow(clippy::expect_used, clippy::missing_panics_doc)]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     minicbor::to_vec(value).expect("encoding into memory does not fail")
 }
@@ -122,7 +122,12 @@ mod tests {
 
     #[test]
     fn only_the_one_form_passes() {
-        for good in [&[0x00][..], &[0x18, 24], &[0xa1, 0x00, 0x61, b'x'], &[0x82, 0xf6, 0xf5]] {
+        for good in [
+            &[0x00][..],
+            &[0x18, 24],
+            &[0xa1, 0x00, 0x61, b'x'],
+            &[0x82, 0xf6, 0xf5],
+        ] {
             assert_eq!(check(good), Ok(()), "{good:02x?}");
         }
         for (bad, why) in [
@@ -136,7 +141,10 @@ mod tests {
             (&[0x00, 0x00], CborError::NotCanonical), // trailing
             (&[0x61], CborError::Malformed),
             (&[0x61, 0xff], CborError::Malformed), // not UTF-8
-            (&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], CborError::Malformed),
+            (
+                &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                CborError::Malformed,
+            ),
             (&[], CborError::Malformed),
         ] {
             assert_eq!(check(bad), Err(why), "{bad:02x?}");

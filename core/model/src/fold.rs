@@ -1,1 +1,495 @@
-//! Soon.
+//! The fold: from a thread's ops to what is shown. Pure, independent of arrival, idempotent.
+//!
+//! It is computed anew from the whole set, so rebuilding and folding as ops come can't differ.
+//! It never reads a clock and never stores a verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::body::{Body, Retract, Say, SeenHead, Set, field};
+use crate::ids::{BlobId, DeviceId, Head, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
+use crate::judge::{
+    AuthorRights, CountedOp, Held, Ignored, Judge, Judgement, Order, Quarantine, ThreadControl,
+    ThreadOps, Timeliness,
+};
+use crate::op::{Class, Unknown};
+use crate::roster::Roster;
+use crate::roster::change::{Role, SeatKind};
+use crate::strand::VerifiedOp;
+
+/// What this device has of a data op's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The opened body.
+    Open(&'a [u8]),
+    /// Its thread key isn't here.
+    NoKey,
+    /// The key is here and the payload doesn't open under it, or isn't in its form: the author's
+    /// fault, and the same for everyone with the key.
+    DoesNotOpen,
+    /// The payload isn't here.
+    Absent,
+}
+
+/// Opens the content of data ops for the fold.
+pub trait Contents {
+    /// What is here of this op's content.
+    fn content(&self, op: &VerifiedOp) -> Content<'_>;
+}
+
+/// What an entry shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Its body.
+    Said(Say),
+    /// A kind of a newer app: a stub.
+    NewerApp,
+    /// The office erased it.
+    Erased,
+    /// Its payload isn't here and nobody erased it: refilled from whoever has it.
+    Withheld,
+}
+
+/// An entry's words as last edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The words.
+    pub text: String,
+    /// The write they come from; none: the entry itself.
+    pub edited_by: Option<Order>,
+    /// The counted writes that no other names: what a next edit has to name.
+    pub writes: Vec<OpName>,
+}
+
+/// An entry was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retracted {
+    /// By whom.
+    pub by: SeatId,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// One item of a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The op.
+    pub id: OpId,
+    /// Its place in the log's order.
+    pub order: Order,
+    /// Its place on the screen: never before what it answers.
+    pub shown_lamport: u64,
+    /// The author's person, by ring.
+    pub person: Option<RingId>,
+    /// The author's clock, ms; shown, never judged by.
+    pub time_ms: u64,
+    /// That clock minus the hub's, in s; none: unknown.
+    pub offset_s: Option<i64>,
+    /// Marked late.
+    pub timeliness: Timeliness,
+    /// What it shows.
+    pub shown: Shown,
+    /// Its words.
+    pub words: Option<Words>,
+    /// Taken back.
+    pub retracted: Option<Retracted>,
+}
+
+impl Entry {
+    /// The order on the screen.
+    #[must_use]
+    pub const fn screen_order(&self) -> (u64, SeatId, StoreId, u32, OpId) {
+        (
+            self.shown_lamport,
+            self.order.seat,
+            self.order.store,
+            self.order.seq,
+            self.order.id,
+        )
+    }
+}
+
+/// A field's value and what a next write has to name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The value; none: cleared.
+    pub value: Option<String>,
+    /// The write it comes from.
+    pub by: Order,
+    /// The counted writes that no other names.
+    pub writes: Vec<OpName>,
+}
+
+/// A field's code and its subject within the thread (empty: the thread itself).
+pub type FieldKey = (u16, Vec<u8>);
+
+/// Everything a thread shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ThreadView {
+    /// Control ops, judged.
+    pub control: ThreadControl,
+    /// Entries as on the screen.
+    pub entries: Vec<Entry>,
+    /// Fields by code and subject.
+    pub fields: BTreeMap<FieldKey, Field>,
+    /// By person (ring): how far each strand was read.
+    pub read: BTreeMap<RingId, BTreeMap<(SeatId, StoreId), u32>>,
+    /// Heads that office devices have, by device.
+    pub seen_heads: BTreeMap<DeviceId, BTreeSet<SeenHead>>,
+    /// Blobs that office devices have.
+    pub seen_blobs: BTreeMap<BlobId, BTreeSet<DeviceId>>,
+    /// What became of every op.
+    pub judgements: BTreeMap<OpId, Judgement>,
+}
+
+impl ThreadView {
+    /// How many ops wait ("wird geladen"), and how many are kept back.
+    #[must_use]
+    pub fn waiting_and_quarantined(&self) -> (usize, usize) {
+        let count = |is: fn(&Judgement) -> bool| self.judgements.values().filter(|j| is(j)).count();
+        (
+            count(|j| matches!(j, Judgement::Held(_))),
+            count(|j| matches!(j, Judgement::Quarantined(_))),
+        )
+    }
+
+    /// Whether an office device has `seen` an op, by its strand and place.
+    #[must_use]
+    pub fn at_office(&self, order: &Order) -> bool {
+        self.seen_heads.values().flatten().any(|seen| {
+            seen.seat == order.seat
+                && seen.store == order.store
+                && (seen.head.seq > order.seq
+                    || seen.head
+                        == Head {
+                            seq: order.seq,
+                            id: order.id,
+                        })
+        })
+    }
+}
+
+/// Folds a thread.
+#[must_use]
+pub fn fold(ops: &ThreadOps<'_>, roster: &Roster, contents: &impl Contents) -> ThreadView {
+    let judge = Judge::new(ops, roster);
+    let mut folding = Folding {
+        judge: &judge,
+        roster,
+        said: BTreeMap::new(),
+        writes: Vec::new(),
+    };
+    let mut view = ThreadView::default();
+    for op in ops
+        .iter()
+        .filter(|op| op.context().class.class == Class::Data)
+    {
+        let judgement = folding.take(op, contents, &mut view);
+        view.judgements.insert(op.id(), judgement);
+    }
+    folding.finish(&mut view);
+    view.judgements.extend(judge.control().judgements.clone());
+    view.control = judge.into_control();
+    view
+}
+
+struct Folding<'a, 'j> {
+    judge: &'j Judge<'a>,
+    roster: &'j Roster,
+    said: BTreeMap<OpId, (AuthorRights, Entry)>,
+    writes: Vec<(Order, AuthorRights, Write)>,
+}
+
+enum Write {
+    Set(Set),
+    Retract(Retract),
+}
+
+impl<'a> Folding<'a, '_> {
+    fn take(
+        &mut self,
+        op: &'a VerifiedOp,
+        contents: &impl Contents,
+        view: &mut ThreadView,
+    ) -> Judgement {
+        let counted = match self.judge.data_op(op) {
+            Ok(counted) => counted,
+            Err(judgement) => return judgement,
+        };
+        let author = self.judge.author(&counted);
+        let fine = Judgement::Counted(counted.timeliness());
+        if self.judge.control().erased.contains(&op.id()) {
+            self.entry(&counted, &author, Shown::Erased, None);
+            return fine;
+        }
+        let bytes = match contents.content(op) {
+            Content::Open(bytes) => bytes,
+            Content::NoKey => return Judgement::Held(Held::Key),
+            Content::DoesNotOpen => return Judgement::Ignored(Ignored::Malformed),
+            Content::Absent => {
+                self.entry(&counted, &author, Shown::Withheld, None);
+                return fine;
+            }
+        };
+        let Ok(Body { offset_s, say }) = Body::read(bytes) else {
+            return Judgement::Ignored(Ignored::Malformed);
+        };
+        match say {
+            Say::Unknown(_) => {
+                self.entry(&counted, &author, Shown::NewerApp, offset_s);
+                match op.context().class.unknown {
+                    Unknown::MayBePassedOver => Judgement::Ignored(Ignored::UnknownKind),
+                    Unknown::MustBeUnderstood => Judgement::Held(Held::NewerApp),
+                }
+            }
+            Say::Seen(seen) => {
+                let device = self.roster.seat(&author.seat).map(|seat| seat.cert.device);
+                let (Some(SeatKind::Device), true, Some(device)) =
+                    (author.kind, author.office, device)
+                else {
+                    return Judgement::Quarantined(Quarantine::Right);
+                };
+                view.seen_heads
+                    .entry(device)
+                    .or_default()
+                    .extend(seen.heads);
+                for blob in seen.blobs {
+                    view.seen_blobs.entry(blob).or_default().insert(device);
+                }
+                fine
+            }
+            // A device seat has no person: it writes no content.
+            _ if author.kind == Some(SeatKind::Device) => Judgement::Quarantined(Quarantine::Right),
+            Say::Read(read) => {
+                let Some(person) = author.person else {
+                    return Judgement::Quarantined(Quarantine::Right);
+                };
+                let marks = view.read.entry(person).or_default();
+                for mark in read.marks {
+                    let seq = marks.entry((mark.seat, mark.store)).or_default();
+                    *seq = mark.seq.max(*seq);
+                }
+                fine
+            }
+            Say::Set(set) => {
+                if !may_set(&author, &set) {
+                    return Judgement::Quarantined(Quarantine::Right);
+                }
+                self.writes.push((counted.order(), author, Write::Set(set)));
+                fine
+            }
+            Say::Retract(retract) => {
+                self.writes
+                    .push((counted.order(), author, Write::Retract(retract)));
+                fine
+            }
+            say => {
+                self.entry(&counted, &author, Shown::Said(say), offset_s);
+                fine
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        counted: &CountedOp<'_>,
+        author: &AuthorRights,
+        shown: Shown,
+        offset_s: Option<i64>,
+    ) {
+        let op = counted.op();
+        let words = match &shown {
+            Shown::Said(say) => say.words().map(|text| Words {
+                text: text.to_owned(),
+                edited_by: None,
+                writes: Vec::new(),
+            }),
+            _ => None,
+        };
+        let entry = Entry {
+            id: op.id(),
+            order: counted.order(),
+            shown_lamport: op.context().lamport,
+            person: author.person,
+            time_ms: op.context().time_ms,
+            offset_s,
+            timeliness: counted.timeliness(),
+            shown,
+            words,
+            retracted: None,
+        };
+        self.said.insert(op.id(), (*author, entry));
+    }
+
+    fn finish(mut self, view: &mut ThreadView) {
+        self.writes.sort_by_key(|(order, _, _)| *order);
+        let mut sets: BTreeMap<FieldKey, Vec<(Order, Set)>> = BTreeMap::new();
+        for (order, author, write) in self.writes {
+            match write {
+                Write::Set(set) => {
+                    let subject = set.subject.as_ref().map(|s| s.to_vec()).unwrap_or_default();
+                    if may_edit(&self.said, &author, set.field, &subject) {
+                        sets.entry((set.field, subject))
+                            .or_default()
+                            .push((order, set));
+                    } else {
+                        let verdict = Judgement::Quarantined(Quarantine::Right);
+                        view.judgements.insert(order.id, verdict);
+                    }
+                }
+                Write::Retract(retract) => {
+                    let Some((of, entry)) = self.said.get_mut(&retract.target) else {
+                        continue;
+                    };
+                    if same_person(of, &author) || author.role >= Some(Role::Office) {
+                        entry.retracted.get_or_insert(Retracted {
+                            by: author.seat,
+                            reason: retract.reason,
+                        });
+                    } else {
+                        let verdict = Judgement::Quarantined(Quarantine::Right);
+                        view.judgements.insert(order.id, verdict);
+                    }
+                }
+            }
+        }
+        for ((code, subject), writes) in sets {
+            let Some(value) = resolve(writes) else {
+                continue;
+            };
+            if code != field::ENTRY_TEXT {
+                view.fields.insert((code, subject), value);
+                continue;
+            }
+            let entry = OpId::try_from(subject.as_slice())
+                .ok()
+                .and_then(|id| self.said.get_mut(&id));
+            if let Some((_, entry)) = entry {
+                entry.words = Some(Words {
+                    text: value.value.unwrap_or_default(),
+                    edited_by: Some(value.by),
+                    writes: value.writes,
+                });
+            }
+        }
+        let mut entries: BTreeMap<OpId, Entry> = self
+            .said
+            .into_iter()
+            .map(|(id, (_, entry))| (id, entry))
+            .collect();
+        keep_replies_behind(&mut entries);
+        view.entries = entries.into_values().collect();
+        view.entries.sort_by_key(Entry::screen_order);
+    }
+}
+
+/// Names and policies of the company are the office's; a job's head is a foreman's too.
+fn may_set(author: &AuthorRights, set: &Set) -> bool {
+    match set.field {
+        field::NAME => author.role >= Some(Role::Office),
+        field::TITLE | field::STATUS | field::ADDRESS | field::CUSTOMER => {
+            author.role >= Some(Role::Foreman)
+        }
+        _ => true,
+    }
+}
+
+/// The words of a text are its author's; captions of other entries are anyone's in the thread.
+fn may_edit(
+    said: &BTreeMap<OpId, (AuthorRights, Entry)>,
+    author: &AuthorRights,
+    code: u16,
+    subject: &[u8],
+) -> bool {
+    if code != field::ENTRY_TEXT {
+        return true;
+    }
+    let target = OpId::try_from(subject).ok().and_then(|id| said.get(&id));
+    match target {
+        Some((
+            of,
+            Entry {
+                shown: Shown::Said(Say::Text(_)),
+                ..
+            },
+        )) => same_person(of, author),
+        _ => true,
+    }
+}
+
+fn same_person(a: &AuthorRights, b: &AuthorRights) -> bool {
+    a.seat == b.seat || (a.person.is_some() && a.person == b.person)
+}
+
+/// The greatest in order among the writes that none of the others names.
+fn resolve(writes: Vec<(Order, Set)>) -> Option<Field> {
+    let named: BTreeSet<OpName> = writes
+        .iter()
+        .flat_map(|(_, set)| set.names.iter().copied())
+        .collect();
+    let unnamed: Vec<(Order, Set)> = writes
+        .into_iter()
+        .filter(|(order, _)| !named.contains(&order.id.short()))
+        .collect();
+    let names = unnamed.iter().map(|(order, _)| order.id.short()).collect();
+    let (by, set) = unnamed.into_iter().max_by_key(|(order, _)| *order)?;
+    Some(Field {
+        value: set.value,
+        by,
+        writes: names,
+    })
+}
+
+/// A reply never sorts before what it answers, whatever its author's clock said.
+fn keep_replies_behind(entries: &mut BTreeMap<OpId, Entry>) {
+    let parents: BTreeMap<OpId, OpId> = entries
+        .values()
+        .filter_map(|entry| match &entry.shown {
+            Shown::Said(say) => Some((entry.id, say.reply_to()?)),
+            _ => None,
+        })
+        .filter(|(_, parent)| entries.contains_key(parent))
+        .collect();
+    let mut settled: BTreeSet<OpId> = BTreeSet::new();
+    for start in parents.keys() {
+        // Walk up to something settled, then settle downwards. Ids are hashes, so there is no
+        // circle; the length is bounded all the same.
+        let mut path = vec![*start];
+        while let Some(parent) = path.last().and_then(|id| parents.get(id)) {
+            if settled.contains(parent) || path.len() > entries.len() {
+                break;
+            }
+            path.push(*parent);
+        }
+        for id in path.into_iter().rev() {
+            let behind = parents
+                .get(&id)
+                .and_then(|p| entries.get(p))
+                .map(|p| p.shown_lamport);
+            if let (Some(behind), Some(entry)) = (behind, entries.get_mut(&id)) {
+                entry.shown_lamport = entry.shown_lamport.max(behind.saturating_add(1));
+            }
+            settled.insert(id);
+        }
+    }
+}
+
+/// What this device would say it has `seen` of a thread: every head of every branch but those of
+/// `except` (its own device seat's strand, which `seen` never covers).
+#[must_use]
+pub fn heads(ops: &ThreadOps<'_>, except: &SeatId) -> Vec<SeenHead> {
+    let followed: BTreeSet<OpId> = ops.iter().map(|op| op.context().previous).collect();
+    ops.iter()
+        .filter(|op| op.context().seat != *except && !followed.contains(&op.id()))
+        .map(|op| SeenHead {
+            seat: op.context().seat,
+            store: op.context().store,
+            head: op.head(),
+        })
+        .collect()
+}
+
+/// The thread an op belongs to; for grouping.
+#[must_use]
+pub const fn thread_of(op: &VerifiedOp) -> ThreadId {
+    op.context().thread
+}

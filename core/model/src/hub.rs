@@ -180,7 +180,14 @@ pub fn login_message(
     device: &DeviceId,
     nonce: &Hash32,
 ) -> Vec<u8> {
-    [crate::hash::label::LOGIN.as_bytes(), &hub.0, &company.0, &device.0, &nonce.0].concat()
+    [
+        crate::hash::label::LOGIN.as_bytes(),
+        &hub.0,
+        &company.0,
+        &device.0,
+        &nonce.0,
+    ]
+    .concat()
 }
 
 /// Bytes that a control or roster payload names by hash, travelling beside the op.
@@ -494,10 +501,7 @@ pub trait Hub: Send + Sync {
         from: RosterFrom,
     ) -> impl Future<Output = Result<RosterAnswer, HubError>> + Send;
     /// Opens a mailbox for ten minutes and five tries.
-    fn open_mailbox(
-        &self,
-        mailbox: Hash32,
-    ) -> impl Future<Output = Result<(), HubError>> + Send;
+    fn open_mailbox(&self, mailbox: Hash32) -> impl Future<Output = Result<(), HubError>> + Send;
     /// Announces a blob; an upload that was begun goes on.
     fn create_upload(
         &self,

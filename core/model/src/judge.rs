@@ -1,1 +1,826 @@
-//! Soon.
+//! Judgement: what becomes of each verified op, computed from the set and never stored.
+//!
+//! The same set gives the same answer everywhere, in whatever order it came. Control ops are
+//! judged first, by the roster alone, so that nothing goes in a circle: roster → control ops →
+//! members → keys and data. Nothing here reads a clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::control::{
+    self, Complaint, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut,
+    ThreadKind,
+};
+use crate::ids::{Head, OpId, OpName, RingId, RosterPosition, SeatId, StoreId, ThreadId};
+use crate::op::{Class, Context, MAX_LAMPORT_STEP, SUITE_1, Unknown};
+use crate::payload;
+use crate::roster::change::{EndMode, RingKind, Role, SeatKind};
+use crate::roster::{Named, Roster};
+use crate::strand::VerifiedOp;
+
+/// Where an op stands in the order of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Order {
+    /// Logical time.
+    pub lamport: u64,
+    /// Then by seat,
+    pub seat: SeatId,
+    /// store,
+    pub store: StoreId,
+    /// place,
+    pub seq: u32,
+    /// and id, which tells forks apart.
+    pub id: OpId,
+}
+
+impl Order {
+    /// An op's place.
+    #[must_use]
+    pub const fn of(op: &VerifiedOp) -> Self {
+        let context = op.context();
+        Self {
+            lamport: context.lamport,
+            seat: context.seat,
+            store: context.store,
+            seq: context.seq,
+            id: op.id(),
+        }
+    }
+}
+
+/// What something still waits for ("wird geladen").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Held {
+    /// An op before it in its strand.
+    Predecessor,
+    /// The roster up to the position it names.
+    Roster,
+    /// Its seat's certificate.
+    Certificate,
+    /// The op that opens the thread.
+    Opening,
+    /// The list of a cut.
+    CutList,
+    /// Its thread key.
+    Key,
+    /// A newer app.
+    NewerApp,
+}
+
+/// Why something is kept back until the office admits it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quarantine {
+    /// It names a roster position this chain never had.
+    ForeignRoster,
+    /// Its seat wasn't certified at the position it names.
+    NotCertified,
+    /// Its seat's rights had ended.
+    Ended,
+    /// It lies beyond a cut.
+    Cut,
+    /// Its seat speaks for no member of the thread.
+    NotMember,
+    /// Its author has no right to do this.
+    Right,
+}
+
+/// Why something is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ignored {
+    /// Its lamport doesn't exceed its predecessor's, or by too much.
+    Lamport,
+    /// Its roster position falls within its strand.
+    RosterFell,
+    /// A kind of a newer app.
+    UnknownKind,
+    /// Not readable, or sealed wrongly by its author.
+    Malformed,
+}
+
+/// Whether a counted op came before its author's rights changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timeliness {
+    /// In its time.
+    Timely,
+    /// Counted, and marked.
+    Late,
+}
+
+/// What became of an op. (*Refused* ones never get here: `strand` and `roster` refuse them.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Judgement {
+    /// Waits.
+    Held(Held),
+    /// Kept back.
+    Quarantined(Quarantine),
+    /// Passed over.
+    Ignored(Ignored),
+    /// Counts.
+    Counted(Timeliness),
+}
+
+/// An op that counts.
+#[derive(Debug, Clone, Copy)]
+pub struct CountedOp<'a> {
+    op: &'a VerifiedOp,
+    timeliness: Timeliness,
+}
+
+impl<'a> CountedOp<'a> {
+    /// The op.
+    #[must_use]
+    pub const fn op(&self) -> &'a VerifiedOp {
+        self.op
+    }
+
+    /// Whether it is marked late.
+    #[must_use]
+    pub const fn timeliness(&self) -> Timeliness {
+        self.timeliness
+    }
+
+    /// Its place.
+    #[must_use]
+    pub const fn order(&self) -> Order {
+        Order::of(self.op)
+    }
+}
+
+/// A ring's standing in a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// A member, but for these spans.
+    In {
+        /// What stays out.
+        stays_out: Vec<Span>,
+    },
+    /// No member beyond this cut.
+    Out {
+        /// The last op that counts, by strand.
+        cut: Vec<StrandCut>,
+    },
+}
+
+/// How a thread was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The op.
+    pub op: OpId,
+    /// Who opened it.
+    pub opener: SeatId,
+    /// What it says.
+    pub opened: Opened,
+}
+
+/// A key op and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadKeyOp {
+    /// Its place in the order.
+    pub order: Order,
+    /// Who made it.
+    pub maker: SeatId,
+    /// Its judgement: a quarantined key still reads, it just isn't sent under.
+    pub judgement: Judgement,
+    /// What it says; none when erased.
+    pub key: Option<KeyMade>,
+}
+
+/// A thread's control ops, judged: members, keys, erasures.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ThreadControl {
+    /// How it was opened.
+    pub opening: Option<Opening>,
+    /// Every ring that is or was a member.
+    pub members: BTreeMap<RingId, Membership>,
+    /// The counted writes that no other names, by ring: what a next write has to name.
+    pub member_writes: BTreeMap<RingId, Vec<OpName>>,
+    /// Key ops in order, quarantined ones too.
+    pub keys: Vec<ThreadKeyOp>,
+    /// Counted complaints.
+    pub complaints: Vec<Complaint>,
+    /// Ops whose payloads are erased.
+    pub erased: BTreeSet<OpId>,
+    /// What became of each control op.
+    pub judgements: BTreeMap<OpId, Judgement>,
+    /// A control op that must be understood: no key or member is written until the app is newer.
+    pub needs_newer_app: bool,
+}
+
+impl ThreadControl {
+    /// The thread's kind.
+    #[must_use]
+    pub fn kind(&self) -> Option<ThreadKind> {
+        self.opening.as_ref().map(|opening| opening.opened.kind)
+    }
+
+    /// The rings that are members now.
+    pub fn member_rings(&self) -> impl Iterator<Item = RingId> {
+        self.members
+            .iter()
+            .filter(|(_, m)| matches!(m, Membership::In { .. }))
+            .map(|(ring, _)| *ring)
+    }
+
+    /// Whether one of these rings is a member now.
+    #[must_use]
+    pub fn has_member(&self, rings: &[RingId]) -> bool {
+        self.member_rings().any(|ring| rings.contains(&ring))
+    }
+
+    /// The key op to send under: the newest that counts, has no open complaint, and is for
+    /// exactly the members at their newest generations. None: make one first.
+    #[must_use]
+    pub fn key_to_send(&self, roster: &Roster) -> Option<&ThreadKeyOp> {
+        let wanted: BTreeSet<(RingId, u32)> = self
+            .member_rings()
+            .filter_map(|ring| Some((ring, roster.newest_generation(&ring)?.0)))
+            .collect();
+        self.keys.iter().rev().find(|op| {
+            let Some(key) = &op.key else { return false };
+            let has: BTreeSet<(RingId, u32)> = key
+                .rings
+                .iter()
+                .map(|entry| (entry.ring, entry.generation))
+                .collect();
+            matches!(op.judgement, Judgement::Counted(_))
+                && has == wanted
+                && !self.complaints.iter().any(|c| c.key_op == op.order.id)
+        })
+    }
+}
+
+/// The ops of one thread, as a set, with what their chains alone decide.
+pub struct ThreadOps<'a> {
+    thread: ThreadId,
+    ops: BTreeMap<OpId, &'a VerifiedOp>,
+    chain: BTreeMap<OpId, Option<Judgement>>,
+}
+
+impl<'a> ThreadOps<'a> {
+    /// The set of a thread's ops; ops of other threads and doubles don't matter.
+    pub fn new(thread: ThreadId, ops: impl IntoIterator<Item = &'a VerifiedOp>) -> Self {
+        let ops: BTreeMap<OpId, &VerifiedOp> = ops
+            .into_iter()
+            .filter(|op| op.context().thread == thread)
+            .map(|op| (op.id(), op))
+            .collect();
+        let chain = judge_chains(&ops);
+        Self { thread, ops, chain }
+    }
+
+    /// The thread.
+    #[must_use]
+    pub const fn thread(&self) -> ThreadId {
+        self.thread
+    }
+
+    /// All ops, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &'a VerifiedOp> {
+        self.ops.values().copied()
+    }
+
+    /// An op.
+    #[must_use]
+    pub fn get(&self, id: &OpId) -> Option<&'a VerifiedOp> {
+        self.ops.get(id).copied()
+    }
+
+    /// Whether `head` includes an op: it is that op, or before it on its branch.
+    fn reaches(&self, head: &Head, op: &VerifiedOp) -> bool {
+        let seq = op.context().seq;
+        if head.id == op.id() {
+            return true;
+        }
+        if head.seq <= seq {
+            return false;
+        }
+        let mut at = match self.get(&head.id) {
+            Some(at) if at.strand() == op.strand() => at,
+            Some(_) => return false,
+            // The head isn't here: whatever is before it may be on its branch.
+            None => return true,
+        };
+        while at.context().seq > seq + 1 {
+            match self.get(&at.context().previous) {
+                Some(before) => at = before,
+                None => return true,
+            }
+        }
+        at.context().previous == op.id()
+    }
+
+    fn within(&self, cuts: &[StrandCut], op: &VerifiedOp) -> bool {
+        let context = op.context();
+        cuts.iter().any(|cut| {
+            cut.seat == context.seat && cut.store == context.store && self.reaches(&cut.head, op)
+        })
+    }
+}
+
+/// What form within the strand decides: held behind a gap, or ignored. `None`: nothing yet.
+fn judge_chains(ops: &BTreeMap<OpId, &VerifiedOp>) -> BTreeMap<OpId, Option<Judgement>> {
+    let mut by_seq: Vec<&VerifiedOp> = ops.values().copied().collect();
+    by_seq.sort_by_key(|op| op.context().seq);
+    // Also the highest roster position so far on the branch.
+    let mut done: BTreeMap<OpId, (Option<Judgement>, RosterPosition)> = BTreeMap::new();
+    for op in by_seq {
+        let context = op.context();
+        let (lamport_before, highest, held) = if context.seq == 1 {
+            (0, RosterPosition(0), false)
+        } else {
+            match (ops.get(&context.previous), done.get(&context.previous)) {
+                (Some(before), Some((judgement, highest))) => {
+                    let held = matches!(judgement, Some(Judgement::Held(_)));
+                    (
+                        before.context().lamport,
+                        *highest,
+                        held || !follows(before, context),
+                    )
+                }
+                _ => (0, RosterPosition(0), true),
+            }
+        };
+        let step = context.lamport.checked_sub(lamport_before);
+        let judgement = if held {
+            Some(Judgement::Held(Held::Predecessor))
+        } else if context.suite != SUITE_1 {
+            Some(Judgement::Held(Held::NewerApp))
+        } else if !matches!(step, Some(1..=MAX_LAMPORT_STEP)) {
+            Some(Judgement::Ignored(Ignored::Lamport))
+        } else if context.roster < highest {
+            Some(Judgement::Ignored(Ignored::RosterFell))
+        } else {
+            None
+        };
+        done.insert(op.id(), (judgement, highest.max(context.roster)));
+    }
+    done.into_iter()
+        .map(|(id, (judgement, _))| (id, judgement))
+        .collect()
+}
+
+fn follows(before: &VerifiedOp, context: &Context) -> bool {
+    before.strand() == context.strand() && before.context().seq.checked_add(1) == Some(context.seq)
+}
+
+/// Judges a thread; holds what it found so far.
+pub struct Judge<'a> {
+    ops: &'a ThreadOps<'a>,
+    roster: &'a Roster,
+    admitted: Vec<StrandCut>,
+    control: ThreadControl,
+}
+
+/// A thread's control ops, judged. Pure: for devices and for the hub's routing alike.
+#[must_use]
+pub fn control_state(ops: &ThreadOps<'_>, roster: &Roster) -> ThreadControl {
+    Judge::new(ops, roster).control
+}
+
+type Verdict = Result<Timeliness, Judgement>;
+
+const fn quarantined(why: Quarantine) -> Judgement {
+    Judgement::Quarantined(why)
+}
+
+impl<'a> Judge<'a> {
+    /// Judges the control ops; data ops are then judged one by one.
+    #[must_use]
+    pub fn new(ops: &'a ThreadOps<'a>, roster: &'a Roster) -> Self {
+        let mut judge = Self {
+            ops,
+            roster,
+            admitted: Vec::new(),
+            control: ThreadControl::default(),
+        };
+        judge.judge_control();
+        judge
+    }
+
+    /// The judged control ops.
+    #[must_use]
+    pub const fn control(&self) -> &ThreadControl {
+        &self.control
+    }
+
+    /// The judged control ops, taken out.
+    #[must_use]
+    pub fn into_control(self) -> ThreadControl {
+        self.control
+    }
+
+    fn judge_control(&mut self) {
+        let bodies: BTreeMap<OpId, (&'a VerifiedOp, Option<Control>)> = self
+            .ops
+            .iter()
+            .filter(|op| op.context().class.class == Class::Control)
+            .map(|op| {
+                let body = op.op().payload.as_deref().map(control::read);
+                (op.id(), (op, body.and_then(Result::ok)))
+            })
+            .collect();
+        self.control.opening = self.find_opening(&bodies);
+        self.find_admitted(&bodies);
+        let mut writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>> = BTreeMap::new();
+        for (id, (op, body)) in &bodies {
+            let Some(body) = body else { continue };
+            if let (Control::Members(members), Ok(_)) = (body, self.verdict_on_control(op, body)) {
+                for write in &members.writes {
+                    writes
+                        .entry(write.ring)
+                        .or_default()
+                        .push((id.short(), write.clone()));
+                }
+            }
+        }
+        self.fold_members(writes);
+        for (id, (op, body)) in bodies {
+            let verdict = match &body {
+                Some(body) => self.verdict_on_control(op, body),
+                None if op.op().payload.is_none() => self.verdict_on_seat(op),
+                None => Err(Judgement::Ignored(Ignored::Malformed)),
+            };
+            let judgement = judgement(verdict);
+            self.control.judgements.insert(id, judgement);
+            match body {
+                Some(Control::KeyMade(key)) => self.control.keys.push(ThreadKeyOp {
+                    order: Order::of(op),
+                    maker: op.context().seat,
+                    judgement,
+                    key: Some(key),
+                }),
+                Some(Control::Complaint(complaint)) if verdict.is_ok() => {
+                    self.control.complaints.push(complaint);
+                }
+                Some(Control::Erase(erase)) if verdict.is_ok() => self.note_erased(&erase),
+                Some(Control::Unknown(_)) if judgement == Judgement::Held(Held::NewerApp) => {
+                    self.control.needs_newer_app = true;
+                }
+                _ => {}
+            }
+        }
+        self.control.keys.sort_by_key(|key| key.order);
+        for key in &mut self.control.keys {
+            if self.control.erased.contains(&key.order.id) {
+                key.key = None;
+            }
+        }
+    }
+
+    fn find_opening(
+        &self,
+        bodies: &BTreeMap<OpId, (&VerifiedOp, Option<Control>)>,
+    ) -> Option<Opening> {
+        bodies.iter().find_map(|(id, (op, body))| {
+            let Some(Control::Opened(opened)) = body else {
+                return None;
+            };
+            let context = op.context();
+            let bytes = payload::clear_body(op.op().payload.as_deref()?).ok()?;
+            // By form alone, whatever became of its author.
+            (Opened::thread(bytes, &context.company, &context.seat) == self.ops.thread).then(|| {
+                Opening {
+                    op: *id,
+                    opener: context.seat,
+                    opened: opened.clone(),
+                }
+            })
+        })
+    }
+
+    /// Admissions only ever add, so this ends and doesn't depend on the order.
+    fn find_admitted(&mut self, bodies: &BTreeMap<OpId, (&VerifiedOp, Option<Control>)>) {
+        let mut taken: BTreeSet<OpId> = BTreeSet::new();
+        loop {
+            let before = taken.len();
+            for (id, (op, body)) in bodies {
+                let Some(body @ Control::Admit(admit)) = body else {
+                    continue;
+                };
+                if !taken.contains(id) && self.verdict_on_control(op, body).is_ok() {
+                    taken.insert(*id);
+                    self.admitted.extend(admit.through.iter().copied());
+                }
+            }
+            if taken.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn note_erased(&mut self, erase: &Erase) {
+        for id in &erase.ops {
+            let erasable = self
+                .ops
+                .get(id)
+                .is_some_and(|op| match op.context().class.class {
+                    Class::Data => true,
+                    Class::Control => op
+                        .op()
+                        .payload
+                        .as_deref()
+                        .is_none_or(|p| matches!(control::read(p), Ok(Control::KeyMade(_)))),
+                    Class::Roster => false,
+                });
+            if erasable {
+                self.control.erased.insert(*id);
+            }
+        }
+    }
+
+    fn fold_members(&mut self, writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>>) {
+        let everyone_in = || Membership::In {
+            stays_out: Vec::new(),
+        };
+        if let Some(opening) = &self.control.opening {
+            let standing = if opening.opened.kind == ThreadKind::Direct {
+                vec![self.roster.the_ring(RingKind::Recovery)]
+            } else {
+                vec![
+                    self.roster.the_ring(RingKind::Recovery),
+                    self.roster.the_ring(RingKind::Office),
+                ]
+            };
+            let standing = standing.into_iter().flatten().chain([opening.opened.owner]);
+            self.control.members = standing.map(|ring| (ring, everyone_in())).collect();
+        }
+        for (ring, writes) in writes {
+            if self.is_standing(&ring) {
+                continue;
+            }
+            let named: BTreeSet<OpName> = writes
+                .iter()
+                .flat_map(|(_, write)| write.names.iter().copied())
+                .collect();
+            let last: Vec<&(OpName, MemberWrite)> = writes
+                .iter()
+                .filter(|(name, _)| !named.contains(name))
+                .collect();
+            self.control
+                .member_writes
+                .insert(ring, last.iter().map(|(name, _)| *name).collect());
+            let cuts: Vec<&Vec<StrandCut>> = last
+                .iter()
+                .filter_map(|(_, write)| match &write.change {
+                    MemberChange::Out { cut } => Some(cut),
+                    MemberChange::In { .. } => None,
+                })
+                .collect();
+            let membership = if cuts.is_empty() {
+                let mut stays_out: Vec<Span> = last
+                    .iter()
+                    .flat_map(|(_, write)| match &write.change {
+                        MemberChange::In { stays_out } => stays_out.clone(),
+                        MemberChange::Out { .. } => Vec::new(),
+                    })
+                    .collect();
+                stays_out.sort_unstable();
+                stays_out.dedup();
+                Membership::In { stays_out }
+            } else {
+                // An out beats any in that doesn't name it; of several outs the strictest holds.
+                Membership::Out {
+                    cut: strictest(&cuts),
+                }
+            };
+            self.control.members.insert(ring, membership);
+        }
+    }
+
+    /// Office and recovery are in every list that isn't direct; no write changes that.
+    fn is_standing(&self, ring: &RingId) -> bool {
+        let direct = self.control.kind() == Some(ThreadKind::Direct);
+        let is = |kind| self.roster.the_ring(kind) == Some(*ring);
+        is(RingKind::Recovery) || (!direct && is(RingKind::Office))
+    }
+
+    /// What is the same for every class: chain, roster, seat, ends, admission.
+    fn verdict_on_seat(&self, op: &VerifiedOp) -> Verdict {
+        if let Some(Some(judgement)) = self.ops.chain.get(&op.id()) {
+            return Err(*judgement);
+        }
+        if self.roster.needs_newer_app() {
+            return Err(Judgement::Held(Held::NewerApp));
+        }
+        let context = op.context();
+        let right = match self.roster.named(context.roster, &context.roster_digest) {
+            Named::NotHereYet => return Err(Judgement::Held(Held::Roster)),
+            Named::Foreign => Err(quarantined(Quarantine::ForeignRoster)),
+            Named::Known => self.verdict_on_ends(op),
+        };
+        self.unless_admitted(op, right)
+    }
+
+    fn verdict_on_ends(&self, op: &VerifiedOp) -> Verdict {
+        let context = op.context();
+        let Some(seat) = self.roster.seat(&context.seat) else {
+            return Err(Judgement::Held(Held::Certificate));
+        };
+        if seat.since > context.roster {
+            return Err(quarantined(Quarantine::NotCertified));
+        }
+        let mut timeliness = Timeliness::Timely;
+        for end in self.roster.ends_of(&context.seat) {
+            match end.mode {
+                EndMode::Soft if context.roster >= end.at => {
+                    return Err(quarantined(Quarantine::Ended));
+                }
+                EndMode::Soft => timeliness = Timeliness::Late,
+                EndMode::Hard => {
+                    let cut = self
+                        .roster
+                        .cut(end, &self.ops.thread)
+                        .ok_or(Judgement::Held(Held::CutList))?;
+                    let cut: Vec<StrandCut> = cut
+                        .iter()
+                        .filter(|head| head.strand.thread == self.ops.thread)
+                        .map(|head| StrandCut {
+                            seat: head.strand.seat,
+                            store: head.strand.store,
+                            head: head.head,
+                        })
+                        .collect();
+                    if !self.ops.within(&cut, op) {
+                        return Err(quarantined(Quarantine::Cut));
+                    }
+                }
+            }
+        }
+        Ok(timeliness)
+    }
+
+    fn unless_admitted(&self, op: &VerifiedOp, verdict: Verdict) -> Verdict {
+        match verdict {
+            Err(Judgement::Quarantined(_)) if self.ops.within(&self.admitted, op) => {
+                Ok(Timeliness::Late)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verdict_on_control(&self, op: &VerifiedOp, body: &Control) -> Verdict {
+        if matches!(body, Control::Opened(_)) {
+            let opens = self
+                .control
+                .opening
+                .as_ref()
+                .is_some_and(|o| o.op == op.id());
+            return match self.ops.chain.get(&op.id()) {
+                _ if opens => Ok(Timeliness::Timely),
+                Some(Some(judgement)) => Err(*judgement),
+                _ => Err(Judgement::Ignored(Ignored::Malformed)),
+            };
+        }
+        let timeliness = self.verdict_on_seat(op)?;
+        let opening = self
+            .control
+            .opening
+            .as_ref()
+            .ok_or(Judgement::Held(Held::Opening))?;
+        let may = match body {
+            Control::Opened(_) => true,
+            Control::Members(_) => self.may_change_members(op, opening),
+            Control::KeyMade(_) | Control::Complaint(_) => {
+                return self.unless_admitted(op, self.verdict_on_member(op, timeliness));
+            }
+            Control::Admit(_) | Control::Erase(_) => {
+                self.role(op) >= Some(Role::Office) && self.is_person(op)
+            }
+            Control::Unknown(_) => {
+                self.verdict_on_member(op, timeliness)?;
+                return Err(match op.context().class.unknown {
+                    Unknown::MayBePassedOver => Judgement::Ignored(Ignored::UnknownKind),
+                    Unknown::MustBeUnderstood => Judgement::Held(Held::NewerApp),
+                });
+            }
+        };
+        let verdict = if may {
+            Ok(timeliness)
+        } else {
+            Err(quarantined(Quarantine::Right))
+        };
+        self.unless_admitted(op, verdict)
+    }
+
+    fn may_change_members(&self, op: &VerifiedOp, opening: &Opening) -> bool {
+        let role = self.role(op);
+        let person = |seat: &SeatId| self.roster.seat(seat).and_then(|s| s.cert.person);
+        let opener = person(&opening.opener);
+        let opened_it = opener.is_some() && opener == person(&op.context().seat);
+        let office = role >= Some(Role::Office) && opening.opened.kind != ThreadKind::Direct;
+        self.is_person(op) && (office || (opened_it && role >= Some(Role::Foreman)))
+    }
+
+    fn role(&self, op: &VerifiedOp) -> Option<Role> {
+        self.roster.role_at(&op.context().seat, op.context().roster)
+    }
+
+    fn is_person(&self, op: &VerifiedOp) -> bool {
+        self.seat_kind(op) == Some(SeatKind::Person)
+    }
+
+    fn seat_kind(&self, op: &VerifiedOp) -> Option<SeatKind> {
+        self.roster
+            .seat(&op.context().seat)
+            .map(|seat| seat.cert.kind)
+    }
+
+    fn verdict_on_member(&self, op: &VerifiedOp, timeliness: Timeliness) -> Verdict {
+        let context = op.context();
+        let out_of = |spans: &[Span]| {
+            spans.iter().any(|span| {
+                span.seat == context.seat
+                    && span.store == context.store
+                    && (span.from..=span.to).contains(&context.seq)
+            })
+        };
+        let mut late = None;
+        for ring in self.roster.speaks_for(&context.seat, context.roster) {
+            match self.control.members.get(&ring) {
+                Some(Membership::In { stays_out }) if !out_of(stays_out) => return Ok(timeliness),
+                Some(Membership::Out { cut }) if self.ops.within(cut, op) => {
+                    late = Some(Timeliness::Late);
+                }
+                _ => {}
+            }
+        }
+        late.ok_or(quarantined(Quarantine::NotMember))
+    }
+
+    /// Judges a data op but for its content.
+    pub fn data_op(&self, op: &'a VerifiedOp) -> Result<CountedOp<'a>, Judgement> {
+        let timeliness = self.verdict_on_seat(op)?;
+        if self.control.opening.is_none() {
+            return Err(Judgement::Held(Held::Opening));
+        }
+        let timeliness = self.unless_admitted(op, self.verdict_on_member(op, timeliness))?;
+        Ok(CountedOp { op, timeliness })
+    }
+
+    /// What a counted op's author may do, for rights that hang on content.
+    #[must_use]
+    pub fn author(&self, op: &CountedOp<'_>) -> AuthorRights {
+        AuthorRights {
+            seat: op.op.context().seat,
+            person: self
+                .roster
+                .seat(&op.op.context().seat)
+                .and_then(|seat| seat.cert.person),
+            kind: self.seat_kind(op.op),
+            role: self.role(op.op),
+            office: self.roster.the_ring(RingKind::Office).is_some_and(|ring| {
+                self.roster
+                    .speaks_for(&op.op.context().seat, op.op.context().roster)
+                    .contains(&ring)
+            }),
+        }
+    }
+}
+
+/// Who a counted op's author is, as of the position it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthorRights {
+    /// The seat.
+    pub seat: SeatId,
+    /// Its person, by ring.
+    pub person: Option<RingId>,
+    /// What the seat is for.
+    pub kind: Option<SeatKind>,
+    /// Its role.
+    pub role: Option<Role>,
+    /// Whether it speaks for the office.
+    pub office: bool,
+}
+
+fn judgement(verdict: Verdict) -> Judgement {
+    match verdict {
+        Ok(timeliness) => Judgement::Counted(timeliness),
+        Err(judgement) => judgement,
+    }
+}
+
+/// The strictest of several cuts: a strand counts as far as all of them let it.
+fn strictest(cuts: &[&Vec<StrandCut>]) -> Vec<StrandCut> {
+    let Some((first, others)) = cuts.split_first() else {
+        return Vec::new();
+    };
+    let mut kept: Vec<StrandCut> = first
+        .iter()
+        .filter_map(|cut| {
+            let same = |other: &&StrandCut| other.seat == cut.seat && other.store == cut.store;
+            others.iter().try_fold(*cut, |lowest, list| {
+                list.iter()
+                    .filter(same)
+                    .min_by_key(|o| (o.head.seq, o.head.id))
+                    .map(|other| {
+                        if (other.head.seq, other.head.id) < (lowest.head.seq, lowest.head.id) {
+                            *other
+                        } else {
+                            lowest
+                        }
+                    })
+            })
+        })
+        .collect();
+    kept.sort_unstable();
+    kept
+}

@@ -95,7 +95,13 @@ impl HistorySecret {
     #[must_use]
     pub fn seal_earlier(&self, earlier: &KeyId, secret: &Self) -> Vec<u8> {
         self.cipher(earlier)
-            .encrypt(Nonce::from_slice(&[0; 12]), Payload { msg: &secret.0, aad: &earlier.0 })
+            .encrypt(
+                Nonce::from_slice(&[0; 12]),
+                Payload {
+                    msg: &secret.0,
+                    aad: &earlier.0,
+                },
+            )
             .unwrap_or_default()
     }
 
@@ -110,7 +116,13 @@ impl HistorySecret {
     ) -> Option<Self> {
         let opened = Zeroizing::new(
             self.cipher(earlier)
-                .decrypt(Nonce::from_slice(&[0; 12]), Payload { msg: sealed, aad: &earlier.0 })
+                .decrypt(
+                    Nonce::from_slice(&[0; 12]),
+                    Payload {
+                        msg: sealed,
+                        aad: &earlier.0,
+                    },
+                )
                 .ok()?,
         );
         let secret = Self(opened.as_slice().try_into().ok()?);

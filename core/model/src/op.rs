@@ -59,7 +59,10 @@ impl ClassByte {
     /// A class whose unknown kinds may be passed over.
     #[must_use]
     pub const fn plain(class: Class) -> Self {
-        Self { class, unknown: Unknown::MayBePassedOver }
+        Self {
+            class,
+            unknown: Unknown::MayBePassedOver,
+        }
     }
 
     /// The byte in the signed form.
@@ -132,7 +135,11 @@ impl Context {
     /// The strand it belongs to.
     #[must_use]
     pub const fn strand(&self) -> Strand {
-        Strand { thread: self.thread, seat: self.seat, store: self.store }
+        Strand {
+            thread: self.thread,
+            seat: self.seat,
+            store: self.store,
+        }
     }
 
     /// The fixed-width form, big-endian.
@@ -186,7 +193,10 @@ struct Cursor<const N: usize> {
 
 impl<const N: usize> Cursor<N> {
     const fn new() -> Self {
-        Self { bytes: [0; N], at: 0 }
+        Self {
+            bytes: [0; N],
+            at: 0,
+        }
     }
 
     fn put(&mut self, part: &[u8]) {
@@ -280,7 +290,11 @@ impl Op {
             payload_bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             payload_hash: payload_hash(&payload),
         };
-        Self { form, extension: None, payload: Some(payload) }
+        Self {
+            form,
+            extension: None,
+            payload: Some(payload),
+        }
     }
 
     /// The context.
@@ -311,6 +325,7 @@ pub fn signature_is_good(key: &PublicKey, id: &OpId, signature: &Signature) -> b
 #[must_use]
 pub fn signed_by(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
     VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-        key.verify_strict(message, &DalekSignature::from_bytes(&signature.0)).is_ok()
+        key.verify_strict(message, &DalekSignature::from_bytes(&signature.0))
+            .is_ok()
     })
 }

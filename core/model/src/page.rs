@@ -203,7 +203,9 @@ pub struct SegmentToSend<'a> {
 
 /// Appends a segment to a page.
 pub fn write_segment(page: &mut Vec<u8>, segment: &SegmentToSend<'_>) {
-    let Some(first) = segment.ops.first().map(Op::context) else { return };
+    let Some(first) = segment.ops.first().map(Op::context) else {
+        return;
+    };
     let stated = first.seq > 1 && segment.receivers_base.is_none();
     let bit = |on: bool, bit: u8| if on { bit } else { 0 };
     page.push(
@@ -250,8 +252,7 @@ fn write_op(page: &mut Vec<u8>, before: &Before, op: &Op, link: bool) {
     let context = op.context();
     let payload = op.payload.as_ref().filter(|_| !link);
     let class = context.class != before.class;
-    let roster =
-        context.roster != before.roster || context.roster_digest != before.roster_digest;
+    let roster = context.roster != before.roster || context.roster_digest != before.roster_digest;
     let key = context.key != before.key;
     let bit = |on: bool, bit: u8| if on { bit } else { 0 };
     page.push(
@@ -277,15 +278,12 @@ fn write_op(page: &mut Vec<u8>, before: &Before, op: &Op, link: bool) {
         varint(page, extension.len() as u64);
         page.extend_from_slice(extension);
     }
-    match payload {
-        Some(payload) => {
-            varint(page, payload.len() as u64);
-            page.extend_from_slice(payload);
-        }
-        None => {
-            varint(page, op.form.payload_bytes.into());
-            page.extend_from_slice(&op.form.payload_hash.0);
-        }
+    if let Some(payload) = payload {
+        varint(page, payload.len() as u64);
+        page.extend_from_slice(payload);
+    } else {
+        varint(page, op.form.payload_bytes.into());
+        page.extend_from_slice(&op.form.payload_hash.0);
     }
 }
 
@@ -316,7 +314,11 @@ fn read_segment(from: &mut Reader<'_>) -> Result<RawSegment, PageError> {
             store: StoreId(from.array()?),
         })
     };
-    let suite = if tag & tag::SUITE == 0 { SUITE_1 } else { from.byte()? };
+    let suite = if tag & tag::SUITE == 0 {
+        SUITE_1
+    } else {
+        from.byte()?
+    };
     if tag & tag::SUITE != 0 && suite == SUITE_1 {
         return Err(PageError::NotCanonical);
     }
@@ -324,8 +326,16 @@ fn read_segment(from: &mut Reader<'_>) -> Result<RawSegment, PageError> {
     if first_seq == 0 {
         return Err(PageError::Malformed);
     }
-    let count = if tag & tag::COUNT == 0 { 1 } else { from.size(MAX_SEGMENT_OPS)? };
-    let links = if tag & tag::LINKS == 0 { 0 } else { from.size(MAX_SEGMENT_OPS)? };
+    let count = if tag & tag::COUNT == 0 {
+        1
+    } else {
+        from.size(MAX_SEGMENT_OPS)?
+    };
+    let links = if tag & tag::LINKS == 0 {
+        0
+    } else {
+        from.size(MAX_SEGMENT_OPS)?
+    };
     if (tag & tag::COUNT != 0 && count == 1) || (tag & tag::LINKS != 0 && links == 0) {
         return Err(PageError::NotCanonical);
     }
@@ -348,7 +358,15 @@ fn read_segment(from: &mut Reader<'_>) -> Result<RawSegment, PageError> {
         ops.push(op);
     }
     let signature = Signature(from.array()?);
-    Ok(RawSegment { name, suite, first_seq, base, ops, links, signature })
+    Ok(RawSegment {
+        name,
+        suite,
+        first_seq,
+        base,
+        ops,
+        links,
+        signature,
+    })
 }
 
 fn read_op(from: &mut Reader<'_>) -> Result<RawOp, PageError> {
@@ -358,14 +376,21 @@ fn read_op(from: &mut Reader<'_>) -> Result<RawOp, PageError> {
     }
     let has = |bit: u8| flags & bit != 0;
     let class = has(flag::CLASS)
-        .then(|| from.byte().and_then(|b| ClassByte::from_byte(b).ok_or(PageError::Malformed)))
+        .then(|| {
+            from.byte()
+                .and_then(|b| ClassByte::from_byte(b).ok_or(PageError::Malformed))
+        })
         .transpose()?;
     let roster = if has(flag::ROSTER) {
         Some((RosterPosition(from.u32()?), RosterDigest(from.array()?)))
     } else {
         None
     };
-    let key = if has(flag::KEY) { Some(KeyId(from.array()?)) } else { None };
+    let key = if has(flag::KEY) {
+        Some(KeyId(from.array()?))
+    } else {
+        None
+    };
     let lamport_delta = from.varint()?;
     let time_delta = from.varint()?;
     let extension = if has(flag::EXTENSION) {
@@ -375,12 +400,23 @@ fn read_op(from: &mut Reader<'_>) -> Result<RawOp, PageError> {
         None
     };
     let payload = if has(flag::ABSENT) {
-        RawPayload::Absent { bytes: from.u32()?, hash: Hash32(from.array()?) }
+        RawPayload::Absent {
+            bytes: from.u32()?,
+            hash: Hash32(from.array()?),
+        }
     } else {
         let bytes = from.size(MAX_PAYLOAD_BYTES)?;
         RawPayload::Here(from.slice(bytes)?.to_vec())
     };
-    Ok(RawOp { class, roster, key, lamport_delta, time_delta, extension, payload })
+    Ok(RawOp {
+        class,
+        roster,
+        key,
+        lamport_delta,
+        time_delta,
+        extension,
+        payload,
+    })
 }
 
 impl RawSegment {
@@ -406,8 +442,9 @@ impl RawSegment {
             Base::Stated(previous) => (previous, Before::NOTHING),
             Base::Receivers if self.first_seq == 1 => (OpId::ZERO, Before::NOTHING),
             Base::Receivers => {
-                let (id, context) =
-                    bases.op_at(&strand, self.first_seq - 1).ok_or(ResolveError::UnknownBase)?;
+                let (id, context) = bases
+                    .op_at(&strand, self.first_seq - 1)
+                    .ok_or(ResolveError::UnknownBase)?;
                 (id, Before::of(&context))
             }
         };
@@ -420,7 +457,12 @@ impl RawSegment {
             seq = seq.checked_add(1).ok_or(ResolveError::Malformed)?;
             ops.push(op);
         }
-        Ok(ReceivedSegment { strand, ops, links: self.links, signature: self.signature })
+        Ok(ReceivedSegment {
+            strand,
+            ops,
+            links: self.links,
+            signature: self.signature,
+        })
     }
 }
 
@@ -434,7 +476,13 @@ impl RawOp {
         previous: OpId,
         before: &Before,
     ) -> Result<Op, ResolveError> {
-        let as_before = |same: bool| if same { Err(ResolveError::NotCanonical) } else { Ok(()) };
+        let as_before = |same: bool| {
+            if same {
+                Err(ResolveError::NotCanonical)
+            } else {
+                Ok(())
+            }
+        };
         if let Some(class) = self.class {
             as_before(class == before.class)?;
         }
@@ -444,8 +492,7 @@ impl RawOp {
         if let Some(key) = self.key {
             as_before(key == before.key)?;
         }
-        let (roster, roster_digest) =
-            self.roster.unwrap_or((before.roster, before.roster_digest));
+        let (roster, roster_digest) = self.roster.unwrap_or((before.roster, before.roster_digest));
         let context = Context {
             suite,
             class: self.class.unwrap_or(before.class),
@@ -473,8 +520,16 @@ impl RawOp {
             ),
             RawPayload::Absent { bytes, hash } => (bytes, hash, None),
         };
-        let form = SignedForm { context, payload_bytes, payload_hash: hash };
-        Ok(Op { form, extension: self.extension, payload })
+        let form = SignedForm {
+            context,
+            payload_bytes,
+            payload_hash: hash,
+        };
+        Ok(Op {
+            form,
+            extension: self.extension,
+            payload,
+        })
     }
 }
 

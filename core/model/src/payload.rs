@@ -62,7 +62,13 @@ pub fn seal(
     }
     let key = entry_key(key, context, salt);
     let sealed = ChaCha20Poly1305::new(Key::from_slice(&*key))
-        .encrypt(Nonce::from_slice(&[0; 12]), Payload { msg: &plaintext, aad: &context.to_bytes() })
+        .encrypt(
+            Nonce::from_slice(&[0; 12]),
+            Payload {
+                msg: &plaintext,
+                aad: &context.to_bytes(),
+            },
+        )
         .map_err(|_| PayloadError::Size)?;
     Ok([salt.as_slice(), &sealed].concat())
 }
@@ -73,7 +79,9 @@ pub fn open(
     context: &Context,
     payload: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
-    let (salt, _) = payload.split_first_chunk::<SALT_BYTES>().ok_or(PayloadError::Size)?;
+    let (salt, _) = payload
+        .split_first_chunk::<SALT_BYTES>()
+        .ok_or(PayloadError::Size)?;
     open_with_entry_key(&entry_key(key, context, salt), context, payload)
 }
 
@@ -83,12 +91,20 @@ pub fn open_with_entry_key(
     context: &Context,
     payload: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
-    let (_, sealed) = payload.split_first_chunk::<SALT_BYTES>().ok_or(PayloadError::Size)?;
+    let (_, sealed) = payload
+        .split_first_chunk::<SALT_BYTES>()
+        .ok_or(PayloadError::Size)?;
     if sealed.len() < MIN_PLAINTEXT_BYTES + TAG_BYTES || sealed.len() > MAX_BODY_BYTES + TAG_BYTES {
         return Err(PayloadError::Size);
     }
     let mut body = ChaCha20Poly1305::new(Key::from_slice(entry_key))
-        .decrypt(Nonce::from_slice(&[0; 12]), Payload { msg: sealed, aad: &context.to_bytes() })
+        .decrypt(
+            Nonce::from_slice(&[0; 12]),
+            Payload {
+                msg: sealed,
+                aad: &context.to_bytes(),
+            },
+        )
         .map(Zeroizing::new)
         .map_err(|_| PayloadError::DoesNotOpen)?;
     let end = cbor::item_end(&body).map_err(|_| PayloadError::Form)?;
@@ -109,7 +125,9 @@ pub fn clear(salt: &[u8; SALT_BYTES], body: &[u8]) -> Vec<u8> {
 
 /// The body of a clear payload: one CBOR item and nothing behind it.
 pub fn clear_body(payload: &[u8]) -> Result<&[u8], PayloadError> {
-    let (_, body) = payload.split_first_chunk::<SALT_BYTES>().ok_or(PayloadError::Size)?;
+    let (_, body) = payload
+        .split_first_chunk::<SALT_BYTES>()
+        .ok_or(PayloadError::Size)?;
     cbor::check(body).map_err(|_| PayloadError::Form)?;
     Ok(body)
 }

@@ -135,8 +135,14 @@ impl OpReceipt {
         time_ms: u64,
         handle: u64,
     ) -> Self {
-        let mut receipt =
-            Self { through, epoch, hub_seq, time_ms, signature: Signature::ZERO, handle };
+        let mut receipt = Self {
+            through,
+            epoch,
+            hub_seq,
+            time_ms,
+            signature: Signature::ZERO,
+            handle,
+        };
         receipt.signature = sign(key, &receipt.message(company));
         receipt
     }
@@ -171,8 +177,14 @@ impl BlobReceipt {
         (epoch, hub_seq): (HubEpoch, u64),
         time_ms: u64,
     ) -> Self {
-        let mut receipt =
-            Self { blob, sealed_bytes, epoch, hub_seq, time_ms, signature: Signature::ZERO };
+        let mut receipt = Self {
+            blob,
+            sealed_bytes,
+            epoch,
+            hub_seq,
+            time_ms,
+            signature: Signature::ZERO,
+        };
         receipt.signature = sign(key, &receipt.message(company));
         receipt
     }
@@ -205,7 +217,12 @@ impl Possession {
         nonce: Hash32,
         slices_hash: Hash32,
     ) -> Self {
-        let mut answer = Self { blob, nonce, slices_hash, signature: Signature::ZERO };
+        let mut answer = Self {
+            blob,
+            nonce,
+            slices_hash,
+            signature: Signature::ZERO,
+        };
         answer.signature = sign(key, &answer.message(company));
         answer
     }

@@ -36,7 +36,11 @@ impl VerifiedOp {
     /// An op from the own log, which holds nothing unverified and is never changed.
     #[must_use]
     pub fn from_own_log(op: Op, signature: Option<Signature>) -> Self {
-        Self { id: op.form.id(), op, signature }
+        Self {
+            id: op.form.id(),
+            op,
+            signature,
+        }
     }
 
     /// Its id.
@@ -78,7 +82,10 @@ impl VerifiedOp {
     /// Its place in the strand.
     #[must_use]
     pub const fn head(&self) -> Head {
-        Head { seq: self.op.form.context.seq, id: self.id }
+        Head {
+            seq: self.op.form.context.seq,
+            id: self.id,
+        }
     }
 }
 
@@ -97,7 +104,12 @@ pub fn verify(
     key: &PublicKey,
     suite: u8,
 ) -> Result<VerifiedSegment, Refusal> {
-    let ReceivedSegment { ops, links, signature, .. } = segment;
+    let ReceivedSegment {
+        ops,
+        links,
+        signature,
+        ..
+    } = segment;
     let ids: Vec<OpId> = ops.iter().map(|op| op.form.id()).collect();
     let last = ids.last().ok_or(Refusal::Chain)?;
     if !signature_is_good(key, last, &signature) {
@@ -127,7 +139,10 @@ pub fn verify(
         })
         .collect();
     let links = verified.split_off(counted);
-    Ok(VerifiedSegment { ops: verified, links })
+    Ok(VerifiedSegment {
+        ops: verified,
+        links,
+    })
 }
 
 fn check_class(op: &Op) -> Result<(), Refusal> {
@@ -140,5 +155,9 @@ fn check_class(op: &Op) -> Result<(), Refusal> {
     };
     let size = usize::try_from(op.form.payload_bytes).is_ok_and(|n| n <= MAX_PAYLOAD_BYTES);
     let first = (context.seq == 1) == (context.previous == OpId::ZERO);
-    if fits && size && first { Ok(()) } else { Err(Refusal::Class) }
+    if fits && size && first {
+        Ok(())
+    } else {
+        Err(Refusal::Class)
+    }
 }

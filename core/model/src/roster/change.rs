@@ -28,13 +28,18 @@ impl Recipient {
     /// An age X25519 recipient.
     #[must_use]
     pub fn x25519(key: [u8; 32]) -> Self {
-        Self { kind: Self::X25519, key: key.to_vec().into() }
+        Self {
+            kind: Self::X25519,
+            key: key.to_vec().into(),
+        }
     }
 
     /// The 32 bytes of an X25519 recipient.
     #[must_use]
     pub fn as_x25519(&self) -> Option<[u8; 32]> {
-        (self.kind == Self::X25519).then(|| self.key.as_slice().try_into().ok()).flatten()
+        (self.kind == Self::X25519)
+            .then(|| self.key.as_slice().try_into().ok())
+            .flatten()
     }
 
     /// The ring whose first recipient this is.

@@ -98,9 +98,8 @@ impl Roster {
 
     /// Proves the next op's form, chain and author.
     pub fn verify(&self, segment: ReceivedSegment) -> Result<VerifiedOp, RosterRefusal> {
-        let op = match segment.ops.as_slice() {
-            [op] => op,
-            _ => return Err(RosterRefusal::NotNext),
+        let [op] = segment.ops.as_slice() else {
+            return Err(RosterRefusal::NotNext);
         };
         let context = op.context();
         let next = u32::try_from(self.links.len()).map_or(0, |n| n + 1);
@@ -117,13 +116,21 @@ impl Roster {
             None => self.founding_key(op)?,
             Some(root) if SeatId::of_key(&root) == context.seat => root,
             Some(_) => {
-                self.state.seats.get(&context.seat).ok_or(RosterRefusal::Author)?.cert.key
+                self.state
+                    .seats
+                    .get(&context.seat)
+                    .ok_or(RosterRefusal::Author)?
+                    .cert
+                    .key
             }
         };
         if SeatId::of_key(&key) != context.seat {
             return Err(RosterRefusal::Author);
         }
-        strand::verify(segment, &key, SUITE_1)?.ops.pop().ok_or(RosterRefusal::NotNext)
+        strand::verify(segment, &key, SUITE_1)?
+            .ops
+            .pop()
+            .ok_or(RosterRefusal::NotNext)
     }
 
     fn founding_key(&self, op: &crate::op::Op) -> Result<PublicKey, RosterRefusal> {
@@ -152,7 +159,12 @@ impl Roster {
             }
         };
         let digest = self.state.digest();
-        self.links.push(Link { id: op.id(), position, digest, effect });
+        self.links.push(Link {
+            id: op.id(),
+            position,
+            digest,
+            effect,
+        });
         effect
     }
 
@@ -168,7 +180,9 @@ impl Roster {
             return Err(Void::Newer);
         }
         let author = self.author(&context.seat);
-        let state = self.state.after(&self.company, author, position, &body.changes)?;
+        let state = self
+            .state
+            .after(&self.company, author, position, &body.changes)?;
         if !state.passed_over && state.digest() != body.digest_after {
             return Err(Void::Digest);
         }
@@ -181,9 +195,10 @@ impl Roster {
             Some(root) if SeatId::of_key(root) == *seat => Author::Root,
             Some(_) if self.ends_of(seat).next().is_some() => Author::Nobody,
             Some(_) => match self.state.seats.get(seat) {
-                Some(record) if record.cert.kind == SeatKind::Person => {
-                    record.roles.last().map_or(Author::Nobody, |(_, role)| Author::Seat(*role))
-                }
+                Some(record) if record.cert.kind == SeatKind::Person => record
+                    .roles
+                    .last()
+                    .map_or(Author::Nobody, |(_, role)| Author::Seat(*role)),
                 _ => Author::Nobody,
             },
         }
@@ -191,8 +206,10 @@ impl Roster {
 
     fn position_of_next(&self, author: &SeatId) -> RosterPosition {
         let number = u32::try_from(self.links.len()).map_or(u32::MAX, |n| n.saturating_add(1));
-        let is_root =
-            self.state.root_key.is_some_and(|root| SeatId::of_key(&root) == *author);
+        let is_root = self
+            .state
+            .root_key
+            .is_some_and(|root| SeatId::of_key(&root) == *author);
         let term = self.head().0.term().saturating_add(u8::from(is_root));
         RosterPosition::new(term, number.min(RosterPosition::MAX_NUMBER)).unwrap_or_default()
     }
@@ -209,8 +226,9 @@ impl Roster {
         let seat = SeatId::of_key(author);
         let (roster, roster_digest) = self.head();
         let position = self.position_of_next(&seat);
-        let state =
-            self.state.after(&self.company, self.author(&seat), position, &changes)?;
+        let state = self
+            .state
+            .after(&self.company, self.author(&seat), position, &changes)?;
         let context = Context {
             suite: SUITE_1,
             class: ClassByte::plain(Class::Roster),
@@ -227,14 +245,21 @@ impl Roster {
             time_ms,
             extension_hash: Hash32::ZERO,
         };
-        let body = RosterBody { digest_after: state.digest(), changes };
+        let body = RosterBody {
+            digest_after: state.digest(),
+            changes,
+        };
         Ok((context, cbor::encode(&body)))
     }
 
     /// Takes a cut list that came beside a roster op; kept only if some end names its hash.
     pub fn add_part(&mut self, part: &[u8]) {
         let hash = part_hash(part);
-        let named = self.state.ended.iter().any(|end| end.cuts.values().any(|h| *h == hash));
+        let named = self
+            .state
+            .ended
+            .iter()
+            .any(|end| end.cuts.values().any(|h| *h == hash));
         if let (true, Ok(heads)) = (named, change::read_cut_list(part)) {
             self.cut_lists.insert(hash, heads);
         }
@@ -251,7 +276,9 @@ impl Roster {
     pub fn head(&self) -> (RosterPosition, RosterDigest) {
         self.links
             .last()
-            .map_or((RosterPosition(0), RosterDigest::ZERO), |link| (link.position, link.digest))
+            .map_or((RosterPosition(0), RosterDigest::ZERO), |link| {
+                (link.position, link.digest)
+            })
     }
 
     /// The links, oldest first.
@@ -272,11 +299,10 @@ impl Roster {
         let (newest, _) = self.head();
         match self.links.iter().find(|link| link.position == position) {
             Some(link) if link.digest == *digest => Named::Known,
-            Some(_) => Named::Foreign,
             None if position.number() > newest.number() || position.term() > newest.term() => {
                 Named::NotHereYet
             }
-            None => Named::Foreign,
+            _ => Named::Foreign,
         }
     }
 
@@ -328,14 +354,21 @@ impl Roster {
     /// The one ring of a kind of which there is one (office, recovery).
     #[must_use]
     pub fn the_ring(&self, kind: RingKind) -> Option<RingId> {
-        self.state.rings.iter().find(|(_, ring)| ring.kind == kind).map(|(id, _)| *id)
+        self.state
+            .rings
+            .iter()
+            .find(|(_, ring)| ring.kind == kind)
+            .map(|(id, _)| *id)
     }
 
     /// The newest generation of a ring and its recipient.
     #[must_use]
     pub fn newest_generation(&self, ring: &RingId) -> Option<(u32, &change::Recipient)> {
         let ring = self.state.rings.get(ring)?;
-        Some((u32::try_from(ring.generations.len()).ok()?, ring.generations.last()?))
+        Some((
+            u32::try_from(ring.generations.len()).ok()?,
+            ring.generations.last()?,
+        ))
     }
 
     /// Wrapped ring secrets.
@@ -384,22 +417,33 @@ impl Roster {
         };
         let device = self.state.devices.get(&record.cert.device);
         let crew = device.and_then(|d| at_position(&d.crews, at).copied().flatten());
-        let office_device =
-            device.is_some_and(|d| d.cert.kind == DeviceKind::Office);
+        let office_device = device.is_some_and(|d| d.cert.kind == DeviceKind::Office);
         let office = match record.cert.kind {
             SeatKind::Person => role >= Role::Office,
             SeatKind::Device => office_device,
             SeatKind::Guest | SeatKind::Import => false,
         };
-        let office = if office { self.the_ring(RingKind::Office) } else { None };
-        record.cert.person.into_iter().chain(crew).chain(office).collect()
+        let office = if office {
+            self.the_ring(RingKind::Office)
+        } else {
+            None
+        };
+        record
+            .cert
+            .person
+            .into_iter()
+            .chain(crew)
+            .chain(office)
+            .collect()
     }
 
     /// The rings whose ops a device may receive, as of now: its crew's, its people's, the
     /// office's. None for a device that has ended.
     #[must_use]
     pub fn rings_of_device(&self, device: &DeviceId) -> Vec<RingId> {
-        let Some(record) = self.state.devices.get(device) else { return Vec::new() };
+        let Some(record) = self.state.devices.get(device) else {
+            return Vec::new();
+        };
         if self.device_has_ended(device) {
             return Vec::new();
         }
@@ -411,9 +455,7 @@ impl Roster {
             .state
             .seats
             .iter()
-            .filter(|(id, seat)| {
-                seat.cert.device == *device && self.ends_of(id).next().is_none()
-            })
+            .filter(|(id, seat)| seat.cert.device == *device && self.ends_of(id).next().is_none())
             .filter_map(|(_, seat)| seat.cert.person);
         let mut rings: Vec<RingId> = people.chain(crew).chain(office).collect();
         rings.sort_unstable();
@@ -432,7 +474,11 @@ impl Roster {
 }
 
 fn at_position<T>(history: &[(RosterPosition, T)], at: RosterPosition) -> Option<&T> {
-    history.iter().rev().find(|(since, _)| *since <= at).map(|(_, value)| value)
+    history
+        .iter()
+        .rev()
+        .find(|(since, _)| *since <= at)
+        .map(|(_, value)| value)
 }
 
 /// Reads the clear body of a roster payload.

@@ -198,11 +198,14 @@ impl State {
             Change::Device(device) if device.kind == DeviceKind::Office => Role::Admin,
             Change::Seat(seat) if seat.role >= Role::Office => Role::Admin,
             Change::Role(change)
-                if change.role >= Role::Office || self.newest_role(&change.seat) >= Some(Role::Office) =>
+                if change.role >= Role::Office
+                    || self.newest_role(&change.seat) >= Some(Role::Office) =>
             {
                 Role::Admin
             }
-            Change::End(end) if self.subject_role(&end.subject) >= Some(Role::Office) => Role::Admin,
+            Change::End(end) if self.subject_role(&end.subject) >= Some(Role::Office) => {
+                Role::Admin
+            }
             _ => Role::Office,
         };
         role >= needs
@@ -238,13 +241,18 @@ impl State {
             Change::Device(cert) => self.apply_device(at, cert)?,
             Change::Move(change) => {
                 self.is_crew_ring(change.crew.as_ref())?;
-                let device =
-                    self.devices.get_mut(&change.device).ok_or(Void::Contradiction)?;
+                let device = self
+                    .devices
+                    .get_mut(&change.device)
+                    .ok_or(Void::Contradiction)?;
                 device.crews.push((at, change.crew));
             }
             Change::Seat(cert) => self.apply_seat(at, cert)?,
             Change::Role(change) => {
-                let seat = self.seats.get_mut(&change.seat).ok_or(Void::Contradiction)?;
+                let seat = self
+                    .seats
+                    .get_mut(&change.seat)
+                    .ok_or(Void::Contradiction)?;
                 seat.roles.push((at, change.role));
             }
             Change::End(end) => self.apply_end(at, end)?,
@@ -256,7 +264,12 @@ impl State {
 
     fn is_crew_ring(&self, ring: Option<&RingId>) -> Result<(), Void> {
         match ring {
-            Some(ring) if self.rings.get(ring).is_none_or(|r| r.kind != RingKind::Crew) => {
+            Some(ring)
+                if self
+                    .rings
+                    .get(ring)
+                    .is_none_or(|r| r.kind != RingKind::Crew) =>
+            {
                 Err(Void::Contradiction)
             }
             _ => Ok(()),
@@ -275,7 +288,14 @@ impl State {
                     return Err(Void::Contradiction);
                 }
                 let generations = vec![new.recipient.clone()];
-                self.rings.insert(new.ring, Ring { kind: new.kind, generations, since: at });
+                self.rings.insert(
+                    new.ring,
+                    Ring {
+                        kind: new.kind,
+                        generations,
+                        since: at,
+                    },
+                );
             }
             Some(ring) => {
                 let next = u32::try_from(ring.generations.len()).map_or(0, |n| n + 1);
@@ -298,8 +318,8 @@ impl State {
 
     fn apply_wraps(&mut self, new: &RingWraps) -> Result<(), Void> {
         let ring = self.rings.get(&new.ring).ok_or(Void::Contradiction)?;
-        let known = usize::try_from(new.generation)
-            .is_ok_and(|n| n >= 1 && n <= ring.generations.len());
+        let known =
+            usize::try_from(new.generation).is_ok_and(|n| n >= 1 && n <= ring.generations.len());
         if !known {
             return Err(Void::Contradiction);
         }
@@ -323,7 +343,14 @@ impl State {
             return Err(Void::Contradiction);
         }
         let crews = vec![(at, cert.crew)];
-        self.devices.insert(id, Device { cert: cert.clone(), crews, since: at });
+        self.devices.insert(
+            id,
+            Device {
+                cert: cert.clone(),
+                crews,
+                since: at,
+            },
+        );
         Ok(())
     }
 
@@ -333,7 +360,9 @@ impl State {
         let fits = match (cert.kind, &cert.person) {
             (SeatKind::Device, None) => device.cert.key == cert.key,
             (SeatKind::Person, Some(person)) => {
-                self.rings.get(person).is_some_and(|r| r.kind == RingKind::Person)
+                self.rings
+                    .get(person)
+                    .is_some_and(|r| r.kind == RingKind::Person)
                     && device.cert.key != cert.key
             }
             (SeatKind::Guest | SeatKind::Import, _) => true,
@@ -343,7 +372,14 @@ impl State {
             return Err(Void::Contradiction);
         }
         let roles = vec![(at, cert.role)];
-        self.seats.insert(id, Seat { cert: cert.clone(), roles, since: at });
+        self.seats.insert(
+            id,
+            Seat {
+                cert: cert.clone(),
+                roles,
+                since: at,
+            },
+        );
         Ok(())
     }
 
@@ -357,7 +393,12 @@ impl State {
         if !known || cuts.len() != end.cuts.len() {
             return Err(Void::Contradiction);
         }
-        self.ended.push(Ended { subject: end.subject, mode: end.mode, at, cuts });
+        self.ended.push(Ended {
+            subject: end.subject,
+            mode: end.mode,
+            at,
+            cuts,
+        });
         Ok(())
     }
 }
