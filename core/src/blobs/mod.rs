@@ -7,7 +7,7 @@ mod partial;
 
 pub use partial::PartialBlob;
 
-use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
+use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,10 @@ use crate::crypt::{self, CryptError, HashingReader, SealedBlob, random};
 /// Temporary files older than this are leftovers when a store is opened. Younger ones may belong
 /// to a share extension, which is a process of its own.
 pub const STALE_AFTER: Duration = Duration::from_hours(24);
+
+/// A folder untouched for this long has reached the disk by itself (kernels write back within a
+/// minute or so), so that opening a store of many folders stays quick.
+const WRITTEN_BACK_AFTER: Duration = Duration::from_mins(10);
 
 const TEMP: &str = "tmp";
 const PARTIAL: &str = "partial";
@@ -103,7 +107,9 @@ impl BlobStore {
             durable: Mutex::new([false; 256]),
         };
         for shard in store.shards()? {
-            sync_folder(&shard)?;
+            if untouched_for(&fs::metadata(&shard)?)? < WRITTEN_BACK_AFTER {
+                sync_folder(&shard)?;
+            }
         }
         sync_folder(root)?;
         if let Some(parent) = parent(root) {
@@ -118,9 +124,7 @@ impl BlobStore {
         let mut swept = 0;
         for entry in fs::read_dir(self.root.join(TEMP))? {
             let entry = entry?;
-            let touched = entry.metadata().and_then(|meta| meta.modified());
-            // A time in the future is a changed clock; keep it for another day.
-            let age = touched.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            let age = entry.metadata().and_then(|meta| untouched_for(&meta));
             if age.is_ok_and(|age| age >= untouched) && fs::remove_file(entry.path()).is_ok() {
                 swept += 1;
             }
@@ -319,6 +323,13 @@ fn verify(file: impl Read, id: &BlobId) -> Result<u64, BlobError> {
     })
 }
 
+/// Since the last change; nothing if that lies in the future, as after a change of the clock.
+fn untouched_for(meta: &Metadata) -> io::Result<Duration> {
+    Ok(SystemTime::now()
+        .duration_since(meta.modified()?)
+        .unwrap_or_default())
+}
+
 fn name_of(entry: &DirEntry) -> Option<BlobId> {
     entry.file_name().to_str()?.parse().ok()
 }
@@ -330,6 +341,7 @@ fn parent(path: &Path) -> Option<&Path> {
 
 /// A folder only its owner enters, and its parents, each synced into its own parent.
 fn create_durable(folder: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
