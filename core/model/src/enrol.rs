@@ -178,9 +178,10 @@ pub struct PhoneKeys {
     /// What ring secrets are wrapped to.
     #[n(1)]
     pub recipient: Recipient,
-    /// Signing keys for the people's seats, in the order granted.
+    /// For the people's seats, in the order granted: signing key, and what the person's ring is
+    /// wrapped to.
     #[n(2)]
-    pub seat_keys: Vec<PublicKey>,
+    pub seat_keys: Vec<(PublicKey, Recipient)>,
 }
 
 /// What the office grants: role and crew, and for whom.

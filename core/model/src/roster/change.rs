@@ -129,7 +129,7 @@ coded!(
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Wrap {
-    /// Device or ring id.
+    /// Device, seat or ring id.
     #[cbor(n(0), with = "minicbor::bytes")]
     pub to: [u8; 16],
     /// The age file.
@@ -243,6 +243,9 @@ pub struct SeatCert {
     /// When the office should end it, ms; an act, never a reader's clock.
     #[n(7)]
     pub not_after_ms: Option<u64>,
+    /// What the person's ring is wrapped to, behind the PIN; none for a device seat.
+    #[n(8)]
+    pub recipient: Option<Recipient>,
 }
 
 /// A seat gets another role.

@@ -108,7 +108,7 @@ pub struct WrapRecord {
     pub ring: RingId,
     /// Its generation.
     pub generation: u32,
-    /// Device or ring id.
+    /// Device, seat or ring id.
     pub to: [u8; 16],
     /// The age file.
     pub file: Vec<u8>,
