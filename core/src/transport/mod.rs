@@ -1,0 +1,17 @@
+//! The way to the hub over HTTP: [`HttpDoor`] before a login, [`HttpHub`] after it.
+//!
+//! Whatever comes back is a stranger's until a signature in it says otherwise, so it is capped
+//! while it is read. Nothing here follows a redirect, signs a login for another hub's key, or lets
+//! an address, a token or content into an error.
+
+mod door;
+mod hub;
+mod tls;
+mod wake;
+
+#[cfg(test)]
+mod tests;
+
+pub use door::{BadDoor, HttpDoor, TrafficMeter};
+pub use hub::{HttpHub, LoginIdentity};
+pub use tls::Trust;
