@@ -241,7 +241,10 @@ async fn only_the_hub_is_believed() {
         ), // cut
     ] {
         let server = Server::new(move |_, _| said.clone()).await;
-        assert_eq!(server.door().hello().await, Err(error));
+        let door = server.door();
+        assert_eq!(door.hello().await, Err(error));
+        // Reading ends soon after the cap.
+        assert!(door.meter().received_bytes() < 5 << 19);
         assert_eq!(server.count("GET /v1/elsewhere"), 0);
     }
     let mut silent = Server::new(|_, _| vec![]).await;
