@@ -1,1 +1,11 @@
-//! Kolonne.
+//! The blind sync server of Kolonne.
+//!
+//! It keeps ciphertext and signed forms, routes by the clear control ops, and signs what it holds.
+//! It reads no content, judges no rights, and puts no content into errors or logs.
+
+mod env;
+pub mod service;
+pub mod storage;
+
+pub use env::{Env, NoRandomness};
+pub use service::{Connection, HubService, Quotas};

@@ -1,0 +1,345 @@
+//! Before and at the login: greeting, founding, the login's nonce and token, mailboxes.
+//!
+//! Strangers may call everything here, so memory is bounded and nothing tells who exists.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use kolonne_model::hub::{
+    Founding, Hello, HubError, Login, LoginNonce, LoginStart, MAX_MAIL_BYTES, Mail, MailAt,
+    RefusalCode, Token, login_message,
+};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
+use kolonne_model::op::signed_by;
+use kolonne_model::page::{self, NoBases};
+use kolonne_model::roster::{Effect, RosterRefusal};
+use subtle::ConstantTimeEq;
+
+use super::routing::Access;
+use super::{HubService, lock, trouble};
+use crate::storage::{Keep, RosterKept, Session};
+
+/// How long a nonce can be signed.
+const NONCE_LASTS_MS: u64 = 60_000;
+/// How long a login holds.
+const TOKEN_LASTS_MS: u64 = 12 * 3600 * 1000;
+/// Used nonces remembered; only good signatures get in.
+const MAX_USED_NONCES: usize = 100_000;
+const NONCE_LABEL: &[u8] = b"kolonne hub nonce v1";
+
+/// Nonces without memory: time ‖ random ‖ MAC over them, company and device. Only used ones are
+/// remembered, until they run out.
+pub(super) struct Logins {
+    secret: [u8; 32],
+    used: Mutex<HashMap<[u8; 32], u64>>,
+}
+
+impl Logins {
+    pub(super) fn new(secret: [u8; 32]) -> Self {
+        Self {
+            secret,
+            used: Mutex::default(),
+        }
+    }
+
+    fn nonce(&self, start: &LoginStart, time: [u8; 8], random: [u8; 8]) -> Hash32 {
+        let mut mac = blake3::Hasher::new_keyed(&self.secret);
+        for part in [
+            NONCE_LABEL,
+            &start.company.0,
+            &start.device.0,
+            &time,
+            &random,
+        ] {
+            mac.update(part);
+        }
+        let mut nonce = [0; 32];
+        let mac = mac.finalize();
+        for (to, from) in nonce
+            .iter_mut()
+            .zip(time.iter().chain(&random).chain(mac.as_bytes()))
+        {
+            *to = *from;
+        }
+        Hash32(nonce)
+    }
+
+    fn is_fresh(&self, start: &LoginStart, nonce: &Hash32, now_ms: u64) -> bool {
+        let Some((time, rest)) = nonce.0.split_first_chunk::<8>() else {
+            return false;
+        };
+        let Some((random, _)) = rest.split_first_chunk::<8>() else {
+            return false;
+        };
+        let age_ms = now_ms.checked_sub(u64::from_be_bytes(*time));
+        let expected = self.nonce(start, *time, *random);
+        bool::from(expected.0.ct_eq(&nonce.0)) && age_ms.is_some_and(|age| age <= NONCE_LASTS_MS)
+    }
+
+    /// Whether this is its first use.
+    fn use_up(&self, nonce: &Hash32, now_ms: u64) -> Result<bool, HubError> {
+        let mut used = lock(&self.used);
+        if used.len() >= MAX_USED_NONCES {
+            used.retain(|_, until_ms| *until_ms >= now_ms);
+            if used.len() >= MAX_USED_NONCES {
+                return Err(HubError::NotNow {
+                    retry_after_ms: NONCE_LASTS_MS,
+                });
+            }
+        }
+        Ok(used
+            .insert(nonce.0, now_ms.saturating_add(NONCE_LASTS_MS))
+            .is_none())
+    }
+}
+
+fn token_hash(token: &Hash32) -> [u8; 32] {
+    *blake3::hash(&token.0).as_bytes()
+}
+
+impl HubService {
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            key: self.key(),
+            epoch: self.storage.epoch(),
+            version: 1,
+            time_ms: self.now_ms(),
+        }
+    }
+
+    /// Founds a company, or repeats (and continues) its roster: ops prove themselves.
+    pub(crate) fn found(&self, founding: &Founding) -> Result<(), HubError> {
+        let company = founding.company;
+        let is_new = self.storage.company(&company).map_err(trouble)?.is_none();
+        if is_new && self.storage.companies().map_err(trouble)? >= self.quotas.companies {
+            tracing::warn!("no room for another company");
+            return Err(HubError::NotAllowed);
+        }
+        self.extend_roster(company, &founding.page, usize::MAX)?;
+        if is_new {
+            tracing::info!(%company, "company founded");
+        }
+        Ok(())
+    }
+
+    /// Takes roster ops on the newest by compare-and-swap.
+    pub(super) fn extend_roster(
+        &self,
+        company: CompanyId,
+        page: &[u8],
+        max_ops: usize,
+    ) -> Result<(), HubError> {
+        const FORM: HubError = HubError::Refused(RefusalCode::Form);
+        let segments = page::read(page).map_err(|_| FORM)?;
+        if segments.is_empty() || segments.len() > max_ops {
+            return Err(FORM);
+        }
+        let mut roster = self.view(company)?.roster.clone();
+        let mut ops = Vec::new();
+        for segment in segments {
+            let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
+            if let [op] = segment.ops.as_slice()
+                && roster.links().iter().any(|link| link.id == op.form.id())
+            {
+                continue;
+            }
+            let op = roster.verify(segment).map_err(|refusal| match refusal {
+                RosterRefusal::NotNext => HubError::RosterMoved,
+                RosterRefusal::Founding => HubError::Refused(RefusalCode::Company),
+                RosterRefusal::Author => HubError::Refused(RefusalCode::Seat),
+                RosterRefusal::Refused(_) => HubError::Refused(RefusalCode::Signature),
+            })?;
+            let founds = roster.links().is_empty();
+            if roster.append(&op) != Effect::Applied && founds {
+                return Err(HubError::Refused(RefusalCode::Company));
+            }
+            ops.push(op);
+        }
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let keep = Keep {
+            received_ms: self.now_ms(),
+            quota_bytes: u64::MAX,
+        };
+        match self
+            .storage
+            .append_roster(&company, &ops, keep)
+            .map_err(trouble)?
+        {
+            RosterKept::Appended => {
+                self.wake_up(company);
+                Ok(())
+            }
+            RosterKept::Moved => Err(HubError::RosterMoved),
+        }
+    }
+
+    pub(crate) fn login_start(&self, start: &LoginStart) -> LoginNonce {
+        let time = self.now_ms().to_be_bytes();
+        LoginNonce {
+            nonce: self.logins.nonce(start, time, self.env.random()),
+        }
+    }
+
+    /// Lets a device in: members and those whose rights ended (they may hand over their work).
+    pub(crate) fn login(&self, login: &Login) -> Result<Token, HubError> {
+        const WRONG: HubError = HubError::Refused(RefusalCode::Login);
+        let now_ms = self.now_ms();
+        let start = LoginStart {
+            company: login.company,
+            device: login.device,
+        };
+        if !self.logins.is_fresh(&start, &login.nonce, now_ms) {
+            return Err(WRONG);
+        }
+        let view = self.view(login.company)?;
+        let device = view.roster.device(&login.device).ok_or(WRONG)?;
+        let message = login_message(&self.key(), &login.company, &login.device, &login.nonce);
+        if !signed_by(&device.cert.key, &message, &login.signature)
+            || !self.logins.use_up(&login.nonce, now_ms)?
+        {
+            return Err(WRONG);
+        }
+        let token = Hash32(self.env.random());
+        let until_ms = now_ms.saturating_add(TOKEN_LASTS_MS);
+        let session = Session {
+            company: login.company,
+            device: login.device,
+            until_ms,
+        };
+        self.storage
+            .put_session(&token_hash(&token), &session)
+            .map_err(trouble)?;
+        Ok(Token {
+            token,
+            lasts_ms: TOKEN_LASTS_MS,
+            time_ms: now_ms,
+        })
+    }
+
+    /// Whose token this is.
+    pub(crate) fn session(&self, token: &Hash32) -> Result<(CompanyId, DeviceId), HubError> {
+        let session = self.storage.session(&token_hash(token)).map_err(trouble)?;
+        match session {
+            Some(session) if session.until_ms > self.now_ms() => {
+                Ok((session.company, session.device))
+            }
+            _ => Err(HubError::LoginNeeded),
+        }
+    }
+
+    pub(crate) fn open_mailbox(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        mailbox: Hash32,
+    ) -> Result<(), HubError> {
+        match self.enter(company, device)?.1 {
+            Access::Rings(_) => lock(&self.mail).open(mailbox, company, self.now_ms()),
+            _ => Err(HubError::NotAllowed),
+        }
+    }
+
+    pub(crate) fn put_mail(&self, mail: Mail) -> Result<(), HubError> {
+        lock(&self.mail).put(mail, self.now_ms())
+    }
+
+    pub(crate) fn mail(&self, at: &MailAt) -> Result<Vec<u8>, HubError> {
+        lock(&self.mail).get(at, self.now_ms())
+    }
+}
+
+/// Mailboxes open at once, of all companies and of one.
+const MAX_MAILBOXES: usize = 512;
+const MAX_COMPANY_MAILBOXES: usize = 32;
+const MAILBOX_LASTS_MS: u64 = 10 * 60 * 1000;
+const MAX_SLOTS: u8 = 16;
+const MAX_TRIES: u8 = 5;
+
+#[derive(Debug)]
+struct Mailbox {
+    company: CompanyId,
+    until_ms: u64,
+    slots: BTreeMap<u8, Vec<u8>>,
+    tries: BTreeMap<u8, u8>,
+}
+
+/// Enrolment messages on their way, in memory only: ten minutes, each slot once.
+#[derive(Debug, Default)]
+pub(super) struct Mailboxes(HashMap<Hash32, Mailbox>);
+
+impl Mailboxes {
+    pub(super) fn tidy(&mut self, now_ms: u64) {
+        self.0.retain(|_, mailbox| mailbox.until_ms > now_ms);
+    }
+
+    fn open(&mut self, mailbox: Hash32, company: CompanyId, now_ms: u64) -> Result<(), HubError> {
+        self.tidy(now_ms);
+        if let Some(open) = self.0.get(&mailbox) {
+            return if open.company == company {
+                Ok(())
+            } else {
+                Err(HubError::NotAllowed)
+            };
+        }
+        let of_company = self
+            .0
+            .values()
+            .filter(|open| open.company == company)
+            .count();
+        if self.0.len() >= MAX_MAILBOXES || of_company >= MAX_COMPANY_MAILBOXES {
+            return Err(HubError::NotNow {
+                retry_after_ms: 60_000,
+            });
+        }
+        let until_ms = now_ms.saturating_add(MAILBOX_LASTS_MS);
+        let open = Mailbox {
+            company,
+            until_ms,
+            slots: BTreeMap::new(),
+            tries: BTreeMap::new(),
+        };
+        self.0.insert(mailbox, open);
+        Ok(())
+    }
+
+    fn put(&mut self, mail: Mail, now_ms: u64) -> Result<(), HubError> {
+        if mail.slot >= MAX_SLOTS {
+            return Err(HubError::Refused(RefusalCode::Form));
+        }
+        if mail.message.len() > MAX_MAIL_BYTES {
+            return Err(HubError::TooLarge);
+        }
+        self.tidy(now_ms);
+        // An unknown mailbox takes it as an empty one would: nobody learns which exist.
+        let Some(open) = self.0.get_mut(&mail.mailbox) else {
+            return Ok(());
+        };
+        match open.slots.get(&mail.slot) {
+            None => {
+                open.slots.insert(mail.slot, mail.message.into());
+                Ok(())
+            }
+            Some(there) if *there == *mail.message => Ok(()),
+            Some(_) => {
+                let tries = open.tries.entry(mail.slot).or_default();
+                *tries += 1;
+                if *tries >= MAX_TRIES {
+                    // Someone else knows the code: it is burnt.
+                    self.0.remove(&mail.mailbox);
+                }
+                Err(HubError::NotAllowed)
+            }
+        }
+    }
+
+    fn get(&mut self, at: &MailAt, now_ms: u64) -> Result<Vec<u8>, HubError> {
+        self.tidy(now_ms);
+        let message = self
+            .0
+            .get(&at.mailbox)
+            .and_then(|open| open.slots.get(&at.slot));
+        message.cloned().ok_or(HubError::NotThere)
+    }
+}

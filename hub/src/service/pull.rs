@@ -1,0 +1,456 @@
+//! What a device may have: the roster, the threads its rings are members of, its own key files.
+//!
+//! A cursor names a place in the company's sequence and, in its mark, up to where the device's
+//! visibility was looked at; what became visible later is named to be filled.
+
+use std::collections::{HashMap, HashSet};
+
+use kolonne_model::hub::{
+    Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer, RosterAnswer,
+    RosterFrom,
+};
+use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, Strand, StrandHead};
+use kolonne_model::op::Class;
+use kolonne_model::page::MAX_PAGE_BYTES;
+
+use super::routing::{Access, View};
+use super::{HubService, answer, trouble};
+use crate::storage::{Item, LogEntry, StoredOp, ThreadOp};
+
+/// Most bytes of ops and parts in an answer, whatever is asked for.
+const MAX_ANSWER_BYTES: u64 = 512 * 1024;
+/// Entries of the sequence looked at for one answer.
+const SCAN: u32 = 4096;
+const SCANS: usize = 8;
+/// Blobs named in one answer.
+const MAX_BLOBS: usize = 16 * 1024;
+/// Heads in one answer, within the size of a message.
+const MAX_HEADS: usize = 16 * 1024;
+
+/// A cursor's mark: how far beyond its place visibility was looked at, and the first bytes of
+/// what lies at its place, so that a database that was put back is noticed.
+struct Mark {
+    seen_through: u64,
+    check: [u8; 4],
+}
+
+impl Mark {
+    fn of(cursor: &Cursor) -> Self {
+        let [a, b, c, d, check @ ..] = cursor.mark;
+        let ahead = u32::from_be_bytes([a, b, c, d]);
+        Self {
+            seen_through: cursor.hub_seq.saturating_add(ahead.into()),
+            check,
+        }
+    }
+
+    fn bytes(&self, hub_seq: u64) -> [u8; 8] {
+        let ahead = u32::try_from(self.seen_through.saturating_sub(hub_seq)).unwrap_or(u32::MAX);
+        let [a, b, c, d] = ahead.to_be_bytes();
+        let [e, f, g, h] = self.check;
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+fn check_of(entry: &LogEntry) -> [u8; 4] {
+    let hash = match &entry.item {
+        Item::Op { id, .. } => &id.0,
+        Item::Part { hash, .. } => &hash.0,
+        Item::Blob(blob) => &blob.0,
+    };
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+impl HubService {
+    pub(crate) fn pull(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        pull: &Pull,
+    ) -> Result<PullAnswer, HubError> {
+        let (view, access) = self.enter(company, device)?;
+        let (from, mark) = self.read_cursor(&company, pull.cursor.as_ref(), view.through)?;
+        let limit = u64::from(pull.limit_bytes).clamp(1, MAX_ANSWER_BYTES);
+        let (mut entries, mut last) = self.gather(&company, &view, &access, from, limit)?;
+        let (page, parts) = loop {
+            let (page, parts) = self.answer(&company, &view, &access, &entries)?;
+            if page.len() <= MAX_PAGE_BYTES || entries.len() <= 1 {
+                break (page, parts);
+            }
+            // Links made it too large: fewer entries.
+            entries.truncate(entries.len() / 2);
+            last = entries.last().copied();
+        };
+        let hub_seq = last.map_or(from, |entry| entry.hub_seq);
+        let check = last.map_or(mark.check, |entry| check_of(&entry));
+        let row = self
+            .storage
+            .company(&company)
+            .map_err(trouble)?
+            .ok_or(HubError::NotThere)?;
+        let more = row.hub_seq > hub_seq;
+        let mut seen_through = mark.seen_through;
+        let (mut fill, mut sum) = (Vec::new(), [0; 16]);
+        if !more {
+            for thread in self.storage.threads(&company, 0).map_err(trouble)? {
+                let Some(since) = view.sees(&access, &thread.thread) else {
+                    continue;
+                };
+                for (to, from) in sum.iter_mut().zip(thread.sum) {
+                    *to ^= from;
+                }
+                if since > mark.seen_through && thread.first_seq <= hub_seq {
+                    fill.push(thread.thread);
+                }
+            }
+            seen_through = view.through.max(mark.seen_through);
+        }
+        let blobs = entries.iter().filter_map(|entry| match entry.item {
+            Item::Blob(blob) => Some(blob),
+            _ => None,
+        });
+        Ok(PullAnswer {
+            page: page.into(),
+            parts,
+            blobs: blobs.collect(),
+            fill,
+            cursor: Cursor {
+                epoch: self.storage.epoch(),
+                hub_seq,
+                mark: Mark {
+                    seen_through,
+                    check,
+                }
+                .bytes(hub_seq),
+            },
+            more,
+            sum,
+            time_ms: self.now_ms(),
+        })
+    }
+
+    /// Where to read on from, unless the cursor is of another life.
+    fn read_cursor(
+        &self,
+        company: &CompanyId,
+        cursor: Option<&Cursor>,
+        through: u64,
+    ) -> Result<(u64, Mark), HubError> {
+        let Some(cursor) = cursor else {
+            return Ok((
+                0,
+                Mark {
+                    seen_through: through,
+                    check: [0; 4],
+                },
+            ));
+        };
+        let mark = Mark::of(cursor);
+        let check = match cursor.hub_seq.checked_sub(1) {
+            None => Some([0; 4]),
+            Some(before) => {
+                let entry = self.storage.log(company, before, 1).map_err(trouble)?;
+                entry.first().map(check_of)
+            }
+        };
+        if cursor.epoch != self.storage.epoch() || check != Some(mark.check) {
+            return Err(HubError::OtherEpoch);
+        }
+        Ok((cursor.hub_seq, mark))
+    }
+
+    /// The entries a device may have beyond a place, and the last one looked at.
+    fn gather(
+        &self,
+        company: &CompanyId,
+        view: &View,
+        access: &Access,
+        from: u64,
+        limit_bytes: u64,
+    ) -> Result<(Vec<LogEntry>, Option<LogEntry>), HubError> {
+        let roster = company.roster_thread();
+        let (mut entries, mut last, mut bytes) = (Vec::new(), None::<LogEntry>, 0u64);
+        for _ in 0..SCANS {
+            let after = last.map_or(from, |entry| entry.hub_seq);
+            let scan = self.storage.log(company, after, SCAN).map_err(trouble)?;
+            let is_end = scan.is_empty();
+            for entry in scan {
+                // What came after the view was taken is for the next answer.
+                if entry.hub_seq > view.through || bytes >= limit_bytes {
+                    return Ok((entries, last));
+                }
+                last = Some(entry);
+                if entry.thread == roster || view.sees(access, &entry.thread).is_some() {
+                    bytes = bytes.saturating_add(entry.bytes);
+                    entries.push(entry);
+                }
+            }
+            if is_end {
+                break;
+            }
+        }
+        Ok((entries, last))
+    }
+
+    /// The page and parts of entries, as far as the device may have them.
+    fn answer(
+        &self,
+        company: &CompanyId,
+        view: &View,
+        access: &Access,
+        entries: &[LogEntry],
+    ) -> Result<(Vec<u8>, Vec<Part>), HubError> {
+        let (mut ops, mut parts) = (Vec::new(), Vec::new());
+        let mut may_have = HashMap::new();
+        for entry in entries {
+            match entry.item {
+                Item::Op { id, .. } => ops.extend(self.op_for(company, view, access, &id)?),
+                Item::Part { op, hash } => {
+                    let allowed = match may_have.get(&op) {
+                        Some(allowed) => allowed,
+                        None => {
+                            let stored = self.storage.op(company, &op).map_err(trouble)?;
+                            let allowed = stored
+                                .filter(|op| !view.is_erased(&entry.thread, &op.id))
+                                .map(|op| view.parts_for(access, &op));
+                            may_have.entry(op).or_insert(allowed.unwrap_or_default())
+                        }
+                    };
+                    if allowed.contains(&hash) {
+                        let bytes = self.storage.part(company, &op, &hash).map_err(trouble)?;
+                        parts.extend(bytes.map(|bytes| Part {
+                            op,
+                            bytes: bytes.into(),
+                        }));
+                    }
+                }
+                Item::Blob(_) => {}
+            }
+        }
+        let page = answer::page(&*self.storage, company, ops).map_err(trouble)?;
+        Ok((page, parts))
+    }
+
+    fn op_for(
+        &self,
+        company: &CompanyId,
+        view: &View,
+        access: &Access,
+        id: &OpId,
+    ) -> Result<Option<StoredOp>, HubError> {
+        let op = self.storage.op(company, id).map_err(trouble)?;
+        Ok(op.filter(|op| is_for(access, op)).map(|mut op| {
+            if view.is_erased(&op.op.form.context.thread, id) {
+                op.op.payload = None;
+            }
+            op
+        }))
+    }
+
+    pub(crate) fn fetch(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        fetch: &Fetch,
+    ) -> Result<FetchAnswer, HubError> {
+        let (view, access) = self.enter(company, device)?;
+        if view.sees(&access, &fetch.thread).is_none() {
+            return Err(HubError::NotThere);
+        }
+        let limit = u64::from(fetch.limit_bytes).clamp(1, MAX_ANSWER_BYTES);
+        let wanted = self.beyond(&company, fetch)?;
+        let mut count = 0;
+        let mut bytes = 0u64;
+        let mut parts_of = Vec::new();
+        for op in &wanted {
+            if bytes >= limit {
+                break;
+            }
+            count += 1;
+            bytes = bytes.saturating_add(op.bytes);
+            let stored = self.op_for(&company, &view, &access, &op.at.head.id)?;
+            let Some(stored) = stored else { continue };
+            let mut parts = Vec::new();
+            if stored.op.form.context.class.class == Class::Control {
+                let allowed = view.parts_for(&access, &stored);
+                let all = if allowed.is_empty() {
+                    Vec::new()
+                } else {
+                    self.storage.parts(&company, &stored.id).map_err(trouble)?
+                };
+                for (_, part) in all.into_iter().filter(|(hash, _)| allowed.contains(hash)) {
+                    bytes = bytes.saturating_add(part.len() as u64);
+                    parts.push(Part {
+                        op: stored.id,
+                        bytes: part.into(),
+                    });
+                }
+            }
+            parts_of.push((stored, parts));
+        }
+        let (page, parts, count) = loop {
+            let ops = parts_of.iter().map(|(op, _)| op.clone()).collect();
+            let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
+            if page.len() <= MAX_PAGE_BYTES || parts_of.len() <= 1 {
+                let parts = parts_of.into_iter().flat_map(|(_, parts)| parts).collect();
+                break (page, parts, count);
+            }
+            parts_of.truncate(parts_of.len() / 2);
+            count = parts_of.len();
+        };
+        let more = count < wanted.len();
+        let mut blobs = Vec::new();
+        if !more {
+            blobs = self
+                .storage
+                .blobs(&company, &fetch.thread)
+                .map_err(trouble)?;
+            blobs.truncate(MAX_BLOBS);
+        }
+        Ok(FetchAnswer {
+            page: page.into(),
+            parts,
+            more,
+            blobs,
+        })
+    }
+
+    /// The ops of a thread that the heads of a device don't include, in the order they came.
+    fn beyond(&self, company: &CompanyId, fetch: &Fetch) -> Result<Vec<ThreadOp>, HubError> {
+        let ops = self
+            .storage
+            .thread_ops(company, &fetch.thread)
+            .map_err(trouble)?;
+        let previous: HashMap<OpId, OpId> =
+            ops.iter().map(|op| (op.at.head.id, op.previous)).collect();
+        let mut newest: HashMap<Strand, u32> = HashMap::new();
+        for op in &ops {
+            let seq = newest.entry(op.at.strand).or_default();
+            *seq = op.at.head.seq.max(*seq);
+        }
+        let mut has = HashSet::new();
+        let mut ahead = HashSet::new();
+        for StrandHead {
+            strand,
+            head: Head { seq, id },
+        } in &fetch.have
+        {
+            if !previous.contains_key(id) && newest.get(strand).is_some_and(|newest| seq > newest) {
+                ahead.insert(*strand); // the device has more of it than the hub
+            }
+            let mut at = *id;
+            while let Some(before) = previous.get(&at)
+                && has.insert(at)
+            {
+                at = *before;
+            }
+        }
+        let is_wanted =
+            |op: &ThreadOp| !has.contains(&op.at.head.id) && !ahead.contains(&op.at.strand);
+        Ok(ops.into_iter().filter(is_wanted).collect())
+    }
+
+    pub(crate) fn heads(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        heads: &Heads,
+    ) -> Result<HeadsAnswer, HubError> {
+        let (view, access) = self.enter(company, device)?;
+        let threads: Vec<_> = if heads.threads.is_empty() {
+            view.seen(&access).collect()
+        } else {
+            let asked = heads.threads.iter().copied();
+            asked
+                .filter(|thread| view.sees(&access, thread).is_some())
+                .collect()
+        };
+        let mut answer = HeadsAnswer {
+            heads: Vec::new(),
+            roster: None,
+        };
+        for thread in threads {
+            answer
+                .heads
+                .extend(self.storage.heads(&company, &thread).map_err(trouble)?);
+            if answer.heads.len() > MAX_HEADS {
+                return Err(HubError::TooLarge);
+            }
+        }
+        let len = view.roster.links().len();
+        let newest = u32::try_from(len).map_err(|_| HubError::TooLarge)?;
+        let last = self
+            .storage
+            .roster_ops(&company, newest, 1)
+            .map_err(trouble)?;
+        answer.roster = last.iter().find(|op| is_for(&access, op)).map(|op| {
+            let context = &op.op.form.context;
+            StrandHead {
+                strand: context.strand(),
+                head: Head {
+                    seq: context.seq,
+                    id: op.id,
+                },
+            }
+        });
+        Ok(answer)
+    }
+
+    pub(crate) fn roster(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        from: &RosterFrom,
+    ) -> Result<RosterAnswer, HubError> {
+        const BATCH: u32 = 256;
+        let (view, access) = self.enter(company, device)?;
+        let stored = self
+            .storage
+            .roster_ops(&company, from.seq.max(1), BATCH)
+            .map_err(trouble)?;
+        let mut more = stored.len() == usize::try_from(BATCH).unwrap_or(usize::MAX);
+        let (mut ops, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0u64);
+        for op in stored {
+            if !is_for(&access, &op) {
+                more = false;
+                break;
+            }
+            if bytes >= MAX_ANSWER_BYTES {
+                more = true;
+                break;
+            }
+            bytes = bytes.saturating_add(op.op.payload.as_ref().map_or(0, Vec::len) as u64);
+            let allowed = view.parts_for(&access, &op);
+            if !allowed.is_empty() {
+                for (hash, part) in self.storage.parts(&company, &op.id).map_err(trouble)? {
+                    let fits = bytes.saturating_add(part.len() as u64) <= 2 * MAX_ANSWER_BYTES;
+                    if allowed.contains(&hash) && fits {
+                        bytes = bytes.saturating_add(part.len() as u64);
+                        parts.push(Part {
+                            op: op.id,
+                            bytes: part.into(),
+                        });
+                    }
+                }
+            }
+            ops.push(op);
+        }
+        let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
+        Ok(RosterAnswer {
+            page: page.into(),
+            parts,
+            more,
+        })
+    }
+}
+
+/// Whether an op whose thread the device sees is for it: one that ended has the roster up to and
+/// with its end.
+fn is_for(access: &Access, op: &StoredOp) -> bool {
+    let context = &op.op.form.context;
+    match access {
+        Access::Unknown => false,
+        Access::Ended(place) => context.class.class == Class::Roster && context.seq <= *place,
+        Access::Rings(_) => true,
+    }
+}

@@ -1,0 +1,376 @@
+//! Who may receive what: each company's folded roster and thread members, by the same rule as on
+//! the devices (`kolonne_model::judge`).
+//!
+//! Everything here is a cache over the storage, brought up to the company's sequence before use,
+//! so a second node that appended is seen too. It decides routing only; it judges nobody's ops.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kolonne_model::control::{self, Control};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId};
+use kolonne_model::judge::{Judgement, ThreadOps, control_state};
+use kolonne_model::op::Class;
+use kolonne_model::roster::change::{Change, DeviceKind, RingKind, Subject};
+use kolonne_model::roster::{self, Effect, Roster};
+use kolonne_model::strand::VerifiedOp;
+
+use crate::storage::{Storage, Stored, StoredOp};
+
+/// Companies whose rosters stay in memory.
+const MAX_COMPANIES: usize = 256;
+/// Roster ops read at once.
+const ROSTER_BATCH: u32 = 500;
+
+/// A thread's members as the hub routes.
+#[derive(Debug, Clone, Default)]
+struct Route {
+    /// Member rings, each with the hub sequence since when (never too early).
+    members: BTreeMap<RingId, u64>,
+    erased: BTreeSet<OpId>,
+    /// Something waits for the roster: look again when it grows.
+    has_held: bool,
+}
+
+/// What a device may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Not admitted.
+    Unknown,
+    /// Its rights ended with this place of the roster.
+    Ended(u32),
+    /// Its rings, each with the hub sequence since when it has them.
+    Rings(BTreeMap<RingId, u64>),
+}
+
+/// A company, folded up to a sequence.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its roster.
+    pub roster: Roster,
+    /// Up to which hub sequence everything here is.
+    pub through: u64,
+    roster_seqs: Vec<u64>,
+    ended: BTreeMap<DeviceId, u32>,
+    threads: HashMap<ThreadId, Route>,
+}
+
+impl View {
+    fn new(company: CompanyId) -> Self {
+        Self {
+            roster: Roster::new(company),
+            through: 0,
+            roster_seqs: Vec::new(),
+            ended: BTreeMap::new(),
+            threads: HashMap::new(),
+        }
+    }
+
+    fn refresh(&mut self, storage: &dyn Storage) -> Stored<()> {
+        let company = self.roster.company();
+        let Some(row) = storage.company(&company)? else {
+            return Ok(());
+        };
+        if row.hub_seq == self.through {
+            return Ok(());
+        }
+        if row.hub_seq < self.through {
+            *self = Self::new(company); // the database was put back
+        }
+        let known_roster = self.roster_seqs.len();
+        let ends = self.extend_roster(storage, row.roster_len)?;
+        let grew = self.roster_seqs.len() > known_roster;
+        let mut stale: BTreeSet<ThreadId> = storage
+            .threads(&company, self.through)?
+            .iter()
+            .filter(|thread| thread.control_seq > 0)
+            .map(|thread| thread.thread)
+            .collect();
+        if grew {
+            let waiting = self
+                .threads
+                .iter()
+                .filter(|(_, route)| ends || route.has_held);
+            stale.extend(waiting.map(|(thread, _)| *thread));
+        }
+        for thread in stale {
+            let chains = storage.control_chains(&company, &thread)?;
+            self.fold(thread, &chains, row.hub_seq);
+        }
+        self.through = row.hub_seq;
+        Ok(())
+    }
+
+    /// Appends what is new; the answer is whether rights may have ended.
+    fn extend_roster(&mut self, storage: &dyn Storage, len: u32) -> Stored<bool> {
+        let mut ends = false;
+        while let Ok(have) = u32::try_from(self.roster_seqs.len())
+            && have < len
+        {
+            let ops = storage.roster_ops(&self.roster.company(), have + 1, ROSTER_BATCH)?;
+            if ops.is_empty() {
+                break;
+            }
+            for op in &ops {
+                ends |= self.append_roster(op);
+            }
+        }
+        Ok(ends)
+    }
+
+    fn append_roster(&mut self, op: &StoredOp) -> bool {
+        let effect = self.roster.append(&op.verified());
+        self.roster_seqs.push(op.hub_seq.unwrap_or_default());
+        let Some(body) = roster::read_body(op.op.payload.as_deref()) else {
+            return true;
+        };
+        let mut ends = false;
+        for change in &body.changes {
+            ends |= matches!(change, Change::End(_) | Change::Unknown(_));
+            if let (Change::End(end), Effect::Applied) = (change, effect)
+                && let Subject::Device(device) = end.subject
+            {
+                self.ended.entry(device).or_insert(op.op.form.context.seq);
+            }
+        }
+        ends
+    }
+
+    fn fold(&mut self, thread: ThreadId, chains: &[StoredOp], now_seq: u64) {
+        let ops: Vec<VerifiedOp> = chains.iter().map(StoredOp::verified).collect();
+        let state = control_state(&ThreadOps::new(thread, &ops), &self.roster);
+        // Folded for the first time here: since the last op that can have changed members.
+        let since = match self.threads.contains_key(&thread) {
+            true => now_seq,
+            false => last_member_change(chains),
+        };
+        let before = self.threads.remove(&thread).unwrap_or_default().members;
+        let members = state
+            .member_rings()
+            .map(|ring| (ring, before.get(&ring).copied().unwrap_or(since)))
+            .collect();
+        let has_held = state
+            .judgements
+            .values()
+            .any(|j| matches!(j, Judgement::Held(_)));
+        self.threads.insert(
+            thread,
+            Route {
+                members,
+                erased: state.erased,
+                has_held,
+            },
+        );
+    }
+
+    fn seq_of(&self, at: RosterPosition) -> u64 {
+        let index = usize::try_from(at.number())
+            .ok()
+            .and_then(|n| n.checked_sub(1));
+        index
+            .and_then(|n| self.roster_seqs.get(n))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// What a device may have, as of now.
+    #[must_use]
+    pub fn access(&self, device: &DeviceId) -> Access {
+        let Some(record) = self.roster.device(device) else {
+            return Access::Unknown;
+        };
+        if self.roster.device_has_ended(device) {
+            return Access::Ended(self.ended.get(device).copied().unwrap_or(1));
+        }
+        let since = |ring: &RingId| {
+            let crew = record
+                .crews
+                .last()
+                .filter(|(_, crew)| crew.as_ref() == Some(ring));
+            let office = self.roster.the_ring(RingKind::Office).as_ref() == Some(ring)
+                && record.cert.kind == DeviceKind::Office;
+            let seats = self
+                .roster
+                .seats()
+                .filter(|(_, seat)| {
+                    seat.cert.device == *device && seat.cert.person.as_ref() == Some(ring)
+                })
+                .map(|(_, seat)| seat.since);
+            let first = seats
+                .chain(crew.map(|(at, _)| *at))
+                .chain(office.then_some(record.since))
+                .min()
+                .unwrap_or_default();
+            let ring_since = self
+                .roster
+                .ring(ring)
+                .map(|ring| ring.since)
+                .unwrap_or_default();
+            self.seq_of(first.max(ring_since))
+        };
+        Access::Rings(
+            self.roster
+                .rings_of_device(device)
+                .iter()
+                .map(|ring| (*ring, since(ring)))
+                .collect(),
+        )
+    }
+
+    /// Since which sequence a device with this access sees a thread; none: not at all.
+    #[must_use]
+    pub fn sees(&self, access: &Access, thread: &ThreadId) -> Option<u64> {
+        let Access::Rings(rings) = access else {
+            return None;
+        };
+        let members = &self.threads.get(thread)?.members;
+        rings
+            .iter()
+            .filter_map(|(ring, since)| Some((*members.get(ring)?).max(*since)))
+            .min()
+    }
+
+    /// The threads a device sees.
+    pub fn seen<'a>(&'a self, access: &'a Access) -> impl Iterator<Item = ThreadId> + 'a {
+        self.threads
+            .keys()
+            .filter(|thread| self.sees(access, thread).is_some())
+            .copied()
+    }
+
+    /// Whether an op's payload was erased.
+    #[must_use]
+    pub fn is_erased(&self, thread: &ThreadId, op: &OpId) -> bool {
+        self.threads
+            .get(thread)
+            .is_some_and(|route| route.erased.contains(op))
+    }
+
+    /// The hashes of those parts of an op that a device may have.
+    #[must_use]
+    pub fn parts_for(&self, access: &Access, op: &StoredOp) -> BTreeSet<Hash32> {
+        let Access::Rings(rings) = access else {
+            return BTreeSet::new();
+        };
+        let thread = &op.op.form.context.thread;
+        match named_parts(op) {
+            Named::Key(key) if self.sees(access, thread).is_some() => {
+                let rings: Vec<RingId> = rings.keys().copied().collect();
+                key.parts_for(&rings).into_iter().collect()
+            }
+            Named::Cuts(cuts) => cuts
+                .into_iter()
+                .filter(|(thread, _)| self.sees(access, thread).is_some())
+                .map(|(_, list)| list)
+                .collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
+enum Named {
+    Nothing,
+    Key(control::KeyMade),
+    Cuts(Vec<(ThreadId, Hash32)>),
+}
+
+fn named_parts(op: &StoredOp) -> Named {
+    let Some(payload) = op.op.payload.as_deref() else {
+        return Named::Nothing;
+    };
+    match op.op.form.context.class.class {
+        Class::Control => match control::read(payload) {
+            Ok(Control::KeyMade(key)) => Named::Key(key),
+            _ => Named::Nothing,
+        },
+        Class::Roster => {
+            let changes = roster::read_body(Some(payload))
+                .map(|b| b.changes)
+                .unwrap_or_default();
+            let cuts = changes.into_iter().filter_map(|change| match change {
+                Change::End(end) => Some(end.cuts),
+                _ => None,
+            });
+            Named::Cuts(cuts.flatten().map(|cut| (cut.thread, cut.list)).collect())
+        }
+        Class::Data => Named::Nothing,
+    }
+}
+
+/// The hashes of all parts that an op names.
+#[must_use]
+pub fn all_parts(op: &StoredOp) -> BTreeSet<Hash32> {
+    match named_parts(op) {
+        Named::Nothing => BTreeSet::new(),
+        Named::Key(key) => key.all_parts().into_iter().collect(),
+        Named::Cuts(cuts) => cuts.into_iter().map(|(_, list)| list).collect(),
+    }
+}
+
+fn last_member_change(chains: &[StoredOp]) -> u64 {
+    chains
+        .iter()
+        .filter(|op| op.op.form.context.class.class == Class::Control)
+        .filter(|op| {
+            let control = op.op.payload.as_deref().map(control::read);
+            !matches!(
+                control,
+                Some(Ok(Control::KeyMade(_)
+                    | Control::Complaint(_)
+                    | Control::Erase(_)))
+            )
+        })
+        .filter_map(|op| op.hub_seq)
+        .max()
+        .unwrap_or_default()
+}
+
+type Slot = Arc<Mutex<Arc<View>>>;
+
+/// The companies in memory.
+#[derive(Debug, Default)]
+pub struct Views {
+    slots: Mutex<(u64, HashMap<CompanyId, (u64, Slot)>)>,
+}
+
+impl Views {
+    /// A company's view, brought up to date.
+    pub fn get(&self, storage: &dyn Storage, company: CompanyId) -> Stored<Arc<View>> {
+        if storage.company(&company)?.is_none() {
+            return Ok(Arc::new(View::new(company)));
+        }
+        let slot = self.slot(company);
+        let mut view = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if storage
+            .company(&company)?
+            .is_some_and(|row| row.hub_seq == view.through)
+        {
+            return Ok(view.clone());
+        }
+        if let Err(e) = Arc::make_mut(&mut view).refresh(storage) {
+            // Half brought up: begin anew next time.
+            *view = Arc::new(View::new(company));
+            return Err(e);
+        }
+        Ok(view.clone())
+    }
+
+    fn slot(&self, company: CompanyId) -> Slot {
+        let mut guard = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let (clock, slots) = &mut *guard;
+        *clock += 1;
+        if !slots.contains_key(&company)
+            && slots.len() >= MAX_COMPANIES
+            && let Some(oldest) = slots
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(id, _)| *id)
+        {
+            slots.remove(&oldest);
+        }
+        let new = || (0, Arc::new(Mutex::new(Arc::new(View::new(company)))));
+        let (used, slot) = slots.entry(company).or_insert_with(new);
+        *used = *clock;
+        slot.clone()
+    }
+}
