@@ -1,0 +1,270 @@
+// A stand-in for the program: the routes of API.md over a world in memory. The token says who looks: "office" or "phone".
+// Extra for trying things out: POST /mock/arrive (a new entry from Karl), a file named *voll* finds no room.
+import { makeWorld, newId } from "./world.js";
+import { preview, svg, wav, waveform } from "./pictures.js";
+
+/** @typedef {import("node:http").IncomingMessage} Req */
+/** @typedef {import("node:http").ServerResponse} Res */
+
+/** @param {string} code @param {number} status @param {string} de @param {string} en */
+const problem = (code, status, de, en) => Object.assign(new Error(code), { status, body: { error: { code, message_de: de, message_en: en, field: null } } });
+const notFound = () => problem("not_found", 404, "Das gibt es hier nicht. Es ist nichts verloren. Geh zurück zur Liste.", "That isn't here. Nothing is lost. Go back to the list.");
+
+/** @param {Req} req @param {number} most */
+async function body(req, most = 2_000_000) {
+  const parts = [];
+  let size = 0;
+  for await (const part of req) {
+    size += part.length;
+    if (size > most) throw problem("too_big", 413, "Die Datei ist größer als 200 MB. Sie wurde nicht angenommen, das Original ist unberührt. Schick sie in Teilen.", "The file is larger than 200 MB. It was not taken, the original is untouched. Send it in parts.");
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+export function makeProgram(now = Date.now()) {
+  const world = makeWorld(now);
+  /** @type {Set<Res>} */
+  const streams = new Set();
+  /** @type {Map<string, string>} */
+  const drafts = new Map();
+  /** @type {Map<string, { bytes: Buffer, type: string }>} */
+  const files = new Map();
+  /** @type {Map<string, any>} */
+  const invites = new Map();
+  let version = 1;
+  let flight = false;
+  let active = world.mehmet.id;
+
+  /** @param {string[]} keys */
+  function changed(...keys) {
+    version++;
+    for (const s of streams) s.write(`event: changed\ndata: ${JSON.stringify({ keys, version })}\n\n`);
+  }
+
+  /** @param {string} token */
+  const whoOf = (token) => (token === "phone" ? (world.people.find((p) => p.id === active) ?? world.mehmet) : world.sabine);
+  /** @param {string} token */
+  const phoneSees = (token) => (/** @type {any} */ t) => token !== "phone" || t.kind === "company" || t.members.some((/** @type {any} */ m) => m.name === "Kolonne 3");
+
+  const waiting = () => world.threads.flatMap((t) => t.entries).filter((e) => e.state === "saved" && [world.mehmet.id, world.jonas.id].includes(e.author.person));
+
+  /** @param {string} token */
+  function me(token) {
+    const phone = token === "phone";
+    const left = phone ? waiting() : [];
+    return {
+      surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
+      seats: phone
+        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active }))
+        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true }],
+      language: null, flight_mode: phone ? flight : null,
+      rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000 },
+      status: {
+        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now,
+        outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
+      },
+    };
+  }
+
+  /** @param {any} e @param {string} token */
+  function seen(e, token) {
+    const own = e.author.person === whoOf(token).id;
+    const { look: _, ...rest } = e;
+    const pending = e.pending.map((/** @type {any} */ p) => (token === "phone" && p.device_name === world.CREW3 ? { ...p, device_name: null } : p));
+    if (e.retracted) return { ...rest, own, text: null, caption: null, photo: null, voice: null, document: null, pending: [] };
+    return { ...rest, own, pending };
+  }
+
+  /** @param {import("./world.js").MockThread} t @param {string} token @param {string} words */
+  function row(t, token, words = "") {
+    const who = whoOf(token);
+    const visible = t.entries.filter((e) => token === "phone" || e.state !== "saved" || e.author.person === world.sabine.id);
+    const last = visible.filter((e) => e.kind !== "notice" && !e.retracted && !e.waiting && e.kind !== "unknown").at(-1);
+    const read = t.read.get(who.id) ?? now - 2 * 3_600_000;
+    const match = words ? t.entries.find((e) => (e.text ?? e.caption ?? "").toLowerCase().includes(words)) : null;
+    return {
+      id: t.id, kind: t.kind, title: t.title, status: t.status, customer: t.customer, address: t.address,
+      unread: visible.filter((e) => e.time_ms > read && e.author.person !== who.id && e.kind !== "notice").length,
+      last: last ? { author: last.author.name, own: last.author.person === who.id, kind: last.kind, text: last.text ?? last.caption ?? last.document?.name ?? "", time_ms: last.time_ms, clock: last.clock } : null,
+      backlog: token === "phone" ? [] : t.backlog, held: t.held, quarantined: token === "phone" ? 0 : t.quarantined,
+      hit: match ? (match.text ?? match.caption) : null,
+    };
+  }
+
+  /** @param {string} id */
+  const threadOf = (id) => {
+    const t = world.threads.find((x) => x.id === id);
+    if (!t) throw notFound();
+    return t;
+  };
+  /** @param {string} id */
+  const entryOf = (id) => {
+    for (const t of world.threads) for (const e of t.entries) if (e.id === id) return { t, e: /** @type {any} */ (e) };
+    throw notFound();
+  };
+
+  /** Saved, then sent, then at the office, unless in flight mode. @param {import("./world.js").MockThread} t @param {any} e @param {string} token */
+  function travel(t, e, token) {
+    if (token === "phone" && flight) return;
+    e.state = "sent";
+    setTimeout(() => changed("threads", `thread:${t.id}`, "me"), 300);
+    setTimeout(() => {
+      e.state = "office";
+      changed("threads", `thread:${t.id}`, "me");
+    }, 900);
+  }
+
+  /** @param {import("./world.js").MockThread} t @param {any} e @param {string} token @param {string | null} draft */
+  function add(t, e, token, draft) {
+    if (draft) drafts.set(draft, e.id);
+    t.entries.push(e);
+    changed("threads", `thread:${t.id}`, "me");
+    travel(t, e, token);
+    return { id: e.id };
+  }
+
+  /** @param {string | null} id */
+  const quote = (id) => {
+    if (!id) return null;
+    const { e } = entryOf(id);
+    return { id, author: e.author.name, kind: e.kind, snippet: (e.text ?? e.caption ?? "").slice(0, 120) };
+  };
+
+  function arrive() {
+    const t = world.threads[0];
+    if (!t) throw notFound();
+    return add(t, world.entry(world.karl, now - Date.now(), { text: "Bin am Dach, schicke gleich noch Bilder.", state: "office" }), "office", null);
+  }
+
+  /** @param {string} method @param {string[]} path @param {URLSearchParams} q @param {Req} req @param {string} token @returns {Promise<any>} */
+  async function route(method, path, q, req, token) {
+    const who = whoOf(token);
+    const here = now - Date.now();
+    const at = `${method} ${path.map((p) => (/^[0-9a-f]{32}$/.test(p) ? ":" : p)).join("/")}`;
+    const id = path.find((p) => /^[0-9a-f]{32}$/.test(p)) ?? "";
+    const json = async () => JSON.parse((await body(req)).toString() || "{}");
+    switch (at) {
+      case "GET me": return me(token);
+      case "POST seat": active = (await json()).seat; changed("everything"); return me(token);
+      case "POST flight":
+        flight = (await json()).on;
+        if (!flight) for (const t of world.threads) for (const e of t.entries) if (waiting().includes(e)) travel(t, e, token);
+        changed("me");
+        return me(token);
+      case "POST sync": return {};
+      case "GET threads": {
+        const words = (q.get("query") ?? "").toLowerCase();
+        const rows = world.threads.filter(phoneSees(token)).map((t) => row(t, token, words))
+          .filter((r) => !words || r.hit || [r.title, r.customer, r.address].some((f) => f?.toLowerCase().includes(words)))
+          .sort((a, b) => (b.last?.time_ms ?? 0) - (a.last?.time_ms ?? 0));
+        return { threads: rows, next_cursor: null, unread_total: rows.reduce((n, r) => n + r.unread, 0) };
+      }
+      case "POST jobs": {
+        const job = await json();
+        const t = { ...threadOf(world.threads[0]?.id ?? ""), id: newId(), title: job.title, customer: job.customer || null, address: job.address || null, status: "inquiry", entries: [], backlog: [], held: 0, read: new Map(), members: [{ kind: /** @type {const} */ ("office"), id: "0", name: "Büro" }, ...job.members.map((/** @type {any} */ m) => ({ ...m, name: [...world.crews, ...world.people].find((x) => x.id === m.id)?.name ?? "" }))] };
+        world.threads.unshift(t);
+        add(t, world.entry(who, here, { kind: "notice", notice: { code: "opened", value: null } }), token, null);
+        return { id: t.id };
+      }
+      case "GET threads/:": { const t = threadOf(id); return { ...row(t, token), members: t.members, opened_by: t.opened_by, opened_ms: t.opened_ms }; }
+      case "PATCH threads/:": {
+        const t = threadOf(id);
+        const change = await json();
+        Object.assign(t, change);
+        for (const [code, value] of Object.entries(change)) add(t, world.entry(who, here, { kind: "notice", notice: { code, value: String(value) } }), token, null);
+        return {};
+      }
+      case "POST threads/:/members": {
+        const t = threadOf(id);
+        const { add: more, remove } = await json();
+        const name = (/** @type {any} */ m) => [...world.crews, ...world.people].find((x) => x.id === m.id)?.name ?? "";
+        t.members = [...t.members.filter((m) => !remove.some((/** @type {any} */ r) => r.id === m.id)), ...more.map((/** @type {any} */ m) => ({ ...m, name: name(m) }))];
+        for (const m of more) add(t, world.entry(who, here, { kind: "notice", notice: { code: "member_in", value: name(m) } }), token, null);
+        changed(`thread:${id}`);
+        return {};
+      }
+      case "GET threads/:/entries": {
+        const t = threadOf(id);
+        const all = t.entries.filter((e) => token === "phone" || e.state !== "saved" || e.author.person === world.sabine.id);
+        const end = q.get("before") ? all.findIndex((e) => e.id === q.get("before")) : all.length;
+        const start = Math.max(0, end - Number(q.get("limit") ?? 60));
+        const read = t.read.get(who.id) ?? now - 2 * 3_600_000;
+        const first = all.find((e) => e.time_ms > read && e.author.person !== who.id);
+        return { entries: all.slice(start, end).map((e) => seen(e, token)), before: start > 0 ? all[start]?.id : null, unread_from: first?.id ?? null, held: t.held, quarantined: token === "phone" ? 0 : t.quarantined };
+      }
+      case "POST threads/:/entries": {
+        const { text, reply_to, draft_id } = await json();
+        if (drafts.has(draft_id)) return { id: drafts.get(draft_id) };
+        if (text.includes("/hängt")) throw problem("storage_full", 507, "Der Speicher ist voll. Was gesichert war, bleibt gesichert; dein Text steht noch hier. Mach Platz und schick noch einmal.", "The storage is full. What was saved stays saved; your text is still here. Make room and send again.");
+        return add(threadOf(id), world.entry(who, here, { text, reply_to: quote(reply_to), state: "saved" }), token, draft_id);
+      }
+      case "POST threads/:/files": {
+        const t = threadOf(id);
+        const bytes = await body(req, 200_000_000);
+        const draft = q.get("draft_id") ?? "";
+        const name = q.get("name") ?? "Datei";
+        if (drafts.has(draft)) return { id: drafts.get(draft) };
+        if (name.includes("voll")) throw problem("storage_full", 507, "Der Speicher ist voll. Was gesichert war, bleibt gesichert; diese Datei noch nicht. Mach Platz und versuch es noch einmal.", "The storage is full. What was saved stays saved; this file isn't yet. Make room and try again.");
+        if (bytes.length === 0) throw problem("empty_file", 400, "Die Datei ist leer. Es wurde nichts angehängt. Wähl sie noch einmal aus.", "The file is empty. Nothing was attached. Choose it again.");
+        const kind = /** @type {any} */ (q.get("kind"));
+        const e = world.entry(who, here, { kind, caption: q.get("caption") || null, reply_to: quote(q.get("reply_to")), state: "saved" });
+        const type = req.headers["content-type"] ?? "application/octet-stream";
+        files.set(e.id, { bytes, type });
+        if (kind === "photo") e.photo = { width: 2048, height: 1536, preview: preview({ scene: "roof", width: 4, height: 3, seed: 3 }), thumb: true, picture: true, original: true, taken_ms: e.time_ms, camera: null };
+        else if (kind === "voice") e.voice = { duration_ms: 8000, waveform: waveform(5), type, here: true };
+        else e.document = { name, type, bytes: bytes.length, here: true };
+        return add(t, e, token, draft);
+      }
+      case "POST entries/:/caption": { const { t, e } = entryOf(id); e.caption = (await json()).text || null; e.edited = true; changed(`thread:${t.id}`, "threads"); return {}; }
+      case "POST entries/:/retract": { const { t, e } = entryOf(id); e.retracted = { reason: (await json()).reason || null }; changed(`thread:${t.id}`, "threads"); return {}; }
+      case "POST threads/:/read": { const { e } = entryOf((await json()).up_to); threadOf(id).read.set(who.id, e.time_ms); changed("threads", `thread:${id}`); return {}; }
+      case "GET people": return { people: world.people, crews: world.crews };
+      case "GET devices": return { devices: world.devices };
+      case "POST invites": {
+        const wish = await json();
+        const size = 57;
+        const finder = (/** @type {number} */ y, /** @type {number} */ x) => [[0, 0], [0, size - 7], [size - 7, 0]].map(([fy = 0, fx = 0]) => (y >= fy && y < fy + 7 && x >= fx && x < fx + 7 ? Math.max(Math.abs(y - fy - 3), Math.abs(x - fx - 3)) !== 2 : null)).find((v) => v !== null);
+        const qr = Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => ((finder(y, x) ?? (Math.sin(x * 12.9 + y * 78.2) * 43758.5) % 1 > 0) ? "1" : "0")).join(""));
+        const invite = { id: newId(), text: `kolonne:join?${"7b3f9c1e".repeat(12)}`, qr, expires_ms: Date.now() + 600_000, state: "waiting", words: null, wish };
+        invites.set(invite.id, invite);
+        setTimeout(() => { Object.assign(invite, { state: "words", words: ["Amboss", "Ziegel", "Möwe", "Lampe"] }); changed(`invite:${invite.id}`); }, 4000);
+        return invite;
+      }
+      case "GET invites/:": return invites.get(id);
+      case "POST invites/:/admit": return Object.assign(invites.get(id), { state: "admitted" });
+      case "DELETE invites/:": invites.delete(id); return {};
+      default: throw notFound();
+    }
+  }
+
+  /** @param {Req} req @param {Res} res @param {() => void} next */
+  return async function program(req, res, next) {
+    const url = new URL(req.url ?? "/", "http://127.0.0.1");
+    const path = url.pathname.split("/").filter(Boolean);
+    if (!["api", "media", "mock"].includes(path[0] ?? "")) return next();
+    try {
+      const token = /^Bearer (office|phone)$/.exec(req.headers.authorization ?? "")?.[1];
+      if (path[0] === "mock") res.end(JSON.stringify(arrive()));
+      else if (!token) throw problem("token", 401, "Diese Adresse gilt nicht mehr. Es ist nichts verloren. Öffne die neue.", "This address is no longer good. Nothing is lost. Open the new one.");
+      else if (path[0] === "media") {
+        const { e } = entryOf(path[1] ?? "");
+        const file = files.get(e.id);
+        if (e.look) res.setHeader("Content-Type", "image/svg+xml").end(svg(e.look));
+        else if (file) res.setHeader("Content-Type", file.type).end(file.bytes);
+        else if (e.voice) res.setHeader("Content-Type", "audio/wav").end(wav(Math.round(e.voice.duration_ms / 1000)));
+        else res.setHeader("Content-Type", "application/octet-stream").end(Buffer.from("%PDF-1.4 mock"));
+      } else if (path[1] === "events") {
+        res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+        res.write(`event: changed\ndata: ${JSON.stringify({ keys: ["everything"], version })}\n\n`);
+        streams.add(res);
+        req.on("close", () => streams.delete(res));
+      } else res.setHeader("Content-Type", "application/json").end(JSON.stringify(await route(req.method ?? "GET", path.slice(1), url.searchParams, req, token)));
+    } catch (failed) {
+      const known = /** @type {any} */ (failed);
+      if (!known.body) console.error(failed);
+      res.statusCode = known.status ?? 500;
+      res.setHeader("Content-Type", "application/json").end(JSON.stringify(known.body ?? problem("internal", 500, "Da ging etwas schief. Alles Gesicherte ist da. Versuch es noch einmal.", "Something went wrong. All that was saved is there. Try again.").body));
+    }
+  };
+}

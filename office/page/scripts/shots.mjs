@@ -1,0 +1,181 @@
+// `npm run shots [FOLDER]`: the built page against the mock, under the CSP it is served with, as pictures to look at. Fails
+// on any console error, any CSP report, and any request that leaves this computer.
+import { readFileSync, mkdirSync } from "node:fs";
+import { createServer } from "node:http";
+import { join, normalize } from "node:path";
+import { chromium } from "playwright-core";
+import { makeProgram } from "../mock/program.js";
+
+const OUT = process.argv[2] ?? "shots";
+const dist = new URL("../dist/", import.meta.url).pathname;
+const CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; connect-src 'self'; font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const TYPES = /** @type {Record<string, string>} */ ({ html: "text/html; charset=utf-8", js: "text/javascript", css: "text/css", svg: "image/svg+xml" });
+const FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" ");
+
+// The world begins on a weekday afternoon, so that "heute" and "Di" both show.
+const today = new Date();
+today.setHours(15, 20, 0, 0);
+const now = today.getTime();
+
+function serve() {
+  const program = makeProgram(now);
+  const server = createServer((req, res) =>
+    program(req, res, () => {
+      const path = normalize(new URL(req.url ?? "/", "http://127.0.0.1").pathname);
+      const file = path === "/" ? "index.html" : path.slice(1);
+      try {
+        const bytes = readFileSync(join(dist, file));
+        res.setHeader("Content-Security-Policy", CSP);
+        res.setHeader("Content-Type", TYPES[file.split(".").at(-1) ?? ""] ?? "application/octet-stream").end(bytes);
+      } catch {
+        res.writeHead(404).end();
+      }
+    }),
+  );
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve({ server, port: /** @type {any} */ (server.address()).port }));
+  });
+}
+
+/** @type {string[]} */
+const wrong = [];
+mkdirSync(OUT, { recursive: true });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+
+/**
+ * @param {string} name
+ * @param {{ who: "office" | "phone", width: number, height: number, dark?: boolean, language?: "de" | "en" }} how
+ * @param {(page: import("playwright-core").Page, shot: (step: string) => Promise<void>) => Promise<void>} story
+ */
+async function story(name, { who, width, height, dark = false, language = "de" }, story) {
+  const { server, port } = await serve();
+  const context = await browser.newContext({
+    viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale: language === "de" ? "de-DE" : "en-GB",
+    reducedMotion: "reduce", hasTouch: who === "phone",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(5000);
+  await page.clock.setFixedTime(now);
+  // The four-oh-oh of a refused request is part of a story; the page says it in words.
+  page.on("console", (m) => m.type() === "error" && !/status of (400|413|507)/.test(m.text()) && wrong.push(`${name}: ${m.text()}`));
+  page.on("pageerror", (e) => wrong.push(`${name}: ${e.message}`));
+  page.on("request", (r) => /^(blob|data):/.test(r.url()) || new URL(r.url()).hostname === "127.0.0.1" || wrong.push(`${name}: asked ${r.url()}`));
+  try {
+    await page.goto(`http://127.0.0.1:${port}/#t=${who}`);
+    await page.getByRole("link", { name: /Lindenweg/ }).waitFor();
+    if (page.url().includes("t=")) wrong.push(`${name}: the token stayed in the address`);
+    await story(page, async (step) => {
+      await page.waitForTimeout(350);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+      if (wide) wrong.push(`${name}-${step}: wider than the window`);
+      await page.screenshot({ path: join(OUT, `${name}-${step}.png`) });
+    });
+  } catch (e) {
+    wrong.push(`${name}: ${e}`);
+    await page.screenshot({ path: join(OUT, `${name}-FAILED.png`) });
+  }
+  await context.close();
+  server.closeAllConnections();
+  server.close();
+}
+
+/** @param {import("playwright-core").Page} page */
+const openRoof = async (page) => {
+  await page.getByRole("link", { name: /Lindenweg/ }).click();
+  await page.getByRole("heading", { level: 2, name: /Lindenweg/ }).waitFor();
+};
+const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+
+await story("office-1440", { who: "office", width: 1440, height: 900 }, async (page, shot) => {
+  await shot("start");
+  await openRoof(page);
+  await shot("thread");
+  await page.getByRole("log").evaluate((log) => log.scrollTo(0, 0));
+  await shot("top");
+  await page.getByRole("button", { name: /groß ansehen/ }).nth(2).click();
+  await shot("viewer");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Escape");
+  await page.getByRole("log").evaluate((log) => log.scrollTo(0, log.scrollHeight));
+  const last = page.getByRole("article").last();
+  await last.hover();
+  await last.getByRole("button", { name: "Antworten" }).click();
+  await page.getByRole("textbox", { name: /Schreib als/ }).fill("Ja, ist dicht.\nWir haben es im März neu eingedeckt, die Rechnung schicke ich gleich mit.");
+  await page.locator("input[type=file]").nth(1).setInputFiles([{ name: "Rechnung Dachfenster.pdf", mimeType: "application/pdf", buffer: PNG }, { name: "fenster.png", mimeType: "image/png", buffer: PNG }]);
+  await shot("answer");
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(1200);
+  await shot("answered");
+  await page.getByRole("textbox", { name: /Schreib als/ }).fill("/hängt");
+  await page.keyboard.press("Enter");
+  await shot("storage-full");
+  await page.getByRole("button", { name: "Auftrag ändern" }).click();
+  await shot("edit-job");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Auftrag", exact: true }).click();
+  await shot("new-job");
+  await page.keyboard.press("Escape");
+  await page.getByRole("searchbox").fill("ziegel");
+  await shot("search");
+  await page.getByRole("link", { name: "Geräte" }).click();
+  await shot("devices");
+  await page.getByRole("button", { name: "Gerät aufnehmen" }).click();
+  await shot("invite-form");
+  await page.getByRole("checkbox").first().check();
+  await page.getByRole("button", { name: "Code zeigen" }).click();
+  await shot("invite-code");
+  await page.getByRole("button", { name: "Aufnehmen", exact: true }).waitFor({ timeout: 8000 });
+  await shot("invite-words");
+  await page.getByRole("button", { name: "Aufnehmen", exact: true }).click();
+  await shot("invite-done");
+});
+await story("office-1440-dark", { who: "office", width: 1440, height: 900, dark: true }, async (page, shot) => {
+  await openRoof(page);
+  await shot("thread");
+  await page.getByRole("link", { name: "Geräte" }).click();
+  await shot("devices");
+});
+await story("office-1024-en", { who: "office", width: 1024, height: 600, language: "en" }, async (page, shot) => {
+  await openRoof(page);
+  await shot("thread");
+  await page.getByRole("log").evaluate((log) => log.scrollTo(0, 0));
+  await shot("top");
+  await page.getByRole("link", { name: "Devices" }).click();
+  await shot("devices");
+});
+await story("office-390", { who: "office", width: 390, height: 844 }, async (page, shot) => {
+  await shot("list");
+  await openRoof(page);
+  await shot("thread");
+});
+for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false, "de"], ["phone-390-dark-en", true, "en"]])) {
+  await story(name, { who: "phone", width: 390, height: 844, dark, language }, async (page, shot) => {
+    await shot("list");
+    await openRoof(page);
+    await shot("thread");
+    await page.getByRole("switch").click();
+    await page.locator("input[type=file]").first().setInputFiles(["a", "b", "c"].map((n) => ({ name: `${n}.png`, mimeType: "image/png", buffer: PNG })));
+    await page.waitForTimeout(400);
+    await shot("flight");
+    await page.getByRole("button", { name: /groß ansehen|view large/ }).last().click();
+    await shot("viewer");
+    await page.keyboard.press("Escape");
+    await page.locator("input[type=file]").first().setInputFiles([{ name: "voll.png", mimeType: "image/png", buffer: PNG }]);
+    await page.getByRole("button", { name: "Jonas" }).click();
+    await page.waitForTimeout(400);
+    await shot("other-seat");
+  });
+}
+// Twice as large letters in a 1280 × 720 window.
+await story("zoom-200", { who: "office", width: 640, height: 360 }, async (page, shot) => {
+  await openRoof(page);
+  await shot("thread");
+});
+
+await browser.close();
+if (wrong.length > 0) {
+  console.error(wrong.join("\n"));
+  process.exit(1);
+}
+console.log(`shots: in ${OUT}`);
