@@ -9,6 +9,8 @@ mod jpeg;
 pub mod photo;
 pub mod preview;
 mod probe;
+#[cfg(test)]
+mod tests;
 pub mod voice;
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
