@@ -1,1 +1,26 @@
-//! Kolonne.
+//! The engine of Kolonne, the same on every phone, every PC and in every test.
+//!
+//! The modules follow the way of the data: a capture becomes ops and blobs, ops go through the log
+//! and the outbox over the transport to the hub, come back through the inbox into the log, and
+//! are folded into the views that screens read. Nothing here draws, prints or knows a shell.
+
+pub mod kolonne;
+pub mod records;
+
+pub mod capture;
+mod oplog;
+mod outbox;
+pub mod transport;
+mod inbox;
+mod folding;
+mod views;
+
+pub mod blobs;
+pub mod crypt;
+mod error;
+mod keys;
+pub mod media;
+mod store;
+
+pub use error::{Error, ErrorCode};
+pub use kolonne::{Clock, Config, Flight, Kolonne};

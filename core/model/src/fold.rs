@@ -274,7 +274,14 @@ impl<'a> Folding<'a, '_> {
                 if !may_set(&author, &set) {
                     return Judgement::Quarantined(Quarantine::Right);
                 }
-                self.writes.push((counted.order(), author, Write::Set(set)));
+                // A later change of a job's head is told in the thread; its first value is not.
+                let told = matches!(set.field, field::TITLE..=field::CUSTOMER);
+                if told && !set.names.is_empty() {
+                    let shown = Shown::Said(Say::Set(set.clone()));
+                    self.entry(&counted, &author, shown, offset_s);
+                }
+                self.writes
+                    .push((counted.order(), author, Write::Set(set)));
                 fine
             }
             Say::Retract(retract) => {

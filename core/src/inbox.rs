@@ -1,0 +1,160 @@
+//! The inbox: what came from the hub, proven, kept and folded.
+//!
+//! Nothing is believed but signatures: roster ops prove themselves against the roster, other ops
+//! against the certificates in it. What can't be proven yet waits in a bounded table; it can be
+//! asked for again.
+
+use std::collections::BTreeSet;
+
+use kolonne_model::hub::{MAX_PART_BYTES, Part};
+use kolonne_model::ids::ThreadId;
+use kolonne_model::page::{self, NoBases, ReceivedSegment};
+use kolonne_model::roster::{Roster, RosterRefusal};
+use kolonne_model::strand;
+use rusqlite::{Transaction, params};
+
+use crate::error::Error;
+use crate::oplog;
+
+/// Most segments that wait for a certificate.
+const MAX_WAITING: i64 = 256;
+
+/// What an answer of the hub changed here.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// New ops.
+    pub ops: usize,
+    /// Threads with something new.
+    pub threads: BTreeSet<ThreadId>,
+    /// The roster grew.
+    pub roster_grew: bool,
+    /// Segments refused for good: forged, changed, or of another company.
+    pub refused: usize,
+    /// The hub showed a roster that isn't this company's next link.
+    pub roster_refused: Option<RosterRefusal>,
+}
+
+/// Takes a page and its parts. `roster` grows with the roster ops in it.
+pub fn take(
+    tx: &Transaction<'_>,
+    roster: &mut Roster,
+    page: &[u8],
+    parts: &[Part],
+) -> Result<Taken, Error> {
+    let mut taken = Taken::default();
+    for part in parts.iter().filter(|part| part.bytes.len() <= MAX_PART_BYTES) {
+        // Kept by its hash; without an op that names it, it is never looked at.
+        oplog::keep_part(tx, &part.op, &part.bytes)?;
+        roster.add_part(&part.bytes);
+        if let Some(op) = oplog::get(tx, &part.op)? {
+            taken.threads.insert(op.context().thread);
+        }
+    }
+    let Ok(segments) = page::read(page) else {
+        taken.refused += 1;
+        return Ok(taken);
+    };
+    for raw in segments {
+        match raw.clone().resolve(&roster.company(), &NoBases) {
+            Ok(segment) => take_segment(tx, roster, segment, &mut taken)?,
+            Err(_) => taken.refused += 1,
+        }
+    }
+    for part in parts {
+        roster.add_part(&part.bytes);
+    }
+    if taken.roster_grew {
+        retry_waiting(tx, roster, &mut taken)?;
+    }
+    Ok(taken)
+}
+
+fn take_segment(
+    tx: &Transaction<'_>,
+    roster: &mut Roster,
+    segment: ReceivedSegment,
+    taken: &mut Taken,
+) -> Result<(), Error> {
+    if segment.strand.thread == roster.company().roster_thread() {
+        return take_roster_op(tx, roster, segment, taken);
+    }
+    let Some(seat) = roster.seat(&segment.strand.seat) else {
+        return wait(tx, &segment);
+    };
+    match strand::verify(segment, &seat.cert.key, seat.cert.suite) {
+        Ok(verified) => {
+            for op in &verified.ops {
+                if oplog::keep(tx, op)? {
+                    taken.ops += 1;
+                    taken.threads.insert(op.context().thread);
+                }
+            }
+        }
+        Err(_) => taken.refused += 1,
+    }
+    Ok(())
+}
+
+fn take_roster_op(
+    tx: &Transaction<'_>,
+    roster: &mut Roster,
+    segment: ReceivedSegment,
+    taken: &mut Taken,
+) -> Result<(), Error> {
+    let known = segment
+        .ops
+        .first()
+        .is_some_and(|op| roster.links().iter().any(|link| link.id == op.form.id()));
+    if known {
+        return Ok(());
+    }
+    match roster.verify(segment) {
+        Ok(op) => {
+            oplog::keep(tx, &op)?;
+            roster.append(&op);
+            taken.ops += 1;
+            taken.roster_grew = true;
+        }
+        Err(refusal) => {
+            taken.refused += 1;
+            taken.roster_refused = Some(refusal);
+        }
+    }
+    Ok(())
+}
+
+fn wait(tx: &Transaction<'_>, segment: &ReceivedSegment) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    page::write_segment(
+        &mut bytes,
+        &page::SegmentToSend {
+            name: page::StrandName::Full(segment.strand),
+            receivers_base: None,
+            ops: &segment.ops,
+            links: segment.links,
+            signature: &segment.signature,
+        },
+    );
+    tx.execute(
+        "INSERT INTO waiting (page) SELECT ?1 WHERE (SELECT count(*) FROM waiting) < ?2
+            AND NOT EXISTS (SELECT 1 FROM waiting WHERE page = ?1)",
+        params![bytes, MAX_WAITING],
+    )?;
+    Ok(())
+}
+
+fn retry_waiting(tx: &Transaction<'_>, roster: &mut Roster, taken: &mut Taken) -> Result<(), Error> {
+    let rows: Vec<(i64, Vec<u8>)> = tx
+        .prepare("SELECT id, page FROM waiting ORDER BY id")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, page) in rows {
+        tx.execute("DELETE FROM waiting WHERE id = ?1", [id])?;
+        for raw in page::read(&page).unwrap_or_default() {
+            if let Ok(segment) = raw.resolve(&roster.company(), &NoBases) {
+                take_segment(tx, roster, segment, taken)?;
+            }
+        }
+    }
+    Ok(())
+}

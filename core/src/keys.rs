@@ -1,0 +1,415 @@
+//! The keys of this device: its own, its seats', ring secrets and thread keys; opening what is
+//! wrapped for it, and making the key that a thread is sent under.
+//!
+//! Secrets live in the encrypted store and nowhere else; nothing here logs one. No key is ever
+//! taken from anything but a verified op.
+
+use std::collections::BTreeSet;
+
+use kolonne_model::control::{Control, KeyMade, KeyRing, KeySeal, ThreadKind};
+use kolonne_model::ids::{DeviceId, Hash32, KeyId, PublicKey, RingId, SeatId, ThreadId};
+use kolonne_model::judge::ThreadControl;
+use kolonne_model::key::{HistorySecret, ThreadKey};
+use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
+use kolonne_model::roster::{Roster, part_hash};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use zeroize::Zeroizing;
+
+use crate::crypt::{self, Identity, Recipient, SigningSecret, random};
+use crate::error::Error;
+use crate::oplog::{self, Author, Moment, Saying};
+use crate::store::{get_meta, set_meta};
+
+/// Most recipients of one age file.
+const RECIPIENTS_PER_FILE: usize = 64;
+/// A wrapped secret is 32 bytes.
+const SECRET_BYTES: usize = 32;
+
+/// The device's own keys.
+pub struct DeviceKeys {
+    /// Signs login and the device seat's ops.
+    pub signing: SigningSecret,
+    /// Opens ring secrets.
+    pub identity: Identity,
+}
+
+impl DeviceKeys {
+    /// New keys.
+    pub fn generate() -> Result<Self, Error> {
+        Ok(Self { signing: SigningSecret::generate()?, identity: Identity::generate()? })
+    }
+
+    /// The device's id.
+    pub fn device(&self) -> DeviceId {
+        DeviceId::of_key(&self.signing.public())
+    }
+}
+
+/// A seat's keys.
+pub struct SeatKeys {
+    /// Signs what the person writes.
+    pub signing: SigningSecret,
+    /// Opens the person's ring.
+    pub identity: Identity,
+}
+
+impl SeatKeys {
+    /// New keys.
+    pub fn generate() -> Result<Self, Error> {
+        Ok(Self { signing: SigningSecret::generate()?, identity: Identity::generate()? })
+    }
+
+    /// The seat's id.
+    pub fn seat(&self) -> SeatId {
+        SeatId::of_key(&self.signing.public())
+    }
+}
+
+/// A recipient as the roster says it.
+pub fn public_recipient(identity: &Identity) -> Result<PublicRecipient, Error> {
+    let recipient = identity.recipient();
+    let key: [u8; 32] = recipient.key().try_into().map_err(|_| Error::internal("recipient"))?;
+    Ok(PublicRecipient::x25519(key))
+}
+
+fn recipient(public: &PublicRecipient) -> Result<Recipient, Error> {
+    Ok(Recipient::from_parts(public.kind, &public.key)?)
+}
+
+/// Wraps a secret for one who is named in the roster.
+pub fn wrap(secret: &[u8; 32], to: [u8; 16], public: &PublicRecipient) -> Result<Wrap, Error> {
+    let file = crypt::seal(secret, &[recipient(public)?])?;
+    Ok(Wrap { to, file: file.into() })
+}
+
+/// Keeps the device's keys; once per store.
+pub fn keep_device(tx: &Transaction<'_>, keys: &DeviceKeys) -> Result<(), Error> {
+    set_meta(tx, "device_signing", &*keys.signing.seed())?;
+    set_meta(tx, "device_identity", keys.identity.as_bytes())
+}
+
+fn secret32(bytes: Vec<u8>) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let bytes = Zeroizing::new(bytes);
+    Ok(Zeroizing::new(bytes.as_slice().try_into().map_err(|_| Error::Corrupt)?))
+}
+
+/// The device's keys.
+pub fn device(db: &Connection) -> Result<DeviceKeys, Error> {
+    let missing = || Error::NotFound { kind: "company" };
+    let signing = secret32(get_meta(db, "device_signing")?.ok_or_else(missing)?)?;
+    let identity = secret32(get_meta(db, "device_identity")?.ok_or_else(missing)?)?;
+    Ok(DeviceKeys {
+        signing: SigningSecret::from_seed(&signing),
+        identity: Identity::from_bytes(&identity)?,
+    })
+}
+
+/// The device seat as an author.
+pub fn device_author(db: &Connection) -> Result<Author, Error> {
+    let keys = device(db)?;
+    Ok(Author { seat: SeatId::of_key(&keys.signing.public()), secret: keys.signing })
+}
+
+/// Keeps a person's seat on this device.
+pub fn keep_seat(tx: &Transaction<'_>, place: u32, keys: &SeatKeys) -> Result<(), Error> {
+    tx.execute(
+        "INSERT OR IGNORE INTO own_seats (seat, place, signing, identity) VALUES (?1, ?2, ?3, ?4)",
+        params![
+            keys.seat().0.as_slice(),
+            place,
+            keys.signing.seed().as_slice(),
+            keys.identity.as_bytes().as_slice()
+        ],
+    )?;
+    Ok(())
+}
+
+/// The people's seats on this device, in order.
+pub fn own_seats(db: &Connection) -> Result<Vec<SeatId>, Error> {
+    let mut statement = db.prepare_cached("SELECT seat FROM own_seats ORDER BY place")?;
+    let seats = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    seats.map(|seat| SeatId::try_from(seat?.as_slice()).map_err(|_| Error::Corrupt)).collect()
+}
+
+/// A person's seat of this device as an author.
+pub fn author(db: &Connection, seat: &SeatId) -> Result<Author, Error> {
+    let signing: Vec<u8> = db
+        .prepare_cached("SELECT signing FROM own_seats WHERE seat = ?1")?
+        .query_row([seat.0.as_slice()], |row| row.get(0))
+        .optional()?
+        .ok_or(Error::NotFound { kind: "seat" })?;
+    Ok(Author { seat: *seat, secret: SigningSecret::from_seed(&*secret32(signing)?) })
+}
+
+fn ring_secret(db: &Connection, ring: &RingId, generation: u32) -> Result<Option<Identity>, Error> {
+    let secret: Option<Vec<u8>> = db
+        .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?
+        .query_row(params![ring.0.as_slice(), generation], |row| row.get(0))
+        .optional()?;
+    secret.map(|secret| Ok(Identity::from_bytes(&*secret32(secret)?)?)).transpose()
+}
+
+/// Keeps a ring's secret.
+pub fn keep_ring_secret(
+    tx: &Transaction<'_>,
+    ring: &RingId,
+    generation: u32,
+    secret: &[u8; 32],
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO ring_secrets (ring, generation, secret) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![ring.0.as_slice(), generation, secret.as_slice()])?;
+    Ok(())
+}
+
+/// Opens every ring secret that the roster holds for this device, its seats, or a ring it opens.
+/// Whether there was a new one.
+pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> {
+    let device_keys = device(tx)?;
+    let mut identities: Vec<([u8; 16], Identity)> =
+        vec![(device_keys.device().0, device_keys.identity)];
+    for seat in own_seats(tx)? {
+        let identity: Vec<u8> = tx.query_row(
+            "SELECT identity FROM own_seats WHERE seat = ?1",
+            [seat.0.as_slice()],
+            |row| row.get(0),
+        )?;
+        identities.push((seat.0, Identity::from_bytes(&*secret32(identity)?)?));
+    }
+    let mut any = false;
+    loop {
+        let mut found = false;
+        for record in roster.wraps() {
+            if ring_secret(tx, &record.ring, record.generation)?.is_some() {
+                continue;
+            }
+            let candidates: Vec<&Identity> =
+                identities.iter().filter(|(to, _)| *to == record.to).map(|(_, id)| id).collect();
+            let Some(secret) = try_open(&record.file, &candidates) else { continue };
+            if fits(roster, &record.ring, record.generation, &secret)? {
+                keep_ring_secret(tx, &record.ring, record.generation, &secret)?;
+                identities.push((record.ring.0, Identity::from_bytes(&secret)?));
+                found = true;
+            }
+        }
+        for previous in roster.previous_secrets() {
+            let Some(earlier) = previous.generation.checked_sub(1).filter(|n| *n > 0) else {
+                continue;
+            };
+            if ring_secret(tx, &previous.ring, earlier)?.is_some() {
+                continue;
+            }
+            let Some(newer) = ring_secret(tx, &previous.ring, previous.generation)? else {
+                continue;
+            };
+            let Some(secret) = try_open(&previous.file, &[&newer]) else { continue };
+            if fits(roster, &previous.ring, earlier, &secret)? {
+                keep_ring_secret(tx, &previous.ring, earlier, &secret)?;
+                found = true;
+            }
+        }
+        any |= found;
+        if !found {
+            return Ok(any);
+        }
+    }
+}
+
+fn fits(roster: &Roster, ring: &RingId, generation: u32, secret: &[u8; 32]) -> Result<bool, Error> {
+    let says = usize::try_from(generation)
+        .ok()
+        .and_then(|n| roster.ring(ring)?.generations.get(n.checked_sub(1)?));
+    Ok(says == Some(&public_recipient(&Identity::from_bytes(secret)?)?))
+}
+
+fn try_open(file: &[u8], identities: &[&Identity]) -> Option<Zeroizing<[u8; 32]>> {
+    identities.iter().find_map(|identity| {
+        let opened = crypt::open(file, std::slice::from_ref(*identity), SECRET_BYTES).ok()?;
+        Some(Zeroizing::new(opened.as_slice().try_into().ok()?))
+    })
+}
+
+fn keep_thread_key(
+    tx: &Transaction<'_>,
+    thread: &ThreadId,
+    key: &KeyId,
+    history: &HistorySecret,
+) -> Result<(), Error> {
+    tx.prepare_cached("INSERT OR IGNORE INTO thread_keys (thread, key, history) VALUES (?1, ?2, ?3)")?
+        .execute(params![thread.0.as_slice(), key.0.as_slice(), history.as_bytes().as_slice()])?;
+    Ok(())
+}
+
+/// A thread key's history secret, if it is here.
+pub fn history(
+    db: &Connection,
+    thread: &ThreadId,
+    key: &KeyId,
+) -> Result<Option<HistorySecret>, Error> {
+    let secret: Option<Vec<u8>> = db
+        .prepare_cached("SELECT history FROM thread_keys WHERE thread = ?1 AND key = ?2")?
+        .query_row(params![thread.0.as_slice(), key.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    secret.map(|secret| Ok(HistorySecret::from_bytes(*secret32(secret)?))).transpose()
+}
+
+/// Opens every key of a thread that this device can open, newest first, and through it the
+/// earlier ones. Whether there was a new one.
+pub fn open_thread_keys(
+    tx: &Transaction<'_>,
+    roster: &Roster,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<bool, Error> {
+    let mut any = false;
+    let mut found = true;
+    while found {
+        found = false;
+        for made in control.keys.iter().rev().filter_map(|op| op.key.as_ref()) {
+            let secret = match history(tx, thread, &made.key())? {
+                Some(secret) => secret,
+                None => match open_key(tx, roster, thread, made)? {
+                    Some(secret) => {
+                        keep_thread_key(tx, thread, &made.key(), &secret)?;
+                        found = true;
+                        secret
+                    }
+                    None => continue,
+                },
+            };
+            for seal in &made.seals {
+                if history(tx, thread, &seal.earlier)?.is_some() {
+                    continue;
+                }
+                let Some(sealed) = oplog::part(tx, &seal.sealed)? else { continue };
+                if let Some(earlier) =
+                    secret.open_earlier(&roster.company(), thread, &seal.earlier, &sealed)
+                {
+                    keep_thread_key(tx, thread, &seal.earlier, &earlier)?;
+                    found = true;
+                }
+            }
+        }
+        any |= found;
+    }
+    Ok(any)
+}
+
+fn open_key(
+    tx: &Transaction<'_>,
+    roster: &Roster,
+    thread: &ThreadId,
+    made: &KeyMade,
+) -> Result<Option<HistorySecret>, Error> {
+    for entry in &made.rings {
+        let Some(identity) = ring_secret(tx, &entry.ring, entry.generation)? else { continue };
+        let Some(hash) = made.files.get(usize::from(entry.file)) else { continue };
+        let Some(file) = oplog::part(tx, hash)? else { continue };
+        let Some(secret) = try_open(&file, &[&identity]) else { continue };
+        let secret = HistorySecret::from_bytes(*secret);
+        if secret.thread_key().hash(&roster.company(), thread) == made.hash {
+            return Ok(Some(secret));
+        }
+    }
+    Ok(None)
+}
+
+/// The key to send under now; makes one first if there is none.
+pub fn key_to_send(
+    tx: &Transaction<'_>,
+    moment: &Moment<'_>,
+    author: &Author,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<(ThreadKey, KeyId), Error> {
+    if control.needs_newer_app {
+        return Err(Error::UpgradeRequired);
+    }
+    if let Some(made) = control.key_to_send(moment.roster).and_then(|op| op.key.as_ref()) {
+        // A key that isn't openable here yet doesn't stop anyone from writing: make another.
+        if let Some(secret) = history(tx, thread, &made.key())? {
+            return Ok((secret.thread_key(), made.key()));
+        }
+    }
+    make_key(tx, moment, author, thread, control)
+}
+
+fn make_key(
+    tx: &Transaction<'_>,
+    moment: &Moment<'_>,
+    author: &Author,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<(ThreadKey, KeyId), Error> {
+    let company = moment.roster.company();
+    if control.kind() == Some(ThreadKind::Guest) {
+        return Err(Error::UpgradeRequired);
+    }
+    let secret = HistorySecret::from_bytes(*random::secret::<32>()?);
+    let key = secret.thread_key();
+    let mut rings: Vec<(RingId, u32, PublicRecipient)> = control
+        .member_rings()
+        .filter_map(|ring| {
+            let (generation, public) = moment.roster.newest_generation(&ring)?;
+            Some((ring, generation, public.clone()))
+        })
+        .collect();
+    rings.sort_by_key(|(ring, _, _)| *ring);
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    let mut entries = Vec::new();
+    for (index, chunk) in rings.chunks(RECIPIENTS_PER_FILE).enumerate() {
+        let file = u16::try_from(index).map_err(|_| Error::internal("key_files"))?;
+        let recipients: Vec<Recipient> =
+            chunk.iter().map(|(_, _, public)| recipient(public)).collect::<Result<_, _>>()?;
+        parts.push(crypt::seal(secret.as_bytes(), &recipients)?);
+        entries.extend(chunk.iter().map(|(ring, generation, _)| KeyRing {
+            ring: *ring,
+            generation: *generation,
+            file,
+        }));
+    }
+    let files: Vec<Hash32> = parts.iter().map(|part| part_hash(part)).collect();
+    let mut seals = Vec::new();
+    for earlier in keys_to_seal(tx, thread, control)? {
+        let Some(old) = history(tx, thread, &earlier)? else { continue };
+        let sealed = secret.seal_earlier(&earlier, &old);
+        seals.push(KeySeal { earlier, sealed: part_hash(&sealed) });
+        parts.push(sealed);
+    }
+    let made = KeyMade { hash: key.hash(&company, thread), rings: entries, files, seals };
+    let id = made.key();
+    let op = oplog::append(tx, moment, author, thread, Saying::Control(Control::KeyMade(made)))?;
+    for part in &parts {
+        oplog::keep_part(tx, &op.id(), part)?;
+    }
+    keep_thread_key(tx, thread, &id, &secret)?;
+    Ok((key, id))
+}
+
+/// Every earlier key that is here and not already sealed under one that will be sealed too.
+fn keys_to_seal(
+    tx: &Transaction<'_>,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<BTreeSet<KeyId>, Error> {
+    let mut known: BTreeSet<KeyId> = BTreeSet::new();
+    for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
+        if history(tx, thread, &made.key())?.is_some() {
+            known.insert(made.key());
+        }
+    }
+    let covered: BTreeSet<KeyId> = control
+        .keys
+        .iter()
+        .filter_map(|op| op.key.as_ref())
+        .filter(|made| known.contains(&made.key()))
+        .flat_map(|made| made.seals.iter().map(|seal| seal.earlier))
+        .collect();
+    Ok(known.difference(&covered).copied().collect())
+}
+
+/// The seat id of a public key, for messages that name a seat.
+pub fn seat_of(key: &PublicKey) -> SeatId {
+    SeatId::of_key(key)
+}

@@ -1,0 +1,330 @@
+//! The engine as its callers see it: one device of one company.
+//!
+//! Reading and writing are plain calls on the local disk and never wait for the network; only
+//! `sync`, `founding` and `enrolment` do. Blocking calls belong on a thread that may block.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kolonne_model::ids::{CompanyId, DeviceId, OpId, SeatId, ThreadId};
+use kolonne_model::roster::Roster;
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{Notify, broadcast};
+
+use crate::blobs::BlobStore;
+use crate::crypt::{at_rest, random};
+use crate::error::Error;
+use crate::keys;
+use crate::oplog::{self, Moment};
+use crate::records::{Changed, HubState, Outbox, Status};
+use crate::store::{Store, get_meta, set_meta};
+use crate::transport::{HttpHub, Trust};
+
+/// Ms since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Where a device's things are and how it tells the time.
+#[derive(Clone)]
+pub struct Config {
+    /// The device's folder.
+    pub dir: PathBuf,
+    /// The wall clock: shown, never judged by.
+    pub clock: Clock,
+    /// Whose certificates are good for the hub.
+    pub trust: Trust,
+}
+
+impl Config {
+    /// A folder, the system's clock and the system's certificates.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let clock = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        };
+        Self { dir: dir.into(), clock: Arc::new(clock), trust: Trust::System }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Config")
+    }
+}
+
+/// Whether the network may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flight {
+    /// No network at all.
+    On,
+    /// Network as there is.
+    Off,
+}
+
+/// One device of one company.
+#[derive(Clone)]
+pub struct Kolonne {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub config: Config,
+    pub store: Store,
+    pub blobs: BlobStore,
+    pub company: CompanyId,
+    pub device: DeviceId,
+    roster: Mutex<Arc<Roster>>,
+    pub changed: broadcast::Sender<Changed>,
+    hub_state: Mutex<HubState>,
+    flight: AtomicBool,
+    pub nudged: Notify,
+    pub hub: Mutex<Option<Arc<HttpHub>>>,
+    pub syncing: tokio::sync::Mutex<()>,
+    pub hub_seq: AtomicU64,
+}
+
+impl std::fmt::Debug for Kolonne {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kolonne({:?})", self.inner.device)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens a device's database, making it and its key at first.
+pub(crate) fn open_store(dir: &Path) -> Result<Store, Error> {
+    std::fs::create_dir_all(dir)?;
+    let key = at_rest::device_key(&dir.join("device.key"))?;
+    let store = Store::open(&dir.join("kolonne.db"), &key)?;
+    store.write(|tx| {
+        if get_meta(tx, "store")?.is_none() {
+            set_meta(tx, "store", &random::bytes::<8>()?)?;
+        }
+        Ok(())
+    })?;
+    Ok(store)
+}
+
+impl Kolonne {
+    /// Opens an enrolled device.
+    ///
+    /// # Errors
+    /// `NotFound` if this folder holds no enrolled device; `UpgradeRequired` if a newer app wrote
+    /// it; `Corrupt` if it is damaged or its key is another.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        if !config.dir.join("kolonne.db").exists() {
+            return Err(Error::NotFound { kind: "company" });
+        }
+        let store = open_store(&config.dir)?;
+        Self::with_store(config, store)
+    }
+
+    pub(crate) fn with_store(config: Config, store: Store) -> Result<Self, Error> {
+        let (company, device) = store.read(|db| {
+            let company = get_meta(db, "company")?.ok_or(Error::NotFound { kind: "company" })?;
+            let company =
+                CompanyId::try_from(company.as_slice()).map_err(|_| Error::Corrupt)?;
+            Ok((company, keys::device(db)?.device()))
+        })?;
+        let blobs = BlobStore::open(&config.dir.join("blobs"))?;
+        let (changed, _) = broadcast::channel(256);
+        let inner = Inner {
+            store,
+            blobs,
+            company,
+            device,
+            roster: Mutex::new(Arc::new(Roster::new(company))),
+            changed,
+            hub_state: Mutex::new(HubState::Unknown),
+            flight: AtomicBool::new(false),
+            nudged: Notify::new(),
+            hub: Mutex::new(None),
+            syncing: tokio::sync::Mutex::new(()),
+            hub_seq: AtomicU64::new(0),
+            config,
+        };
+        let kolonne = Self { inner: Arc::new(inner) };
+        kolonne.inner.store.read(|db| kolonne.inner.roster(db))?;
+        Ok(kolonne)
+    }
+
+    /// What changes from now on; on overflow a screen asks for everything again.
+    pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
+        self.inner.changed.subscribe()
+    }
+
+    /// How this device stands.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.inner.store.read(|db| {
+            Ok(Status {
+                hub: self.hub_state(),
+                last_contact_ms: get_meta(db, "last_contact_ms")?
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map(u64::from_be_bytes),
+                outbox: outbox(db)?,
+            })
+        })
+    }
+
+    fn hub_state(&self) -> HubState {
+        if self.inner.in_flight() { HubState::Flight } else { *lock(&self.inner.hub_state) }
+    }
+
+    /// Turns the network on or off for this device.
+    pub fn set_flight(&self, flight: Flight) {
+        self.inner.flight.store(flight == Flight::On, Ordering::Release);
+        self.inner.tell(Changed::Me);
+        self.inner.nudged.notify_waiters();
+    }
+
+    /// Whether the network is off.
+    #[must_use]
+    pub fn flight(&self) -> Flight {
+        if self.inner.in_flight() { Flight::On } else { Flight::Off }
+    }
+
+    /// Tries the hub now.
+    pub fn nudge(&self) {
+        self.inner.nudged.notify_waiters();
+    }
+
+    /// Drops every view and folds all threads again; what is shown stays the same.
+    pub fn rebuild_views(&self) -> Result<(), Error> {
+        self.inner.store.write(|tx| {
+            let roster = self.inner.roster(tx)?;
+            crate::folding::rebuild(tx, &roster, &self.inner.device)
+        })
+    }
+}
+
+impl Inner {
+    pub fn now_ms(&self) -> u64 {
+        (self.config.clock)()
+    }
+
+    pub fn in_flight(&self) -> bool {
+        self.flight.load(Ordering::Acquire)
+    }
+
+    pub fn set_hub_state(&self, state: HubState) {
+        let before = std::mem::replace(&mut *lock(&self.hub_state), state);
+        if before != state {
+            self.tell(Changed::Me);
+        }
+    }
+
+    /// Nobody listening is fine.
+    pub fn tell(&self, changed: Changed) {
+        drop(self.changed.send(changed));
+    }
+
+    /// The roster as the log has it; another process may have lengthened it.
+    pub fn roster(&self, db: &Connection) -> Result<Arc<Roster>, Error> {
+        let mut cached = lock(&self.roster);
+        let have = u32::try_from(cached.links().len()).map_err(|_| Error::Corrupt)?;
+        let newer =
+            oplog::roster_ops(db, &self.company.roster_thread(), have.saturating_add(1))?;
+        if !newer.is_empty() {
+            let roster = Arc::make_mut(&mut cached);
+            for op in &newer {
+                roster.append(op);
+            }
+            let mut statement =
+                db.prepare_cached("SELECT p.bytes FROM parts p JOIN ops ON ops.id = p.op WHERE ops.class = 3")?;
+            let parts = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            for part in parts {
+                roster.add_part(&part?);
+            }
+        }
+        Ok(Arc::clone(&cached))
+    }
+
+    /// Takes over a roster that grew in a transaction that committed.
+    pub fn keep_roster(&self, roster: Roster) {
+        let mut cached = lock(&self.roster);
+        if roster.links().len() >= cached.links().len() {
+            *cached = Arc::new(roster);
+        }
+    }
+
+    /// Writes in a thread: one transaction from the op to the views, then tells the screens.
+    pub fn write_in<T>(
+        &self,
+        thread: &ThreadId,
+        work: impl FnOnce(&Transaction<'_>, &Moment<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let value = self.store.write(|tx| {
+            let roster = self.roster(tx)?;
+            let moment = Moment { roster: &roster, now_ms: self.now_ms() };
+            let value = work(tx, &moment)?;
+            crate::folding::refold(tx, &roster, &self.device, thread)?;
+            Ok(value)
+        })?;
+        self.tell(Changed::Thread(*thread));
+        self.tell(Changed::Threads);
+        self.tell(Changed::Me);
+        self.nudged.notify_waiters();
+        Ok(value)
+    }
+}
+
+fn outbox(db: &Connection) -> Result<Outbox, Error> {
+    let count = |sql: &str| -> Result<u64, Error> {
+        let n: i64 = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(n.cast_unsigned())
+    };
+    Ok(Outbox {
+        ops: count("SELECT count(*) FROM outbox_ops WHERE wedged IS NULL")?,
+        photos: count(
+            "SELECT count(DISTINCT b.entry) FROM outbox_blobs o JOIN blobs b ON b.blob = o.blob
+             WHERE b.part IN (1, 3)",
+        )?,
+        originals: count("SELECT count(*) FROM outbox_blobs WHERE lane = 5")?,
+        bytes: count("SELECT coalesce(sum(bytes - done_bytes), 0) FROM outbox_blobs")?,
+        stuck: count(
+            "SELECT (SELECT count(*) FROM outbox_ops WHERE wedged IS NOT NULL)
+                  + (SELECT count(*) FROM outbox_blobs WHERE wedged IS NOT NULL)",
+        )?,
+    })
+}
+
+pub(crate) fn outbox_of(inner: &Inner) -> Result<Outbox, Error> {
+    inner.store.read(|db| outbox(db))
+}
+
+/// A draft that was already written, by its 16 bytes.
+pub(crate) fn drafted(db: &Connection, draft: Option<&[u8; 16]>) -> Result<Option<Vec<u8>>, Error> {
+    use rusqlite::OptionalExtension;
+    let Some(draft) = draft else { return Ok(None) };
+    Ok(db
+        .prepare_cached("SELECT id FROM drafts WHERE draft = ?1")?
+        .query_row([draft.as_slice()], |row| row.get(0))
+        .optional()?)
+}
+
+pub(crate) fn keep_draft(
+    tx: &Transaction<'_>,
+    draft: Option<&[u8; 16]>,
+    id: &[u8],
+) -> Result<(), Error> {
+    if let Some(draft) = draft {
+        tx.prepare_cached("INSERT INTO drafts (draft, id) VALUES (?1, ?2)")?
+            .execute(rusqlite::params![draft.as_slice(), id])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn op_id(bytes: &[u8]) -> Result<OpId, Error> {
+    OpId::try_from(bytes).map_err(|_| Error::Corrupt)
+}
+
+pub(crate) fn thread_id(bytes: &[u8]) -> Result<ThreadId, Error> {
+    ThreadId::try_from(bytes).map_err(|_| Error::Corrupt)
+}
+
+pub(crate) fn seat_id(bytes: &[u8]) -> Result<SeatId, Error> {
+    SeatId::try_from(bytes).map_err(|_| Error::Corrupt)
+}

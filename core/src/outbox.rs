@@ -1,0 +1,460 @@
+//! The outbox: ops and blobs that the hub has no receipt for.
+//!
+//! A row leaves by a receipt only; a refusal for good makes it *wedged*: it stays, explained.
+//! Nothing here waits for the network: it builds what to send and takes in what came back.
+
+use std::collections::BTreeMap;
+
+use kolonne_model::hub::{Part, Push, PushAnswer, SegmentOutcome};
+use kolonne_model::ids::{
+    BlobId, CompanyId, HubEpoch, OpId, PublicKey, SeatId, StoreId, Strand, StrandHead, ThreadId,
+};
+use kolonne_model::op::{Class, Context};
+use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
+use kolonne_model::receipt::{BlobReceipt, OpReceipt};
+use kolonne_model::strand::VerifiedOp;
+use kolonne_model::{cbor, control};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::crypt::random;
+use crate::error::Error;
+use crate::keys;
+use crate::oplog;
+use crate::store::set_meta;
+
+/// About how large a pushed page is: a few seconds of a slow network.
+const PAGE_BYTES: usize = 48 * 1024;
+/// Ops of one segment.
+const SEGMENT_OPS: usize = 100;
+/// Rows looked at for one page.
+const PAGE_ROWS: usize = 400;
+
+/// What goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Thumbs.
+    Thumbs = 2,
+    /// Voice notes.
+    Voice = 3,
+    /// Pictures and documents.
+    Pictures = 4,
+    /// Originals.
+    Originals = 5,
+}
+
+/// Puts an op on its way.
+pub fn put_op(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+         SELECT arrival, id, thread FROM ops WHERE id = ?1",
+    )?
+    .execute([op.id().0.as_slice()])?;
+    Ok(())
+}
+
+/// Puts a blob on its way.
+pub fn put_blob(
+    tx: &Transaction<'_>,
+    blob: &BlobId,
+    thread: &ThreadId,
+    lane: Lane,
+    bytes: u64,
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+         VALUES (?1, ?2, ?3, (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), ?4)",
+    )?
+    .execute(params![blob.0.as_slice(), thread.0.as_slice(), lane as i64, bytes.cast_signed()])?;
+    Ok(())
+}
+
+/// A push, and what its segments are, to understand the answer.
+pub struct PushPlan {
+    /// What to send.
+    pub push: Push,
+    /// The ops of each segment, by place in the page.
+    pub segments: Vec<Vec<VerifiedOp>>,
+}
+
+struct Known {
+    seq: u32,
+    handle: Option<u64>,
+}
+
+/// The next page of ops, oldest first; none when nothing waits.
+pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT op FROM outbox_ops WHERE wedged IS NULL ORDER BY arrival LIMIT ?1",
+    )?;
+    let ids = statement.query_map([PAGE_ROWS], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut runs: Vec<Vec<VerifiedOp>> = Vec::new();
+    let mut last_run: BTreeMap<Strand, usize> = BTreeMap::new();
+    let mut bytes = 0;
+    for id in ids {
+        let id = OpId::try_from(id?.as_slice()).map_err(|_| Error::Corrupt)?;
+        let op = oplog::get(db, &id)?.ok_or(Error::Corrupt)?;
+        bytes += 96 + op.op().payload.as_ref().map_or(0, Vec::len);
+        if bytes > PAGE_BYTES && !runs.is_empty() {
+            break;
+        }
+        let strand = op.strand();
+        let run = last_run.get(&strand).and_then(|at| runs.get_mut(*at));
+        match run {
+            Some(run) if continues(run, &op) => run.push(op),
+            _ => {
+                last_run.insert(strand, runs.len());
+                runs.push(vec![op]);
+            }
+        }
+    }
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let mut page = Vec::new();
+    let mut parts = Vec::new();
+    let mut segments = Vec::new();
+    for run in runs {
+        for op in &run {
+            parts.extend(parts_of(db, op)?);
+        }
+        if write_run(db, &mut page, &run, epoch)? {
+            segments.push(run);
+        }
+    }
+    Ok(Some(PushPlan { push: Push { page: page.into(), parts }, segments }))
+}
+
+fn continues(run: &[VerifiedOp], op: &VerifiedOp) -> bool {
+    run.len() < SEGMENT_OPS
+        && run.last().is_some_and(|last| {
+            op.context().previous == last.id() && op.context().suite == last.context().suite
+        })
+}
+
+/// Writes a run as one segment, with links up to the next signature if its last op has none here.
+fn write_run(
+    db: &Connection,
+    page: &mut Vec<u8>,
+    run: &[VerifiedOp],
+    epoch: &HubEpoch,
+) -> Result<bool, Error> {
+    let Some(first) = run.first() else { return Ok(false) };
+    let mut ops = run.to_vec();
+    let mut links = 0;
+    while let Some(last) = ops.last().filter(|op| op.signature().is_none()) {
+        let Some(next) = follower(db, last)? else { return Ok(false) };
+        ops.push(next);
+        links += 1;
+    }
+    let Some(signature) = ops.last().and_then(VerifiedOp::signature).copied() else {
+        return Ok(false);
+    };
+    let strand = first.strand();
+    let known = known_at_hub(db, &strand, epoch)?;
+    let base: Option<Context> = match known {
+        Some(Known { seq, handle: Some(_) }) if first.context().seq <= seq.saturating_add(1) => {
+            oplog::get(db, &first.context().previous)?.map(|op| *op.context())
+        }
+        _ => None,
+    };
+    let name = known
+        .and_then(|known| known.handle)
+        .map_or(StrandName::Full(strand), StrandName::Handle);
+    let ops: Vec<_> = ops.into_iter().map(VerifiedOp::into_op).collect();
+    write_segment(
+        page,
+        &SegmentToSend { name, receivers_base: base.as_ref(), ops: &ops, links, signature: &signature },
+    );
+    Ok(true)
+}
+
+fn follower(db: &Connection, op: &VerifiedOp) -> Result<Option<VerifiedOp>, Error> {
+    let strand = op.strand();
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM ops WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq = ?4",
+    )?;
+    let ids = statement.query_map(
+        params![
+            strand.thread.0.as_slice(),
+            strand.seat.0.as_slice(),
+            strand.store.0.as_slice(),
+            op.context().seq.saturating_add(1)
+        ],
+        |row| row.get::<_, Vec<u8>>(0),
+    )?;
+    for id in ids {
+        let id = OpId::try_from(id?.as_slice()).map_err(|_| Error::Corrupt)?;
+        if let Some(next) = oplog::get(db, &id)?.filter(|next| next.context().previous == op.id()) {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
+}
+
+fn known_at_hub(
+    db: &Connection,
+    strand: &Strand,
+    epoch: &HubEpoch,
+) -> Result<Option<Known>, Error> {
+    Ok(db
+        .prepare_cached(
+            "SELECT seq, handle FROM receipts
+             WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND epoch = ?4",
+        )?
+        .query_row(
+            params![
+                strand.thread.0.as_slice(),
+                strand.seat.0.as_slice(),
+                strand.store.0.as_slice(),
+                epoch.0.as_slice()
+            ],
+            |row| Ok(Known { seq: row.get(0)?, handle: u64::try_from(row.get::<_, i64>(1)?).ok() }),
+        )
+        .optional()?)
+}
+
+fn parts_of(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
+    if op.context().class.class != Class::Control {
+        return Ok(Vec::new());
+    }
+    let body = op.op().payload.as_deref().map(control::read);
+    let Some(Ok(control::Control::KeyMade(made))) = body else { return Ok(Vec::new()) };
+    let mut parts = Vec::new();
+    for hash in made.all_parts() {
+        if let Some(bytes) = oplog::part(db, &hash)? {
+            parts.push(Part { op: op.id(), bytes: bytes.into() });
+        }
+    }
+    Ok(parts)
+}
+
+/// Takes in the answer to a push.
+pub fn take_push_answer(
+    tx: &Transaction<'_>,
+    hub_key: &PublicKey,
+    company: &CompanyId,
+    plan: &PushPlan,
+    answer: &PushAnswer,
+) -> Result<usize, Error> {
+    let mut left = 0;
+    for receipt in answer.receipts.iter().filter(|receipt| receipt.is_good(hub_key, company)) {
+        left += take_op_receipt(tx, receipt)?;
+    }
+    for (place, outcome) in &answer.outcomes {
+        let Some(run) = usize::try_from(*place).ok().and_then(|at| plan.segments.get(at)) else {
+            continue;
+        };
+        match outcome {
+            SegmentOutcome::NeedsFullValues => forget_handle(tx, run)?,
+            SegmentOutcome::Gap => requeue_before(tx, run)?,
+            SegmentOutcome::Refused(code) => {
+                for op in run {
+                    tx.execute(
+                        "UPDATE outbox_ops SET wedged = ?2 WHERE op = ?1",
+                        params![op.id().0.as_slice(), format!("{code:?}").to_lowercase()],
+                    )?;
+                }
+            }
+            SegmentOutcome::NotNow => {}
+        }
+    }
+    for id in &answer.payloads_refused {
+        tx.execute(
+            "INSERT INTO outbox_ops (arrival, op, thread, wedged)
+             SELECT arrival, id, thread, 'payload' FROM ops WHERE id = ?1
+             ON CONFLICT (op) DO UPDATE SET wedged = 'payload'",
+            [id.0.as_slice()],
+        )?;
+    }
+    if is_own_fork(tx, &answer.forked)? {
+        let store: StoreId = StoreId(random::bytes()?);
+        set_meta(tx, "store", &store.0)?;
+    }
+    Ok(left)
+}
+
+fn is_own_fork(tx: &Transaction<'_>, forked: &[StrandHead]) -> Result<bool, Error> {
+    let store = oplog::store_id(tx)?;
+    let mut own: Vec<SeatId> = keys::own_seats(tx)?;
+    own.push(keys::device_author(tx)?.seat);
+    Ok(forked.iter().any(|head| head.strand.store == store && own.contains(&head.strand.seat)))
+}
+
+/// Keeps a good receipt; the ops it covers leave. How many left.
+fn take_op_receipt(tx: &Transaction<'_>, receipt: &OpReceipt) -> Result<usize, Error> {
+    let StrandHead { strand, head } = &receipt.through;
+    // A receipt speaks of the branch its head is on; of ops that aren't here it says nothing.
+    let Some(op) = oplog::get(tx, &head.id)? else { return Ok(0) };
+    if op.strand() != *strand || op.context().seq != head.seq {
+        return Ok(0);
+    }
+    tx.prepare_cached(
+        "INSERT INTO receipts (thread, seat, store, seq, id, epoch, handle, receipt)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (thread, seat, store) DO UPDATE SET
+            seq = excluded.seq, id = excluded.id, epoch = excluded.epoch,
+            handle = excluded.handle, receipt = excluded.receipt
+         WHERE excluded.epoch <> receipts.epoch OR excluded.seq >= receipts.seq",
+    )?
+    .execute(params![
+        strand.thread.0.as_slice(),
+        strand.seat.0.as_slice(),
+        strand.store.0.as_slice(),
+        head.seq,
+        head.id.0.as_slice(),
+        receipt.epoch.0.as_slice(),
+        i64::try_from(receipt.handle).unwrap_or(-1),
+        cbor::encode(receipt)
+    ])?;
+    let mut left = 0;
+    let mut at = Some(op);
+    while let Some(op) = at {
+        let gone = tx
+            .prepare_cached("DELETE FROM outbox_ops WHERE op = ?1 AND (wedged IS NULL OR wedged <> 'payload')")?
+            .execute([op.id().0.as_slice()])?;
+        left += gone;
+        let before = op.context().previous;
+        // Below the first op that had already left, all had.
+        at = if gone == 0 { None } else { oplog::get(tx, &before)? };
+    }
+    Ok(left)
+}
+
+fn forget_handle(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error> {
+    let Some(strand) = run.first().map(VerifiedOp::strand) else { return Ok(()) };
+    tx.execute(
+        "UPDATE receipts SET handle = -1 WHERE thread = ?1 AND seat = ?2 AND store = ?3",
+        params![
+            strand.thread.0.as_slice(),
+            strand.seat.0.as_slice(),
+            strand.store.0.as_slice()
+        ],
+    )?;
+    Ok(())
+}
+
+/// The hub lacks an op before this run: everything of the strand goes again.
+fn requeue_before(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error> {
+    forget_handle(tx, run)?;
+    let Some(first) = run.first() else { return Ok(()) };
+    let strand = first.strand();
+    tx.execute(
+        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+         SELECT arrival, id, thread FROM ops
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq < ?4",
+        params![
+            strand.thread.0.as_slice(),
+            strand.seat.0.as_slice(),
+            strand.store.0.as_slice(),
+            first.context().seq
+        ],
+    )?;
+    Ok(())
+}
+
+/// Puts ops back that a head at the hub doesn't cover, other people's too: ops prove themselves.
+pub fn requeue_beyond(
+    tx: &Transaction<'_>,
+    strand: &Strand,
+    beyond_seq: u32,
+) -> Result<usize, Error> {
+    Ok(tx.execute(
+        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+         SELECT arrival, id, thread FROM ops
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4",
+        params![
+            strand.thread.0.as_slice(),
+            strand.seat.0.as_slice(),
+            strand.store.0.as_slice(),
+            beyond_seq
+        ],
+    )?)
+}
+
+/// A blob on its way.
+#[derive(Debug, Clone)]
+pub struct BlobOut {
+    /// The blob.
+    pub blob: BlobId,
+    /// Whose members may have it.
+    pub thread: ThreadId,
+    /// Its length.
+    pub bytes: u64,
+    /// The upload that was begun.
+    pub upload: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// The next blob to send: by lane, then oldest first; those that wait for another try are passed.
+pub fn next_blob(db: &Connection, now_ms: u64) -> Result<Option<BlobOut>, Error> {
+    let row = db
+        .prepare_cached(
+            "SELECT blob, thread, bytes, upload, attempts FROM outbox_blobs
+             WHERE wedged IS NULL AND retry_at_ms <= ?1 ORDER BY lane, queued LIMIT 1",
+        )?
+        .query_row([now_ms.cast_signed()], |row| {
+            Ok((
+                row.get::<_, Vec<u8>>(0)?,
+                row.get::<_, Vec<u8>>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, Option<String>>(3)?,
+                row.get::<_, u32>(4)?,
+            ))
+        })
+        .optional()?;
+    row.map(|(blob, thread, bytes, upload, attempts)| {
+        Ok(BlobOut {
+            blob: BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?,
+            thread: ThreadId::try_from(thread.as_slice()).map_err(|_| Error::Corrupt)?,
+            bytes: bytes.cast_unsigned(),
+            upload,
+            attempts,
+        })
+    })
+    .transpose()
+}
+
+/// A try begins: counted before it starts, so that a crash counts too.
+pub fn blob_tried(tx: &Transaction<'_>, blob: &BlobId, retry_at_ms: u64) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE outbox_blobs SET attempts = attempts + 1, retry_at_ms = ?2 WHERE blob = ?1",
+        params![blob.0.as_slice(), retry_at_ms.cast_signed()],
+    )?;
+    Ok(())
+}
+
+/// How far an upload has come.
+pub fn blob_progress(
+    tx: &Transaction<'_>,
+    blob: &BlobId,
+    upload: Option<&str>,
+    done_bytes: u64,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE outbox_blobs SET upload = ?2, done_bytes = ?3, attempts = 0, retry_at_ms = 0
+         WHERE blob = ?1",
+        params![blob.0.as_slice(), upload, done_bytes.cast_signed()],
+    )?;
+    Ok(())
+}
+
+/// A blob can't be sent: it stays, explained.
+pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), Error> {
+    tx.execute("UPDATE outbox_blobs SET wedged = ?2 WHERE blob = ?1", params![
+        blob.0.as_slice(),
+        why
+    ])?;
+    Ok(())
+}
+
+/// Keeps a good receipt; the blob leaves the outbox.
+pub fn take_blob_receipt(tx: &Transaction<'_>, receipt: &BlobReceipt) -> Result<(), Error> {
+    tx.execute(
+        "INSERT OR REPLACE INTO blob_receipts (blob, epoch, receipt) VALUES (?1, ?2, ?3)",
+        params![receipt.blob.0.as_slice(), receipt.epoch.0.as_slice(), cbor::encode(receipt)],
+    )?;
+    tx.execute("DELETE FROM outbox_blobs WHERE blob = ?1", [receipt.blob.0.as_slice()])?;
+    tx.execute("UPDATE blobs SET at_hub = 1 WHERE blob = ?1", [receipt.blob.0.as_slice()])?;
+    Ok(())
+}

@@ -1,0 +1,512 @@
+//! What screens get: plain records in the shape they show. The page, the command line and the
+//! facade pass them on as they are.
+//!
+//! Built from views only. Ids are hex in JSON; times are ms since 1970; sizes are bytes.
+
+use kolonne_model::control::ThreadKind;
+use kolonne_model::ids::{CompanyId, DeviceId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::roster::change::{DeviceKind, Role};
+use serde::{Serialize, Serializer};
+
+fn role<S: Serializer>(role: &Role, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(role_word(*role))
+}
+
+/// A role as a word in JSON.
+#[must_use]
+pub const fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Crew => "crew",
+        Role::Foreman => "foreman",
+        Role::Office => "office",
+        Role::Admin => "admin",
+    }
+}
+
+fn thread_kind<S: Serializer>(kind: &ThreadKind, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(match kind {
+        ThreadKind::Company => "company",
+        ThreadKind::Job => "job",
+        ThreadKind::Crew => "crew",
+        ThreadKind::Direct => "direct",
+        ThreadKind::Guest => "guest",
+    })
+}
+
+fn device_kind<S: Serializer>(kind: &DeviceKind, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(match kind {
+        DeviceKind::Phone => "phone",
+        DeviceKind::Office => "office",
+    })
+}
+
+/// A person's place on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeatRecord {
+    /// The seat.
+    pub seat: SeatId,
+    /// The person, by ring.
+    pub person: RingId,
+    /// Their name.
+    pub name: String,
+    /// Their role.
+    #[serde(serialize_with = "role")]
+    pub role: Role,
+}
+
+/// This device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Me {
+    /// The company's id.
+    pub company_id: CompanyId,
+    /// Its name.
+    pub company: String,
+    /// This device's id.
+    pub device: DeviceId,
+    /// Its name.
+    pub device_name: String,
+    /// Where it stands.
+    #[serde(serialize_with = "device_kind")]
+    pub kind: DeviceKind,
+    /// The people who write on it.
+    pub seats: Vec<SeatRecord>,
+    /// The hub's address.
+    pub hub_url: String,
+}
+
+/// Whether the hub was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HubState {
+    /// Not tried since the start.
+    Unknown,
+    /// The last try worked.
+    Reachable,
+    /// The last try failed.
+    Unreachable,
+    /// Switched off (flight mode).
+    Flight,
+}
+
+/// What is still on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Outbox {
+    /// Ops without a receipt.
+    pub ops: u64,
+    /// Photos of which the thumb or picture has no receipt.
+    pub photos: u64,
+    /// Originals without a receipt.
+    pub originals: u64,
+    /// Bytes of blobs without a receipt.
+    pub bytes: u64,
+    /// Refused for good: needs a person.
+    pub stuck: u64,
+}
+
+/// How this device stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The hub.
+    pub hub: HubState,
+    /// When the hub last answered.
+    pub last_contact_ms: Option<u64>,
+    /// On its way out.
+    pub outbox: Outbox,
+}
+
+/// What is still on one other device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// The device.
+    pub device: DeviceId,
+    /// Its name.
+    pub device_name: String,
+    /// Entries with something missing here.
+    pub entries: u64,
+    /// Photos whose thumb or picture is missing.
+    pub photos: u64,
+    /// Originals that are missing.
+    pub originals: u64,
+    /// Bytes missing.
+    pub bytes: u64,
+    /// Since when, by the author's clock.
+    pub since_ms: u64,
+}
+
+/// Whether a time can be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockWord {
+    /// Believed.
+    Ok,
+    /// The writer's clock was unknown or far off.
+    Doubt,
+}
+
+/// The last line of a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastLine {
+    /// Who.
+    pub author: String,
+    /// Written on this device.
+    pub own: bool,
+    /// What.
+    pub kind: EntryKind,
+    /// Words of a text, caption, name of a document.
+    pub text: String,
+    /// When.
+    pub time_ms: u64,
+    /// Whether to believe it.
+    pub clock: ClockWord,
+}
+
+/// A thread in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ThreadRow {
+    /// The thread.
+    pub id: ThreadId,
+    /// What for.
+    #[serde(serialize_with = "thread_kind")]
+    pub kind: ThreadKind,
+    /// Its title.
+    pub title: String,
+    /// Status code.
+    pub status: Option<String>,
+    /// Customer.
+    pub customer: Option<String>,
+    /// Address.
+    pub address: Option<String>,
+    /// Unread by the asking person.
+    pub unread: u64,
+    /// Last line.
+    pub last: Option<LastLine>,
+    /// Still on other devices.
+    pub backlog: Vec<Backlog>,
+    /// Waiting ("wird geladen").
+    pub held: u64,
+    /// Kept back ("zurückgehalten").
+    pub quarantined: u64,
+    /// Words that matched a query.
+    pub hit: Option<String>,
+}
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberKind {
+    /// A crew.
+    Crew,
+    /// A person.
+    Person,
+    /// The office.
+    Office,
+}
+
+/// A member of a thread, by ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// What.
+    pub kind: MemberKind,
+    /// The ring.
+    pub id: RingId,
+    /// Its name.
+    pub name: String,
+}
+
+/// A thread, opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Thread {
+    /// As in the list.
+    #[serde(flatten)]
+    pub row: ThreadRow,
+    /// Who is in it (recovery left out).
+    pub members: Vec<Member>,
+    /// Who opened it.
+    pub opened_by: String,
+    /// When.
+    pub opened_ms: u64,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// A text.
+    Text,
+    /// A photo.
+    Photo,
+    /// A voice note.
+    Voice,
+    /// A document.
+    Document,
+    /// A video.
+    Video,
+    /// A job's head changed.
+    Notice,
+    /// Erased or withheld.
+    Stub,
+    /// Of a newer app.
+    Unknown,
+}
+
+/// Who wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Author {
+    /// The person; of a device seat: the device.
+    pub person: RingId,
+    /// Name.
+    pub name: String,
+    /// Role.
+    #[serde(serialize_with = "role")]
+    pub role: Role,
+}
+
+/// How far an entry has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// On this device's disk ("gesichert").
+    Saved,
+    /// The hub has a receipt ("übertragen").
+    Sent,
+    /// An office device has it ("im Büro").
+    Office,
+    /// Refused for good ("hängt fest").
+    Stuck,
+}
+
+/// A part of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// 320 px.
+    Thumb,
+    /// 2048 px.
+    Picture,
+    /// As captured.
+    Original,
+    /// A voice note's sound.
+    Voice,
+    /// A document's file.
+    Document,
+}
+
+/// A part that isn't at the office yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingPart {
+    /// Which.
+    pub part: Part,
+    /// On which device; none: on this one.
+    pub device_name: Option<String>,
+    /// How large.
+    pub bytes: u64,
+    /// How much of it has gone.
+    pub done_bytes: u64,
+}
+
+/// A photo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhotoRecord {
+    /// Upright width in px.
+    pub width: u32,
+    /// Upright height in px.
+    pub height: u32,
+    /// Base64 of the inline preview.
+    pub preview: Option<String>,
+    /// Whether the thumb is here.
+    pub thumb: bool,
+    /// Whether the picture is here.
+    pub picture: bool,
+    /// Whether the original is here.
+    pub original: bool,
+    /// Capture time, if its zone is known.
+    pub taken_ms: Option<u64>,
+    /// Camera.
+    pub camera: Option<String>,
+}
+
+/// A voice note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VoiceRecord {
+    /// Length.
+    pub duration_ms: u64,
+    /// 64 bars.
+    pub waveform: Vec<u8>,
+    /// Media type.
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// Whether it is here.
+    pub here: bool,
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DocumentRecord {
+    /// Name.
+    pub name: String,
+    /// Media type.
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// Size.
+    pub bytes: u64,
+    /// Whether it is here.
+    pub here: bool,
+}
+
+/// What an entry answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quote {
+    /// The entry.
+    pub id: OpId,
+    /// Its author.
+    pub author: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its first words.
+    pub snippet: String,
+}
+
+/// A change of a job's head, told in the thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// `opened`, `title`, `status`, `address`, `customer`, `member_in`, `member_out`.
+    pub code: String,
+    /// The new value, if there is one.
+    pub value: Option<String>,
+}
+
+/// Taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RetractedRecord {
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The op.
+    pub id: OpId,
+    /// Who.
+    pub author: Author,
+    /// Written by the asking seat's person.
+    pub own: bool,
+    /// What.
+    pub kind: EntryKind,
+    /// Words of a text.
+    pub text: Option<String>,
+    /// Caption of another.
+    pub caption: Option<String>,
+    /// What it answers.
+    pub reply_to: Option<Quote>,
+    /// Whether its words were edited.
+    pub edited: bool,
+    /// Taken back.
+    pub retracted: Option<RetractedRecord>,
+    /// When, by the author's clock.
+    pub time_ms: u64,
+    /// Whether to believe it.
+    pub clock: ClockWord,
+    /// How far it has come, its original apart.
+    pub state: State,
+    /// Why it is stuck (a code).
+    pub stuck: Option<String>,
+    /// What isn't at the office yet.
+    pub pending: Vec<PendingPart>,
+    /// Its photo.
+    pub photo: Option<PhotoRecord>,
+    /// Its voice note.
+    pub voice: Option<VoiceRecord>,
+    /// Its document.
+    pub document: Option<DocumentRecord>,
+    /// A change of the job's head.
+    pub notice: Option<Notice>,
+}
+
+/// A piece of a thread, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryPage {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Ask for those before this one; none: the thread begins here.
+    pub before: Option<OpId>,
+    /// The first entry the asking person hasn't read.
+    pub unread_from: Option<OpId>,
+    /// Waiting.
+    pub held: u64,
+    /// Kept back.
+    pub quarantined: u64,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// By ring.
+    pub id: RingId,
+    /// Name.
+    pub name: String,
+    /// Role.
+    #[serde(serialize_with = "role")]
+    pub role: Role,
+    /// The crew whose phone they are on.
+    pub crew: Option<RingId>,
+}
+
+/// A crew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Crew {
+    /// By ring.
+    pub id: RingId,
+    /// Name.
+    pub name: String,
+    /// Its people.
+    pub people: Vec<RingId>,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceRecord {
+    /// The device.
+    pub id: DeviceId,
+    /// Name.
+    pub name: String,
+    /// Where it stands.
+    #[serde(serialize_with = "device_kind")]
+    pub kind: DeviceKind,
+    /// Whether it is this one.
+    pub this_device: bool,
+    /// Who writes on it.
+    pub people: Vec<String>,
+    /// Its crew's name.
+    pub crew: Option<String>,
+    /// The newest thing this device knows of it, by its author's clock.
+    pub last_contact_ms: Option<u64>,
+    /// What is still on it.
+    pub backlog: Option<Backlog>,
+}
+
+/// Media of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// The bytes, decrypted.
+    pub bytes: Vec<u8>,
+    /// Media type.
+    pub media_type: String,
+    /// Name, of a document.
+    pub name: Option<String>,
+}
+
+/// Which views changed; screens ask again for what they show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Changed {
+    /// Name, seats, hub state, outbox.
+    Me,
+    /// The list of threads.
+    Threads,
+    /// One thread.
+    Thread(ThreadId),
+    /// Names and people.
+    People,
+    /// Devices.
+    Devices,
+}

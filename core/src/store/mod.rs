@@ -1,0 +1,105 @@
+//! The encrypted database of one device: one writer, readers beside it, transactions that can't
+//! await.
+//!
+//! A newer database is refused untouched, a signed form is never changed or deleted (a trigger
+//! says so), and nothing here knows what a row means: `oplog`, `outbox`, `folding` and `views` do.
+
+mod schema;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::error::Error;
+
+const READERS: usize = 2;
+
+/// The database.
+pub struct Store {
+    writer: Mutex<Connection>,
+    readers: [Mutex<Connection>; READERS],
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens or makes the database under a 32-byte key.
+    pub fn open(path: &Path, key: &[u8; 32]) -> Result<Self, Error> {
+        let mut writer = connect(path, key, OpenFlags::default())?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "fullfsync", true)?;
+        writer.pragma_update(None, "checkpoint_fullfsync", true)?;
+        writer.pragma_update(None, "secure_delete", true)?;
+        schema::migrate(&mut writer)?;
+        let reader = || -> Result<Mutex<Connection>, Error> {
+            let reader = connect(path, key, OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
+            reader.pragma_update(None, "query_only", true)?;
+            Ok(Mutex::new(reader))
+        };
+        Ok(Self { writer: Mutex::new(writer), readers: [reader()?, reader()?] })
+    }
+
+    /// Runs `work` in one transaction; it commits if `work` succeeds, and it can't await.
+    pub fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = lock(&self.writer);
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&tx)?;
+        tx.commit()?;
+        Ok(value)
+    }
+
+    /// Runs `work` on one snapshot of the database.
+    pub fn read<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let free = self.readers.iter().find_map(|reader| reader.try_lock().ok());
+        let mut reader = match (free, self.readers.first()) {
+            (Some(reader), _) => reader,
+            (None, Some(reader)) => lock(reader),
+            (None, None) => return Err(Error::internal("readers")),
+        };
+        let tx = reader.transaction()?;
+        work(&tx)
+    }
+}
+
+/// A panic while a lock was held rolled its transaction back; the connection is still good.
+fn lock(mutex: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(path: &Path, key: &[u8; 32], flags: OpenFlags) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    let hex = zeroize::Zeroizing::new(data_encoding::HEXLOWER.encode(key));
+    let pragma = zeroize::Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*hex));
+    connection.execute_batch(&pragma)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A value that stands alone.
+pub fn get_meta(db: &Connection, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    use rusqlite::OptionalExtension;
+    Ok(db
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?)
+}
+
+/// Writes a value that stands alone.
+pub fn set_meta(tx: &Transaction<'_>, key: &str, value: &[u8]) -> Result<(), Error> {
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(rusqlite::params![key, value])?;
+    Ok(())
+}

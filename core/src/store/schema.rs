@@ -1,0 +1,133 @@
+//! The tables, as a list of migrations: the index of the last one is the file's `user_version`.
+//!
+//! A step that has landed is never edited. Tables named `view_…` are written by the fold alone and
+//! can be dropped and rebuilt; all others are the truth.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::Error;
+
+const MIGRATIONS: &[&str] = &[r"
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Keys of this device. At rest they are covered by the database's key.
+CREATE TABLE own_seats (
+    seat BLOB PRIMARY KEY, place INTEGER NOT NULL, signing BLOB NOT NULL, identity BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ring_secrets (
+    ring BLOB NOT NULL, generation INTEGER NOT NULL, secret BLOB NOT NULL,
+    PRIMARY KEY (ring, generation)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE thread_keys (
+    thread BLOB NOT NULL, key BLOB NOT NULL, history BLOB NOT NULL, PRIMARY KEY (thread, key)
+) STRICT, WITHOUT ROWID;
+
+-- The op log.
+CREATE TABLE ops (
+    arrival INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,
+    thread BLOB NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL, seq INTEGER NOT NULL,
+    class INTEGER NOT NULL, lamport INTEGER NOT NULL, form BLOB NOT NULL, extension BLOB
+) STRICT;
+CREATE INDEX ops_strand ON ops (thread, seat, store, seq);
+CREATE INDEX ops_class ON ops (thread, class);
+CREATE INDEX ops_lamport ON ops (thread, lamport);
+CREATE TRIGGER ops_stay BEFORE DELETE ON ops BEGIN SELECT raise(ABORT, 'ops stay'); END;
+CREATE TRIGGER ops_hold BEFORE UPDATE ON ops BEGIN SELECT raise(ABORT, 'ops stay'); END;
+CREATE TABLE signatures (op BLOB PRIMARY KEY, signature BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE payloads (op BLOB PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+CREATE TABLE parts (hash BLOB PRIMARY KEY, op BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;
+-- What a person's screen made by itself, so that the same capture twice is one.
+CREATE TABLE drafts (draft BLOB PRIMARY KEY, id BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- Segments whose seat isn't certified here yet; bounded.
+CREATE TABLE waiting (id INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT;
+
+-- On the way out. A row leaves by a receipt only.
+CREATE TABLE outbox_ops (
+    arrival INTEGER PRIMARY KEY, op BLOB NOT NULL UNIQUE, thread BLOB NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, wedged TEXT
+) STRICT;
+CREATE TABLE outbox_blobs (
+    blob BLOB NOT NULL PRIMARY KEY, thread BLOB NOT NULL, lane INTEGER NOT NULL,
+    queued INTEGER NOT NULL, bytes INTEGER NOT NULL, done_bytes INTEGER NOT NULL DEFAULT 0,
+    upload TEXT, attempts INTEGER NOT NULL DEFAULT 0, retry_at_ms INTEGER NOT NULL DEFAULT 0,
+    wedged TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE receipts (
+    thread BLOB NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL, seq INTEGER NOT NULL,
+    id BLOB NOT NULL, epoch BLOB NOT NULL, handle INTEGER NOT NULL, receipt BLOB NOT NULL,
+    PRIMARY KEY (thread, seat, store)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blob_receipts (
+    blob BLOB PRIMARY KEY, epoch BLOB NOT NULL, receipt BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Blobs that entries name, and whether they are here.
+CREATE TABLE blobs (
+    blob BLOB PRIMARY KEY, thread BLOB NOT NULL, entry BLOB NOT NULL, part INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, here INTEGER NOT NULL, at_hub INTEGER NOT NULL DEFAULT 0,
+    wanted INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    retry_at_ms INTEGER NOT NULL DEFAULT 0, told_seen INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_entry ON blobs (entry);
+CREATE INDEX blobs_missing ON blobs (part, entry) WHERE here = 0;
+
+-- Views: written by the fold alone.
+CREATE TABLE view_bodies (
+    op BLOB PRIMARY KEY, thread BLOB NOT NULL, body BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_threads (
+    thread BLOB PRIMARY KEY, kind INTEGER NOT NULL, title TEXT, status TEXT, customer TEXT,
+    address TEXT, opened_by BLOB, opened_ms INTEGER NOT NULL, last_order INTEGER NOT NULL,
+    last_time_ms INTEGER NOT NULL, last_entry BLOB, held INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_members (
+    thread BLOB NOT NULL, ring BLOB NOT NULL, PRIMARY KEY (thread, ring)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_entries (
+    place INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, thread BLOB NOT NULL,
+    shown_lamport INTEGER NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL,
+    seq INTEGER NOT NULL, person BLOB, time_ms INTEGER NOT NULL, offset_s INTEGER,
+    late INTEGER NOT NULL, kind INTEGER NOT NULL, words TEXT, edited INTEGER NOT NULL,
+    retracted INTEGER NOT NULL, reason TEXT, reply_to BLOB, row_hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX view_entries_order ON view_entries (thread, shown_lamport, seat, store, seq, id);
+CREATE VIRTUAL TABLE view_search USING fts5 (
+    words, content='view_entries', content_rowid='place', tokenize='unicode61 remove_diacritics 2'
+);
+INSERT INTO view_search (view_search, rank) VALUES ('secure-delete', 1);
+CREATE TRIGGER view_entries_add AFTER INSERT ON view_entries BEGIN
+    INSERT INTO view_search (rowid, words) VALUES (new.place, new.words);
+END;
+CREATE TRIGGER view_entries_drop AFTER DELETE ON view_entries BEGIN
+    INSERT INTO view_search (view_search, rowid, words) VALUES ('delete', old.place, old.words);
+END;
+CREATE TABLE view_names (subject BLOB PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE view_read (
+    thread BLOB NOT NULL, person BLOB NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL,
+    seq INTEGER NOT NULL, PRIMARY KEY (thread, person, seat, store)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_seen (
+    thread BLOB NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (thread, seat, store)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_seen_blobs (
+    blob BLOB PRIMARY KEY, thread BLOB NOT NULL, devices INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Brings the file to the newest schema; refuses a newer one untouched.
+pub fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let steps = MIGRATIONS.get(version..).ok_or(Error::UpgradeRequired)?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    for step in steps {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    tx.commit()?;
+    Ok(())
+}
