@@ -35,6 +35,9 @@ export function makeProgram(now = Date.now()) {
   let version = 1;
   let flight = false;
   let active = world.mehmet.id;
+  const started = Date.now();
+  /** The world's own time goes on from its beginning. */
+  const clock = () => now + Date.now() - started;
 
   /** @param {string[]} keys */
   function changed(...keys) {
@@ -134,13 +137,13 @@ export function makeProgram(now = Date.now()) {
   function arrive() {
     const t = world.threads[0];
     if (!t) throw notFound();
-    return add(t, world.entry(world.karl, now - Date.now(), { text: "Bin am Dach, schicke gleich noch Bilder.", state: "office" }), "office", null);
+    return add(t, world.entry(world.karl, now - clock(), { text: "Bin am Dach, schicke gleich noch Bilder.", state: "office" }), "office", null);
   }
 
   /** @param {string} method @param {string[]} path @param {URLSearchParams} q @param {Req} req @param {string} token @returns {Promise<any>} */
   async function route(method, path, q, req, token) {
     const who = whoOf(token);
-    const here = now - Date.now();
+    const here = now - clock();
     const at = `${method} ${path.map((p) => (/^[0-9a-f]{32}$/.test(p) ? ":" : p)).join("/")}`;
     const id = path.find((p) => /^[0-9a-f]{32}$/.test(p)) ?? "";
     const json = async () => JSON.parse((await body(req)).toString() || "{}");
@@ -194,10 +197,11 @@ export function makeProgram(now = Date.now()) {
         return { entries: all.slice(start, end).map((e) => seen(e, token)), before: start > 0 ? all[start]?.id : null, unread_from: first?.id ?? null, held: t.held, quarantined: token === "phone" ? 0 : t.quarantined };
       }
       case "POST threads/:/entries": {
-        const { text, reply_to, draft_id } = await json();
+        const { text, reply_to, seat, draft_id } = await json();
+        const writer = world.people.find((p) => p.id === seat) ?? who;
         if (drafts.has(draft_id)) return { id: drafts.get(draft_id) };
         if (text.includes("/hängt")) throw problem("storage_full", 507, "Der Speicher ist voll. Was gesichert war, bleibt gesichert; dein Text steht noch hier. Mach Platz und schick noch einmal.", "The storage is full. What was saved stays saved; your text is still here. Make room and send again.");
-        return add(threadOf(id), world.entry(who, here, { text, reply_to: quote(reply_to), state: "saved" }), token, draft_id);
+        return add(threadOf(id), world.entry(writer, here, { text, reply_to: quote(reply_to), state: "saved" }), token, draft_id);
       }
       case "POST threads/:/files": {
         const t = threadOf(id);
@@ -208,10 +212,14 @@ export function makeProgram(now = Date.now()) {
         if (name.includes("voll")) throw problem("storage_full", 507, "Der Speicher ist voll. Was gesichert war, bleibt gesichert; diese Datei noch nicht. Mach Platz und versuch es noch einmal.", "The storage is full. What was saved stays saved; this file isn't yet. Make room and try again.");
         if (bytes.length === 0) throw problem("empty_file", 400, "Die Datei ist leer. Es wurde nichts angehängt. Wähl sie noch einmal aus.", "The file is empty. Nothing was attached. Choose it again.");
         const kind = /** @type {any} */ (q.get("kind"));
-        const e = world.entry(who, here, { kind, caption: q.get("caption") || null, reply_to: quote(q.get("reply_to")), state: "saved" });
+        const writer = world.people.find((p) => p.id === q.get("seat")) ?? who;
+        const e = world.entry(writer, here, { kind, caption: q.get("caption") || null, reply_to: quote(q.get("reply_to")), state: "saved" });
         const type = req.headers["content-type"] ?? "application/octet-stream";
         files.set(e.id, { bytes, type });
-        if (kind === "photo") e.photo = { width: 2048, height: 1536, preview: preview({ scene: "roof", width: 4, height: 3, seed: 3 }), thumb: true, picture: true, original: true, taken_ms: e.time_ms, camera: null };
+        // A drawn photo stands in for what is too small to be one.
+        const look = { scene: ["beams", "pipe", "wall"][files.size % 3] ?? "", width: 2048, height: 1536, seed: files.size };
+        if (kind === "photo" && bytes.length < 1000) Object.assign(e, { look });
+        if (kind === "photo") e.photo = { width: 2048, height: 1536, preview: preview(look), thumb: true, picture: true, original: true, taken_ms: e.time_ms, camera: null };
         else if (kind === "voice") e.voice = { duration_ms: 8000, waveform: waveform(5), type, here: true };
         else e.document = { name, type, bytes: bytes.length, here: true };
         return add(t, e, token, draft);
@@ -225,8 +233,8 @@ export function makeProgram(now = Date.now()) {
         const wish = await json();
         const size = 57;
         const finder = (/** @type {number} */ y, /** @type {number} */ x) => [[0, 0], [0, size - 7], [size - 7, 0]].map(([fy = 0, fx = 0]) => (y >= fy && y < fy + 7 && x >= fx && x < fx + 7 ? Math.max(Math.abs(y - fy - 3), Math.abs(x - fx - 3)) !== 2 : null)).find((v) => v !== null);
-        const qr = Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => ((finder(y, x) ?? (Math.sin(x * 12.9 + y * 78.2) * 43758.5) % 1 > 0) ? "1" : "0")).join(""));
-        const invite = { id: newId(), text: `kolonne:join?${"7b3f9c1e".repeat(12)}`, qr, expires_ms: Date.now() + 600_000, state: "waiting", words: null, wish };
+        const qr = Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => ((finder(y, x) ?? (Math.abs(Math.sin(x * 12.9898 + y * 78.233) * 43758.5453) % 1 > 0.5)) ? "1" : "0")).join(""));
+        const invite = { id: newId(), text: `kolonne:join?${"7b3f9c1e".repeat(12)}`, qr, expires_ms: clock() + 600_000, state: "waiting", words: null, wish };
         invites.set(invite.id, invite);
         setTimeout(() => { Object.assign(invite, { state: "words", words: ["Amboss", "Ziegel", "Möwe", "Lampe"] }); changed(`invite:${invite.id}`); }, 4000);
         return invite;

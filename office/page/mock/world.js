@@ -18,7 +18,7 @@ const person = (name, role, crew = null) => ({ id: newId(), name, role, crew });
 
 /** @param {number} now */
 export function makeWorld(now) {
-  const crews = ["Kolonne 1", "Kolonne 2", "Kolonne 3", "Kolonne 4"].map((name) => ({ id: newId(), name, /** @type {string[]} */ people: [] }));
+  const crews = ["Kolonne 1", "Kolonne 2", "Kolonne 3", "Kolonne 4"].map((name) => ({ id: newId(), name, people: /** @type {string[]} */ ([]) }));
   const [c1, c2, c3, c4] = crews.map((c) => c.id);
   const sabine = person("Sabine Krämer", "office");
   const petra = person("Petra Vogt", "admin");

@@ -93,6 +93,8 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await shot("thread");
   await page.getByRole("log").evaluate((log) => log.scrollTo(0, 0));
   await shot("top");
+  await page.getByRole("button", { name: /groß ansehen/ }).nth(5).scrollIntoViewIfNeeded();
+  await shot("photos");
   await page.getByRole("button", { name: /groß ansehen/ }).nth(2).click();
   await shot("viewer");
   await page.keyboard.press("ArrowRight");
@@ -113,7 +115,7 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await page.getByRole("button", { name: "Auftrag ändern" }).click();
   await shot("edit-job");
   await page.keyboard.press("Escape");
-  await page.getByRole("button", { name: "Auftrag", exact: true }).click();
+  await page.getByRole("button", { name: "Neuer Auftrag" }).click();
   await shot("new-job");
   await page.keyboard.press("Escape");
   await page.getByRole("searchbox").fill("ziegel");

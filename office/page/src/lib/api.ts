@@ -297,6 +297,8 @@ export interface MemberChange {
 export interface NewText {
   text: string;
   reply_to: Id | null;
+  /** Who writes, as the page showed it when it was written: a switch meanwhile changes nothing. */
+  seat: Id;
   /** Made by the page; the same one twice is one entry. */
   draft_id: Id;
 }
@@ -307,6 +309,7 @@ export interface NewFile {
   name: string;
   caption: string;
   reply_to: Id | null;
+  seat: Id;
   draft_id: Id;
 }
 

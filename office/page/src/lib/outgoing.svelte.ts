@@ -1,11 +1,13 @@
 // Files on their way from this page into the program. Each waits here until the program says that it is on disk; what
 // failed stays, with its reason, until somebody tries again or drops it.
-import type { Id, NewFile, Problem } from "./api";
+import type { Id, NewFile, Problem, Seat } from "./api";
 import { api, draftId, problemOf } from "./client";
 
 export interface Outgoing {
   draft_id: Id;
   thread: Id;
+  /** Who wrote it, by name. */
+  author: string;
   file: File;
   entry: NewFile;
   done_bytes: number;
@@ -23,11 +25,11 @@ class Queue {
   #running = false;
 
   /** Resolves when all of these are on disk or have failed with their reason on the screen. */
-  async add(thread: Id, files: readonly File[], caption: string, replyTo: Id | null): Promise<void> {
+  async add(thread: Id, seat: Pick<Seat, "seat" | "name">, files: readonly File[], caption: string, replyTo: Id | null): Promise<void> {
     for (const file of files) {
       const draft_id = draftId();
-      const entry: NewFile = { kind: kindOf(file), name: file.name, caption, reply_to: replyTo, draft_id };
-      this.list.push({ draft_id, thread, file, entry, done_bytes: 0, problem: null });
+      const entry: NewFile = { kind: kindOf(file), name: file.name, caption, reply_to: replyTo, seat: seat.seat, draft_id };
+      this.list.push({ draft_id, thread, author: seat.name, file, entry, done_bytes: 0, problem: null });
     }
     await this.run();
   }

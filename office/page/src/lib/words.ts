@@ -91,6 +91,11 @@ export function backlogWords(language: Language, b: Backlog): string {
   return text(language, "still_on", { what: things(language, b), device: b.device_name });
 }
 
+/** "noch 3 Fotos", where the device is named beside it. */
+export function leftWords(language: Language, b: Backlog): string {
+  return text(language, "still_there", { what: things(language, b) });
+}
+
 /** "noch 3 Fotos auf diesem Handy"; null when all is out. */
 export function outboxWords(language: Language, status: Status, phone: boolean): string | null {
   const { photos, originals, ops } = status.outbox;
