@@ -23,7 +23,7 @@ export function count(language: Language, key: CountKey, n: number, values: Valu
 
 /** Known word of an open set (status, notice), or null. */
 export function known(language: Language, key: string): string | null {
-  return key in TABLES[language] ? TABLES[language][key as TextKey] : null;
+  return Object.hasOwn(TABLES[language], key) ? TABLES[language][key as TextKey] : null;
 }
 
 export function browserLanguage(languages: readonly string[]): Language {

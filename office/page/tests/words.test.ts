@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+import type { PendingPart } from "../src/lib/api";
+import { browserLanguage, known, text } from "../src/lib/texts";
+import { backlogWords, dayLine, duration, groupPendingWords, lineWords, outboxWords, pendingWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
+
+const at = (month: number, day: number, hour: number, minute = 0, year = 2026) => new Date(year, month - 1, day, hour, minute).getTime();
+const NOW = at(11, 24, 15, 20); // a Tuesday
+
+describe("times", () => {
+  it("says today, weekday, date, and the year only when it is another", () => {
+    expect(when("de", at(11, 24, 14, 2), NOW)).toBe("heute 14:02");
+    expect(when("en", at(11, 24, 0, 0), NOW)).toBe("today 00:00");
+    expect(when("de", at(11, 23, 23, 59), NOW)).toBe("Mo 23:59");
+    expect(when("de", at(11, 18, 14, 2), NOW)).toBe("Mi 14:02");
+    expect(when("de", at(11, 17, 14, 2), NOW)).toBe("17.11. 14:02");
+    expect(when("de", at(3, 12, 14, 2), NOW)).toBe("12.3. 14:02");
+    expect(when("en", at(3, 12, 14, 2), NOW)).toBe("12 Mar 14:02");
+    expect(when("de", at(12, 31, 14, 2, 2025), NOW)).toBe("31.12.2025 14:02");
+  });
+  it("shows a time ahead of this clock with its date, never as a weekday past", () => {
+    expect(when("de", at(11, 26, 8, 0), NOW)).toBe("26.11. 08:00");
+  });
+  it("counts days over a change to summer time", () => {
+    expect(when("de", at(3, 28, 12, 0), at(3, 29, 12, 0))).toBe("Sa 12:00");
+  });
+  it("is shorter in the list and longer between days", () => {
+    expect(whenShort("de", at(11, 24, 9, 5), NOW)).toBe("09:05");
+    expect(whenShort("de", at(11, 20, 9, 5), NOW)).toBe("Fr");
+    expect(dayLine("de", at(11, 23, 9), NOW)).toBe("gestern");
+    expect(dayLine("de", at(11, 19, 9), NOW)).toBe("Donnerstag, 19.11.");
+    expect(dayLine("en", at(11, 19, 9), NOW)).toBe("Thursday, 19 Nov");
+  });
+  it("says how long a voice note is", () => {
+    expect([0, 7_400, 65_000, 750_000].map(duration)).toEqual(["0:00", "0:07", "1:05", "12:30"]);
+  });
+});
+
+describe("sizes", () => {
+  it("has one digit and a unit, and no 0 for something", () => {
+    expect(size("de", 3_940_000)).toBe("3,9 MB");
+    expect(size("en", 3_940_000)).toBe("3.9 MB");
+    expect(size("de", 120)).toBe("1 kB");
+    expect(size("de", 0)).toBe("0 kB");
+  });
+});
+
+describe("what waits where", () => {
+  const original = (device_name: string | null, done_bytes = 0): PendingPart => ({ part: "original", device_name, bytes: 3_900_000, done_bytes });
+  const backlog = { device_name: "Handy Kolonne 3", entries: 5, photos: 3, originals: 4, bytes: 1, since_ms: 0 };
+
+  it("speaks of photos before originals before entries", () => {
+    expect(backlogWords("de", backlog)).toBe("noch 3 Fotos auf Handy Kolonne 3");
+    expect(backlogWords("de", { ...backlog, photos: 0, originals: 1 })).toBe("noch 1 Original auf Handy Kolonne 3");
+    expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
+  });
+  it("says nothing when nothing waits", () => {
+    const status = { hub: "flight", last_contact_ms: null, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
+    expect(outboxWords("de", status, true)).toBe("noch 3 Fotos auf diesem Handy");
+    expect(outboxWords("de", { ...status, outbox: { ops: 0, photos: 0, originals: 0, bytes: 0, stuck: 0 } }, true)).toBeNull();
+  });
+  it("names the part and its place, and bytes only once some have gone", () => {
+    expect(pendingWords("de", original(null))).toBe("Original noch hier");
+    expect(pendingWords("de", original("Handy Karl", 1_300_000))).toBe("Original noch auf Handy Karl (1,3 MB von 3,9 MB)");
+  });
+  it("sums up photos that are shown together", () => {
+    const photos = [{ pending: [original("Handy Karl")] }, { pending: [original("Handy Karl")] }, { pending: [original(null)] }];
+    expect(groupPendingWords("de", photos)).toEqual(["2 Originale noch auf Handy Karl", "1 Original noch hier"]);
+  });
+});
+
+describe("states", () => {
+  it("are the same four words everywhere", () => {
+    const word = (state: "saved" | "sent" | "office" | "stuck") => stateWords("de", { state, kind: "text", pending: [] });
+    expect([word("saved"), word("sent"), word("office"), word("stuck")]).toEqual(["gesichert", "übertragen", "im Büro", "hängt fest"]);
+  });
+  it("promise only the picture while the original waits", () => {
+    const pending: PendingPart[] = [{ part: "original", device_name: null, bytes: 1, done_bytes: 0 }];
+    expect(stateWords("de", { state: "office", kind: "photo", pending })).toBe("Bild im Büro");
+    expect(stateWords("de", { state: "saved", kind: "photo", pending })).toBe("gesichert");
+  });
+});
+
+describe("tables", () => {
+  it("know statuses and show a company's own as it is", () => {
+    expect(statusWord("de", "billed")).toBe("abgerechnet");
+    expect(statusWord("de", "Gewährleistung")).toBe("Gewährleistung");
+  });
+  it("don't mistake what objects inherit for a word", () => {
+    expect(known("de", "constructor")).toBeNull();
+    expect(known("de", "__proto__")).toBeNull();
+  });
+  it("leave content as it is, braces and all", () => {
+    expect(text("de", "retracted_because", { reason: "{reason} $& {name}" })).toBe("Zurückgezogen: {reason} $& {name}");
+  });
+  it("name a kind before its words", () => {
+    expect(lineWords("de", { kind: "photo", text: "Ortgang" })).toBe("Foto: Ortgang");
+    expect(lineWords("de", { kind: "voice", text: "" })).toBe("Sprachnotiz");
+  });
+  it("follow the browser, German when it speaks neither", () => {
+    expect(browserLanguage(["en-GB", "de"])).toBe("en");
+    expect(browserLanguage(["pl", "de-AT", "en"])).toBe("de");
+    expect(browserLanguage(["tr"])).toBe("de");
+  });
+});
