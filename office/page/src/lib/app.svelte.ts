@@ -38,7 +38,8 @@ class App {
     }
     this.route = routeOf(location.hash);
     addEventListener("hashchange", () => {
-      if (takeToken() && location.hash === "" && this.gate === "no_token") location.reload();
+      // The program was started again and its new address opened in this tab: begin anew with that token.
+      if (location.hash.startsWith("#t=") && takeToken()) location.reload();
       this.route = routeOf(location.hash);
     });
     setInterval(() => (this.now = Date.now()), 20_000);
