@@ -7,14 +7,15 @@ use std::ops::{Add, Mul};
 /// How wide an edge blends, in units of the picture's shorter side.
 pub const EDGE: f32 = 0.0011;
 
-/// A linear colour; 1 is a white surface in full light.
+/// A linear colour; 1 is a white surface in full light. The fourth number is
+/// always 0: four lanes are what the processor adds at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rgb(pub [f32; 3]);
+pub struct Rgb(pub [f32; 4]);
 
 /// The linear colour of an sRGB hex triplet, by the usual 2.2 power.
 pub fn hex(rgb: u32) -> Rgb {
     let part = |shift: u32| (((rgb >> shift) & 0xff) as f32 / 255.0).powf(2.2);
-    Rgb([part(16), part(8), part(0)])
+    Rgb::new(part(16), part(8), part(0))
 }
 
 impl Mul<f32> for Rgb {
@@ -29,7 +30,8 @@ impl Mul for Rgb {
     type Output = Self;
     #[inline]
     fn mul(self, k: Self) -> Self {
-        Self([self.0[0] * k.0[0], self.0[1] * k.0[1], self.0[2] * k.0[2]])
+        let (a, b) = (self.0, k.0);
+        Self([a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]])
     }
 }
 
@@ -37,11 +39,21 @@ impl Add for Rgb {
     type Output = Self;
     #[inline]
     fn add(self, k: Self) -> Self {
-        Self([self.0[0] + k.0[0], self.0[1] + k.0[1], self.0[2] + k.0[2]])
+        let (a, b) = (self.0, k.0);
+        Self([a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]])
     }
 }
 
 impl Rgb {
+    /// A linear colour from red, green and blue.
+    #[inline]
+    pub const fn new(red: f32, green: f32, blue: f32) -> Self {
+        Self([red, green, blue, 0.0])
+    }
+
+    /// No light.
+    pub const BLACK: Self = Rgb::new(0.0, 0.0, 0.0);
+
     /// `self` at 0, `to` at 1.
     #[inline]
     pub fn mix(self, to: Self, t: f32) -> Self {

@@ -38,8 +38,8 @@ impl Light {
                 -dice.range(0.35, 0.7),
                 dice.range(0.55, 0.8),
             ],
-            sun_rgb: Rgb([1.0, 0.92, 0.80]) * (0.35 + 1.0 * clear),
-            sky_rgb: Rgb([0.50, 0.56, 0.66]) * (1.25 - 0.55 * clear),
+            sun_rgb: Rgb::new(1.0, 0.92, 0.80) * (0.35 + 1.0 * clear),
+            sky_rgb: Rgb::new(0.50, 0.56, 0.66) * (1.25 - 0.55 * clear),
             softness: 1.5 - 1.15 * clear,
             pool: None,
             exposure: dice.range(0.92, 1.06),
@@ -52,8 +52,8 @@ impl Light {
     pub fn inside(dice: &mut Dice) -> Self {
         Self {
             sun: [dice.range(-0.5, 0.5), -dice.range(0.4, 0.75), 0.8],
-            sun_rgb: Rgb([1.0, 0.89, 0.74]) * 0.85,
-            sky_rgb: Rgb([0.62, 0.58, 0.54]) * 0.8,
+            sun_rgb: Rgb::new(1.0, 0.89, 0.74) * 0.85,
+            sky_rgb: Rgb::new(0.62, 0.58, 0.54) * 0.8,
             softness: 1.1,
             pool: Some((dice.range(-0.15, 0.15), dice.range(-0.15, 0.1), 0.85, 0.38)),
             exposure: 1.05,
@@ -273,9 +273,9 @@ fn develop(plan: &Plan, texels: &[Texel], seed: u64) -> RgbImage {
     let curve = tone_curve();
     let mut rows = Rows::default();
     let mut ring = [
-        vec![Rgb([0.0; 3]); w],
-        vec![Rgb([0.0; 3]); w],
-        vec![Rgb([0.0; 3]); w],
+        vec![Rgb::BLACK; w],
+        vec![Rgb::BLACK; w],
+        vec![Rgb::BLACK; w],
     ];
     let mut out = Vec::with_capacity(w * h * 3);
     for y in 0..=h {
@@ -352,11 +352,11 @@ fn light_row(plan: &Plan, texels: &[Texel], y: usize, seed: u64, rows: &mut Rows
         let level = grain * (0.10 + rgb.0[1].max(0.0)).sqrt();
         noise = step(noise);
         let tint = triangle(noise) * 0.35;
-        out[x] = Rgb([
+        out[x] = Rgb::new(
             rgb.0[0] + (common + tint) * level,
             rgb.0[1] + common * level,
             rgb.0[2] + (common - tint) * level * 1.15,
-        ]);
+        );
     }
     // The lens: a neighbour's share from left and right.
     let mut left = out[0];

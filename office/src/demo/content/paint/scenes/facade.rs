@@ -38,7 +38,7 @@ pub fn gutter(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
     let sheet = move |u: f32, v: f32| {
         let metal = zinc(u, v, shift);
         if copper {
-            (metal * Rgb([0.95, 0.58, 0.38])).mix(
+            (metal * Rgb::new(0.95, 0.58, 0.38)).mix(
                 hex(0x5d8f7c) * 0.9,
                 ramp(0.1, 0.5, clouds(u * 0.6 + shift, v)),
             )
@@ -64,7 +64,7 @@ pub fn gutter(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             0.0,
             (u - joint_u + wander).abs() - clouds(u * 2.0, v * 0.2) * 0.03,
         ) * ramp(0.75, 0.1, v);
-        texel = texel.tint(Rgb([0.50, 0.46, 0.36]), streak * 0.85);
+        texel = texel.tint(Rgb::new(0.50, 0.46, 0.36), streak * 0.85);
         let algae = ramp(0.10, 0.35, clouds(u * 1.2 + shift, v * 0.7)) * streak;
         texel.rgb = texel.rgb.mix(hex(0x56602f), algae * 0.5);
         // Downpipe with an offset at the top, clamps on the wall.
@@ -207,35 +207,39 @@ pub fn scaffold(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             let mortar = ramp(0.0045, 0.003, bu.min(bv));
             let tone = cell(floor(along), row, 31);
             let fine = clouds(u * 5.0, v * 5.0);
-            let rgb = (hex(0x8f4b3a) * (0.7 + 0.5 * tone + 0.2 * fine)).mix(hex(0xa9a193), mortar);
+            let rgb = (hex(0x855040) * (0.7 + 0.5 * tone + 0.2 * fine)).mix(hex(0xa9a193), mortar);
             Texel::new(rgb, (0.004 * (1.0 - mortar) + fine * 0.001) * scale, 0.0)
         } else {
-            plaster(u, v, scale, wall, shift)
+            plaster(u * 2.0, v * 2.0, scale * 0.4, wall, shift)
         };
         if v >= eaves {
             // Verge board under the eaves, then windows.
             let fascia = inside(v - eaves - 0.05);
             texel = texel.under(Texel::new(hex(0xe6e2d8) * 0.9, 0.05 * scale, 0.08), fascia);
             let wu = fract(u / 0.66 + off) * 0.66 - 0.33;
-            let wv = fract((v + 0.26) / 0.62) * 0.62 - 0.31;
-            let hole = block(wu, wv, 0.135, 0.19, 0.002);
-            if hole < 0.02 {
-                let reveal = Texel::new(wall * 0.82, -0.02 * scale, 0.0);
+            // One row of windows a lift, none that the eaves would cut.
+            let storey = floor((v + 0.43) / 0.60);
+            let middle = storey as f32 * 0.60 - 0.13;
+            let wv = v - middle;
+            if middle - 0.21 > eaves + 0.05 {
+                let hole = block(wu, wv, 0.135, 0.17, 0.002);
+                let reveal = Texel::new(wall * 0.82, -0.012 * scale, 0.0);
                 texel = texel.under(reveal, inside(hole));
-                let frame = block(wu, wv, 0.122, 0.177, 0.003);
+                let frame = block(wu, wv, 0.122, 0.157, 0.003);
                 texel = texel.under(
-                    Texel::new(hex(0xe8e8e4), -0.012 * scale, 0.15),
+                    Texel::new(hex(0xe8e8e4), -0.006 * scale, 0.15),
                     inside(frame),
                 );
-                let pane = block(wu.abs() - 0.060, wv, 0.046, 0.158, 0.002);
-                let mirror = behind.at(wu * 1.5 + u * 0.3, 0.3 - wv) * 0.55;
-                texel = texel.under(
-                    Texel::far(mirror * (0.5 + 0.3 * ramp(-0.2, 0.2, wv + wu))),
-                    inside(pane),
-                );
+                let pane = block(wu.abs() - 0.060, wv, 0.046, 0.138, 0.002);
+                let curtain = ramp(0.02, 0.0, (wu.abs() - 0.09).abs() - 0.012)
+                    * cell(storey, floor(u / 0.66 + off), 9);
+                let mirror = behind.at(wu * 1.5 + u * 0.3, 0.25 - wv * 0.8)
+                    * (0.35 + 0.25 * ramp(-0.2, 0.2, wv + wu));
+                let glass = mirror.mix(hex(0xb9b4a6), curtain * 0.6);
+                texel = texel.under(Texel::new(glass, -0.010 * scale, 0.9), inside(pane));
+                let sill = block(wu, wv - 0.178, 0.155, 0.010, 0.003);
+                texel = texel.under(Texel::new(hex(0x9a9c9b), 0.03 * scale, 0.2), inside(sill));
             }
-            let sill = block(wu, wv - 0.198, 0.155, 0.010, 0.003);
-            texel = texel.under(Texel::new(hex(0x9a9c9b), 0.03 * scale, 0.2), inside(sill));
         }
         let front = 0.115;
         // Planks of three lifts, seen from below: face, toe board, shade.
@@ -270,10 +274,11 @@ pub fn scaffold(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
         let post = fract(u / bay + off) * bay - bay * 0.5;
         let lift = fract((v - 0.17) / 0.60) * 0.60;
         let column = floor(u / bay + off);
-        if column & 1 == 0 {
-            let start = (-bay * 0.5, 0.60);
-            let end = (bay * 0.5, 0.0);
-            let (d, _) = line(post, lift, start, end);
+        // Every other bay is braced from post to post.
+        let brace = floor(u / bay + off + 0.5);
+        if brace & 1 == 0 {
+            let along = fract(u / bay + off + 0.5) * bay;
+            let (d, _) = line(along, lift, (0.0, 0.60), (bay, 0.0));
             texel = tube(d, 0.0085, front, texel, 0.85);
         }
         for rail in [0.60 - 0.22, 0.60 - 0.40] {
@@ -330,7 +335,7 @@ pub fn reveal(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             let mortar = ramp(0.016, 0.011, bv);
             let fine = clouds(u * 3.0 + shift, v * 3.0);
             let tone = cell(row, 4, 8);
-            let body = hex(0xa2583c) * (0.72 + 0.4 * tone + 0.35 * fine);
+            let body = hex(0x946050) * (0.72 + 0.4 * tone + 0.35 * fine);
             let rgb = body.mix(hex(0x9d978b) * (0.9 + 0.3 * fine), mortar);
             let stone = Texel::new(rgb, (0.004 * fine - 0.004 * mortar) * scale, 0.0);
             let cover = inside(broken + clouds(u * 3.0, v * 3.0 + shift) * 0.012);

@@ -49,8 +49,8 @@ pub fn cellar(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             v + blot * 0.12,
         );
         let mut rgb = paint * (0.90 + 0.10 * blot + 0.05 * mid + 0.04 * fine);
-        rgb = rgb.mix(rgb * Rgb([0.72, 0.62, 0.46]), damp * 0.85);
-        rgb = rgb.mix(rgb * Rgb([0.48, 0.44, 0.38]), wet * 0.9);
+        rgb = rgb.mix(rgb * Rgb::new(0.72, 0.62, 0.46), damp * 0.85);
+        rgb = rgb.mix(rgb * Rgb::new(0.48, 0.44, 0.38), wet * 0.9);
         // The tide mark: brown rim with salt above it.
         let rim = ramp(0.022, 0.0, (v - height_of_damp - mid * 0.015).abs());
         rgb = rgb.mix(hex(0x8b6a3f), rim * 0.45);
@@ -68,7 +68,7 @@ pub fn cellar(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             let row = floor(v / 0.075);
             let bu = fract(u / 0.22 + f32::from((row & 1) as u8) * 0.5) * 0.22;
             let mortar = ramp(0.012, 0.008, bu.min(fract(v / 0.075) * 0.075));
-            let brick = (hex(0x87452f) * (0.75 + 0.4 * cell(floor(u / 0.22), row, 3) + 0.3 * fine))
+            let brick = (hex(0x7d4c3c) * (0.75 + 0.4 * cell(floor(u / 0.22), row, 3) + 0.3 * fine))
                 .mix(hex(0x8d867a), mortar);
             let under = raw.mix(brick, deep) * (1.0 - 0.4 * wet);
             let lip = ramp(0.0, 0.02, loose) * ramp(0.05, 0.02, loose);
@@ -97,7 +97,7 @@ pub fn cellar(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
         let tone = if lagged {
             hex(0xb9b7b0) * (0.85 + 0.2 * mid - 0.35 * band)
         } else {
-            hex(0x9a5f3e) * (0.8 + 0.3 * mid + 0.2 * fine)
+            hex(0x8a6248) * (0.8 + 0.3 * mid + 0.2 * fine)
         };
         texel = texel.under(
             Texel::new(
@@ -192,6 +192,14 @@ pub fn fuse_box(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
                     inside(d - r),
                 );
             }
+        }
+        // Slotted duct between the rows: the wires end in it.
+        let duct = block(u, rv.abs() - 0.125, 0.352, 0.017, 0.002);
+        if duct < 0.002 {
+            let slot = ramp(0.0024, 0.0012, (fract(u / 0.0125) * 0.0125 - 0.006).abs());
+            let rgb = hex(0x9b9ea0) * (0.95 + 0.05 * fine) * (1.0 - 0.45 * slot);
+            let lid = Texel::new(rgb, (0.048 - 0.004 * slot) * scale, 0.15);
+            texel = texel.under(lid, inside(duct));
         }
         let rail = block(u, rv, 0.350, 0.020, 0.002);
         texel = texel.under(Texel::new(hex(0xa9adaf), 0.02 * scale, 0.5), inside(rail));
@@ -333,7 +341,7 @@ pub fn bath(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             let inner = ramp(0.09, 0.30, d);
             let silicone = ramp(0.014, 0.012, d + fine * 0.002);
             let mouldy = ramp(0.10, 0.35, clouds(u * 1.3 + shift, 0.4) + fine * 0.3);
-            let mut rgb = white.mix(white * Rgb([0.80, 0.84, 0.88]), inner * 0.7);
+            let mut rgb = white.mix(white * Rgb::new(0.80, 0.84, 0.88), inner * 0.7);
             rgb = rgb.mix(hex(0xd6d3c8).mix(hex(0x3a3a34), mouldy * 0.75), silicone);
             let lift = 0.05 + 0.03 * roll - 0.10 * inner;
             return Texel::new(rgb, lift * scale, 0.8 - 0.5 * silicone);
@@ -439,11 +447,11 @@ pub fn ceiling(dice: &mut Dice) -> impl Fn(f32, f32) -> Texel {
             let r = size * ring;
             let body = ramp(r, r - 0.05 * ring, d);
             let edge = ramp(0.012, 0.0, (d - r + 0.012).abs()) * ramp(r + 0.004, r - 0.004, d);
-            rgb = rgb.mix(rgb * Rgb([0.93, 0.84, 0.66]), body * strength * 0.75);
+            rgb = rgb.mix(rgb * Rgb::new(0.93, 0.84, 0.66), body * strength * 0.75);
             rgb = rgb.mix(hex(0x8f6429), edge * strength * (0.45 + 0.35 * fine.abs()));
         }
         let wet = ramp(size * 0.55, size * 0.1, d);
-        rgb = rgb.mix(rgb * Rgb([0.70, 0.64, 0.56]), wet * 0.7);
+        rgb = rgb.mix(rgb * Rgb::new(0.70, 0.64, 0.56), wet * 0.7);
         height += 0.020 * ramp(size, 0.0, d);
         let speck =
             ramp(0.20, 0.12, pebbles(u * 2.6 + shift, v * 2.6)) * ramp(size * 0.9, size * 0.4, d);

@@ -75,9 +75,9 @@ impl Pantiles {
         let run = clouds(u * 2.6 + s, v * 0.22 + own);
         let grit = clouds(u * 9.7 + own, v * 9.7 + s);
         let mut rgb = self.clay * (0.80 + 0.34 * own + 0.16 * blotch + 0.15 * sand + 0.17 * grit);
-        rgb = rgb.mix(rgb * Rgb([1.12, 0.92, 0.78]), tone * 0.7);
+        rgb = rgb.mix(rgb * Rgb::new(1.12, 0.92, 0.78), tone * 0.7);
         rgb = rgb.mix(
-            rgb * Rgb([0.55, 0.55, 0.56]),
+            rgb * Rgb::new(0.55, 0.55, 0.56),
             self.age * ramp(0.0, 0.55, run + 0.3 * blotch) * 0.85,
         );
         // Moss sits where water stands: under the upper course and in troughs.
