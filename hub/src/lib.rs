@@ -4,8 +4,11 @@
 //! It reads no content, judges no rights, and puts no content into errors or logs.
 
 mod env;
+mod http;
 pub mod service;
 pub mod storage;
 
 pub use env::{Env, NoRandomness};
+pub use http::limits::{Limits, Rate};
+pub use http::{Hub, HubConfig, OpenError, Tls};
 pub use service::{Connection, HubService, Quotas};

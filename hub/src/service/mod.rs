@@ -159,7 +159,7 @@ impl HubService {
         }
     }
 
-    fn wake_sender(&self, company: CompanyId) -> watch::Sender<u64> {
+    fn subscribe(&self, company: CompanyId) -> watch::Receiver<u64> {
         let mut wakes = lock(&self.wakes);
         if wakes.len() >= MAX_IDLE_WAKES {
             wakes.retain(|_, sender| sender.receiver_count() > 0);
@@ -167,7 +167,7 @@ impl HubService {
         wakes
             .entry(company)
             .or_insert_with(|| watch::Sender::new(0))
-            .clone()
+            .subscribe()
     }
 
     /// Tells who waits that the company's sequence moved.
@@ -190,7 +190,7 @@ impl HubService {
         device: &DeviceId,
     ) -> Result<(watch::Receiver<u64>, u64), HubError> {
         self.enter(company, device)?;
-        let receiver = self.wake_sender(company).subscribe();
+        let receiver = self.subscribe(company);
         let row = self
             .storage
             .company(&company)

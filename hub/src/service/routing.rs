@@ -78,7 +78,7 @@ impl View {
             *self = Self::new(company); // the database was put back
         }
         let known_roster = self.roster_seqs.len();
-        let ends = self.extend_roster(storage, row.roster_len)?;
+        let moves_members = self.extend_roster(storage, row.roster_len)?;
         let grew = self.roster_seqs.len() > known_roster;
         let mut stale: BTreeSet<ThreadId> = storage
             .threads(&company, self.through)?
@@ -90,7 +90,7 @@ impl View {
             let waiting = self
                 .threads
                 .iter()
-                .filter(|(_, route)| ends || route.has_held);
+                .filter(|(_, route)| moves_members || route.has_held);
             stale.extend(waiting.map(|(thread, _)| *thread));
         }
         for thread in stale {
@@ -101,7 +101,7 @@ impl View {
         Ok(())
     }
 
-    /// Appends what is new; the answer is whether rights may have ended.
+    /// Appends what is new; the answer is whether members of any thread may have changed by it.
     fn extend_roster(&mut self, storage: &dyn Storage, len: u32) -> Stored<bool> {
         let mut ends = false;
         while let Ok(have) = u32::try_from(self.roster_seqs.len())
@@ -126,7 +126,15 @@ impl View {
         };
         let mut ends = false;
         for change in &body.changes {
-            ends |= matches!(change, Change::End(_) | Change::Unknown(_));
+            ends |= match change {
+                Change::End(_) | Change::Unknown(_) => true,
+                // These are members of threads without being written there.
+                Change::Ring(ring) => {
+                    ring.generation == 1
+                        && matches!(ring.kind, RingKind::Office | RingKind::Recovery)
+                }
+                _ => false,
+            };
             if let (Change::End(end), Effect::Applied) = (change, effect)
                 && let Subject::Device(device) = end.subject
             {
