@@ -280,8 +280,7 @@ impl<'a> Folding<'a, '_> {
                     let shown = Shown::Said(Say::Set(set.clone()));
                     self.entry(&counted, &author, shown, offset_s);
                 }
-                self.writes
-                    .push((counted.order(), author, Write::Set(set)));
+                self.writes.push((counted.order(), author, Write::Set(set)));
                 fine
             }
             Say::Retract(retract) => {

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::chain::ThreadOps;
 use crate::control::{
     self, Complaint, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut,
     ThreadKind,
 };
-use crate::ids::{Head, OpId, OpName, RingId, RosterPosition, SeatId, StoreId, ThreadId};
-use crate::op::{Class, Context, MAX_LAMPORT_STEP, SUITE_1, Unknown};
+use crate::ids::{OpId, OpName, RingId, SeatId, StoreId};
+use crate::op::{Class, Unknown};
 use crate::payload;
 use crate::roster::change::{EndMode, RingKind, Role, SeatKind};
 use crate::roster::{Named, Roster};
@@ -248,120 +249,6 @@ impl ThreadControl {
     }
 }
 
-/// The ops of one thread, as a set, with what their chains alone decide.
-pub struct ThreadOps<'a> {
-    thread: ThreadId,
-    ops: BTreeMap<OpId, &'a VerifiedOp>,
-    chain: BTreeMap<OpId, Option<Judgement>>,
-}
-
-impl<'a> ThreadOps<'a> {
-    /// The set of a thread's ops; ops of other threads and doubles don't matter.
-    pub fn new(thread: ThreadId, ops: impl IntoIterator<Item = &'a VerifiedOp>) -> Self {
-        let ops: BTreeMap<OpId, &VerifiedOp> = ops
-            .into_iter()
-            .filter(|op| op.context().thread == thread)
-            .map(|op| (op.id(), op))
-            .collect();
-        let chain = judge_chains(&ops);
-        Self { thread, ops, chain }
-    }
-
-    /// The thread.
-    #[must_use]
-    pub const fn thread(&self) -> ThreadId {
-        self.thread
-    }
-
-    /// All ops, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &'a VerifiedOp> {
-        self.ops.values().copied()
-    }
-
-    /// An op.
-    #[must_use]
-    pub fn get(&self, id: &OpId) -> Option<&'a VerifiedOp> {
-        self.ops.get(id).copied()
-    }
-
-    /// Whether `head` includes an op: it is that op, or before it on its branch.
-    fn reaches(&self, head: &Head, op: &VerifiedOp) -> bool {
-        let seq = op.context().seq;
-        if head.id == op.id() {
-            return true;
-        }
-        if head.seq <= seq {
-            return false;
-        }
-        let mut at = match self.get(&head.id) {
-            Some(at) if at.strand() == op.strand() => at,
-            Some(_) => return false,
-            // The head isn't here: whatever is before it may be on its branch.
-            None => return true,
-        };
-        while at.context().seq > seq + 1 {
-            match self.get(&at.context().previous) {
-                Some(before) => at = before,
-                None => return true,
-            }
-        }
-        at.context().previous == op.id()
-    }
-
-    fn within(&self, cuts: &[StrandCut], op: &VerifiedOp) -> bool {
-        let context = op.context();
-        cuts.iter().any(|cut| {
-            cut.seat == context.seat && cut.store == context.store && self.reaches(&cut.head, op)
-        })
-    }
-}
-
-/// What form within the strand decides: held behind a gap, or ignored. `None`: nothing yet.
-fn judge_chains(ops: &BTreeMap<OpId, &VerifiedOp>) -> BTreeMap<OpId, Option<Judgement>> {
-    let mut by_seq: Vec<&VerifiedOp> = ops.values().copied().collect();
-    by_seq.sort_by_key(|op| op.context().seq);
-    // Also the highest roster position so far on the branch.
-    let mut done: BTreeMap<OpId, (Option<Judgement>, RosterPosition)> = BTreeMap::new();
-    for op in by_seq {
-        let context = op.context();
-        let (lamport_before, highest, held) = if context.seq == 1 {
-            (0, RosterPosition(0), false)
-        } else {
-            match (ops.get(&context.previous), done.get(&context.previous)) {
-                (Some(before), Some((judgement, highest))) => {
-                    let held = matches!(judgement, Some(Judgement::Held(_)));
-                    (
-                        before.context().lamport,
-                        *highest,
-                        held || !follows(before, context),
-                    )
-                }
-                _ => (0, RosterPosition(0), true),
-            }
-        };
-        let step = context.lamport.checked_sub(lamport_before);
-        let judgement = if held {
-            Some(Judgement::Held(Held::Predecessor))
-        } else if context.suite != SUITE_1 {
-            Some(Judgement::Held(Held::NewerApp))
-        } else if !matches!(step, Some(1..=MAX_LAMPORT_STEP)) {
-            Some(Judgement::Ignored(Ignored::Lamport))
-        } else if context.roster < highest {
-            Some(Judgement::Ignored(Ignored::RosterFell))
-        } else {
-            None
-        };
-        done.insert(op.id(), (judgement, highest.max(context.roster)));
-    }
-    done.into_iter()
-        .map(|(id, (judgement, _))| (id, judgement))
-        .collect()
-}
-
-fn follows(before: &VerifiedOp, context: &Context) -> bool {
-    before.strand() == context.strand() && before.context().seq.checked_add(1) == Some(context.seq)
-}
-
 /// Judges a thread; holds what it found so far.
 pub struct Judge<'a> {
     ops: &'a ThreadOps<'a>,
@@ -477,13 +364,13 @@ impl<'a> Judge<'a> {
             let context = op.context();
             let bytes = payload::clear_body(op.op().payload.as_deref()?).ok()?;
             // By form alone, whatever became of its author.
-            (Opened::thread(bytes, &context.company, &context.seat) == self.ops.thread).then(|| {
-                Opening {
+            (Opened::thread(bytes, &context.company, &context.seat) == self.ops.thread()).then(
+                || Opening {
                     op: *id,
                     opener: context.seat,
                     opened: opened.clone(),
-                }
-            })
+                },
+            )
         })
     }
 
@@ -595,8 +482,8 @@ impl<'a> Judge<'a> {
 
     /// What is the same for every class: chain, roster, seat, ends, admission.
     fn verdict_on_seat(&self, op: &VerifiedOp) -> Verdict {
-        if let Some(Some(judgement)) = self.ops.chain.get(&op.id()) {
-            return Err(*judgement);
+        if let Some(judgement) = self.ops.chain_says(&op.id()) {
+            return Err(judgement);
         }
         if self.roster.needs_newer_app() {
             return Err(Judgement::Held(Held::NewerApp));
@@ -628,11 +515,11 @@ impl<'a> Judge<'a> {
                 EndMode::Hard => {
                     let cut = self
                         .roster
-                        .cut(end, &self.ops.thread)
+                        .cut(end, &self.ops.thread())
                         .ok_or(Judgement::Held(Held::CutList))?;
                     let cut: Vec<StrandCut> = cut
                         .iter()
-                        .filter(|head| head.strand.thread == self.ops.thread)
+                        .filter(|head| head.strand.thread == self.ops.thread())
                         .map(|head| StrandCut {
                             seat: head.strand.seat,
                             store: head.strand.store,
@@ -664,10 +551,10 @@ impl<'a> Judge<'a> {
                 .opening
                 .as_ref()
                 .is_some_and(|o| o.op == op.id());
-            return match self.ops.chain.get(&op.id()) {
+            return match self.ops.chain_says(&op.id()) {
                 _ if opens => Ok(Timeliness::Timely),
-                Some(Some(judgement)) => Err(*judgement),
-                _ => Err(Judgement::Ignored(Ignored::Malformed)),
+                Some(judgement) => Err(judgement),
+                None => Err(Judgement::Ignored(Ignored::Malformed)),
             };
         }
         let timeliness = self.verdict_on_seat(op)?;

@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod cbor;
+mod chain;
 pub mod control;
 pub mod enrol;
 pub mod fold;

@@ -1,7 +1,12 @@
 //! What a hostile author, an unlucky device or a hostile order of arrival could try, and what
 //! must not come of it. Each of these failed once or stands where it easily could.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod support;
 
@@ -49,7 +54,8 @@ fn an_ignored_jump_is_no_step_to_a_higher_lamport() {
     let behind = pen.text(&job.company, &job.key, "dahinter");
     pen.lamport = honest + MAX_LAMPORT_STEP - 1;
     let back = pen.text(&job.company, &job.key, "zurück");
-    job.ops.extend([before.clone(), jump.clone(), behind.clone(), back.clone()]);
+    job.ops
+        .extend([before.clone(), jump.clone(), behind.clone(), back.clone()]);
     assert_eq!(job.judged(&before), TIMELY);
     assert_eq!(job.judged(&jump), Judgement::Ignored(Ignored::Lamport));
     assert_eq!(job.judged(&behind), Judgement::Ignored(Ignored::Lamport));
@@ -153,9 +159,17 @@ fn admission_lends_no_rights() {
             through: vec![cut_at(&more)],
         }),
     );
-    job.ops
-        .extend([victim.clone(), text.clone(), erase.clone(), member.clone(), admit_other.clone()]);
-    assert_eq!(job.judged(&text), Judgement::Quarantined(Quarantine::NotMember));
+    job.ops.extend([
+        victim.clone(),
+        text.clone(),
+        erase.clone(),
+        member.clone(),
+        admit_other.clone(),
+    ]);
+    assert_eq!(
+        job.judged(&text),
+        Judgement::Quarantined(Quarantine::NotMember)
+    );
     job.chief.lamport = 90;
     let admit = job.chief.control(
         &job.company,
@@ -178,7 +192,12 @@ fn admission_lends_no_rights() {
 #[test]
 fn a_key_for_others_only_is_not_sent_under() {
     let mut job = Job::new();
-    let own = job.control().key_to_send(&job.company.roster).unwrap().order.id;
+    let own = job
+        .control()
+        .key_to_send(&job.company.roster)
+        .unwrap()
+        .order
+        .id;
     assert_eq!(own, job.ops[2].id());
     // Crew B's man makes a key for the list as it will be without crew B, then goes.
     let mut gone = job.clone();
@@ -189,7 +208,11 @@ fn a_key_for_others_only_is_not_sent_under() {
     job.foreman.lamport = 80;
     let out = job.foreman.control(
         &job.company,
-        &members_out(job.company.crews[1], vec![cut_at(&trap)], vec![job.ops[1].id().short()]),
+        &members_out(
+            job.company.crews[1],
+            vec![cut_at(&trap)],
+            vec![job.ops[1].id().short()],
+        ),
     );
     job.ops.extend([trap.clone(), out]);
     assert_eq!(job.judged(&trap), NO_RIGHT);
@@ -236,7 +259,9 @@ fn several_outs_hold_on_each_branch() {
         job.chief.lamport = 60;
         let crew = job.company.crews[1];
         let first = vec![cut_at(&a2), cut_at(&b3)];
-        let out_1 = job.chief.control(&job.company, &members_out(crew, first, names.clone()));
+        let out_1 = job
+            .chief
+            .control(&job.company, &members_out(crew, first, names.clone()));
         let out_2 = job
             .foreman
             .control(&job.company, &members_out(crew, vec![cut_at(&a3)], names));
@@ -246,7 +271,10 @@ fn several_outs_hold_on_each_branch() {
             assert_eq!(job.judged(counts), LATE);
         }
         for not in [&a3, &b2, &b3] {
-            assert_eq!(job.judged(not), Judgement::Quarantined(Quarantine::NotMember));
+            assert_eq!(
+                job.judged(not),
+                Judgement::Quarantined(Quarantine::NotMember)
+            );
         }
     }
 }
@@ -269,7 +297,12 @@ fn erased_looks_the_same_whether_it_lies_or_is_gone() {
         }),
     );
     job.ops.push(erase);
-    let lies: Vec<VerifiedOp> = job.ops.iter().cloned().chain([text.clone(), key_op.clone()]).collect();
+    let lies: Vec<VerifiedOp> = job
+        .ops
+        .iter()
+        .cloned()
+        .chain([text.clone(), key_op.clone()])
+        .collect();
     let gone: Vec<VerifiedOp> = job
         .ops
         .iter()
@@ -318,7 +351,12 @@ fn nobody_puts_words_into_an_entry_that_is_not_here() {
         set(field::ENTRY_TEXT, Some(text.id()), "untergeschoben"),
     );
     job.ops.push(forged);
-    let ops: Vec<VerifiedOp> = job.ops.iter().cloned().chain([without_payload(&text)]).collect();
+    let ops: Vec<VerifiedOp> = job
+        .ops
+        .iter()
+        .cloned()
+        .chain([without_payload(&text)])
+        .collect();
     let view = job.fold_of(&ops);
     assert_eq!(view.entries[0].shown, Shown::Withheld);
     assert_eq!(view.entries[0].words, None);
@@ -365,12 +403,9 @@ fn only_who_has_the_right_makes_the_roster_wait_for_a_newer_app() {
     job.ops.push(later.clone());
     assert_eq!(job.judged(&later), Judgement::Held(Held::NewerApp));
     assert_eq!(
-        job.company.roster.draft(
-            &support::public(&chief),
-            99,
-            0,
-            vec![]
-        ),
+        job.company
+            .roster
+            .draft(&support::public(&chief), 99, 0, vec![]),
         Err(Void::Newer)
     );
 }
@@ -516,7 +551,10 @@ fn admissions_of_admissions_do_not_depend_on_order() {
             })],
         );
         assert_eq!(job.judged(&admits), Judgement::Quarantined(Quarantine::Cut));
-        assert_eq!(job.judged(&text), Judgement::Quarantined(Quarantine::NotMember));
+        assert_eq!(
+            job.judged(&text),
+            Judgement::Quarantined(Quarantine::NotMember)
+        );
         job.chief.store = store(300 + n);
         job.chief.lamport = 90;
         let admit = job.chief.control(
@@ -547,7 +585,11 @@ fn extreme_values_are_judged_like_any() {
     job.chief.lamport = u64::MAX - 1;
     let out = job.chief.control(
         &job.company,
-        &members_out(job.company.crews[1], vec![cut_at(&far)], vec![OpId::ZERO.short()]),
+        &members_out(
+            job.company.crews[1],
+            vec![cut_at(&far)],
+            vec![OpId::ZERO.short()],
+        ),
     );
     job.ops.extend([far.clone(), answer, out]);
     assert_eq!(job.judged(&far), Judgement::Held(Held::Predecessor));
@@ -567,7 +609,11 @@ fn odd_key_ops_are_not_sent_under() {
     job.ops.push(op.clone());
     assert_eq!(job.judged(&op), NO_RIGHT);
     assert_eq!(
-        job.control().key_to_send(&job.company.roster).unwrap().order.id,
+        job.control()
+            .key_to_send(&job.company.roster)
+            .unwrap()
+            .order
+            .id,
         job.ops[2].id()
     );
 }

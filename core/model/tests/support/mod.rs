@@ -191,12 +191,11 @@ impl Company {
         let id = CompanyId::of_root(&public(&root));
         let (recovery, recovery_ring) = ring(RingKind::Recovery, recipient("recovery", n));
         let (office, office_ring) = ring(RingKind::Office, recipient("office", n));
-        let person =
-            |i: u64, device: &Device, role| {
-                let (ring_id, ring) = ring(RingKind::Person, recipient("person", 100 * n + i));
-                let (key, seat) = seat_cert(100 * n + i, device.id, ring_id, role);
-                (Person { key, ring: ring_id }, vec![ring, seat])
-            };
+        let person = |i: u64, device: &Device, role| {
+            let (ring_id, ring) = ring(RingKind::Person, recipient("person", 100 * n + i));
+            let (key, seat) = seat_cert(100 * n + i, device.id, ring_id, role);
+            (Person { key, ring: ring_id }, vec![ring, seat])
+        };
         let mut company = Self {
             id,
             root: root.clone(),
@@ -234,7 +233,11 @@ impl Company {
         let plan: [(DeviceKind, Option<usize>, &[(u64, Role)]); 4] = [
             (DeviceKind::Office, None, &[(1, Role::Office)]),
             (DeviceKind::Phone, Some(0), &[(2, Role::Foreman)]),
-            (DeviceKind::Phone, Some(1), &[(3, Role::Crew), (4, Role::Crew)]),
+            (
+                DeviceKind::Phone,
+                Some(1),
+                &[(3, Role::Crew), (4, Role::Crew)],
+            ),
             (DeviceKind::Phone, Some(2), &[(5, Role::Crew)]),
         ];
         for (i, (kind, crew, seats)) in plan.into_iter().enumerate() {
@@ -267,7 +270,10 @@ impl Company {
     }
 
     pub fn sign_roster_op(&self, by: &SigningKey, context: Context, body: &[u8]) -> VerifiedOp {
-        let op = Op::new(context, payload::clear(&bytes("salt", context.lamport), body));
+        let op = Op::new(
+            context,
+            payload::clear(&bytes("salt", context.lamport), body),
+        );
         let signature = op::sign(by, &op.form.id());
         VerifiedOp::from_own_log(op, Some(signature))
     }
@@ -294,7 +300,13 @@ impl Company {
     }
 
     /// Opens a thread; its opener's pen and the op.
-    pub fn open(&self, by: &SigningKey, kind: ThreadKind, owner: RingId, n: u64) -> (Pen, VerifiedOp) {
+    pub fn open(
+        &self,
+        by: &SigningKey,
+        kind: ThreadKind,
+        owner: RingId,
+        n: u64,
+    ) -> (Pen, VerifiedOp) {
         let opened = Control::Opened(Opened {
             kind,
             parent: None,
@@ -355,8 +367,8 @@ impl Pen {
             roster,
             roster_digest,
             key,
-            lamport: self.lamport + 1,
-            time_ms: 1_700_000_000_000 + self.lamport * 1000,
+            lamport: self.lamport.wrapping_add(1),
+            time_ms: 1_700_000_000_000u64.wrapping_add(self.lamport.wrapping_mul(1000)),
             extension_hash: Hash32::ZERO,
         }
     }
@@ -525,8 +537,7 @@ impl Keyring {
     /// Opens what these ops have, once.
     pub fn open<'a>(&mut self, ops: impl IntoIterator<Item = &'a VerifiedOp>) {
         for op in ops {
-            let (Some(key), Some(payload)) =
-                (self.keys.get(&op.context().key), &op.op().payload)
+            let (Some(key), Some(payload)) = (self.keys.get(&op.context().key), &op.op().payload)
             else {
                 continue;
             };
@@ -623,7 +634,12 @@ impl Job {
     /// A pen of a person in this thread.
     pub fn pen(&self, person: usize, n: u64) -> Pen {
         let mut pen = Pen::new(&self.company.people[person].key, self.thread, store(n));
-        pen.lamport = self.ops.iter().map(|op| op.context().lamport).max().unwrap();
+        pen.lamport = self
+            .ops
+            .iter()
+            .map(|op| op.context().lamport)
+            .max()
+            .unwrap();
         pen
     }
 
