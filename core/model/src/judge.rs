@@ -154,10 +154,10 @@ pub enum Membership {
         /// What stays out.
         stays_out: Vec<Span>,
     },
-    /// No member beyond this cut.
+    /// No member beyond these cuts.
     Out {
-        /// The last op that counts, by strand.
-        cut: Vec<StrandCut>,
+        /// The last op that counts, by strand; of several outs each holds.
+        cuts: Vec<Vec<StrandCut>>,
     },
 }
 
@@ -307,6 +307,13 @@ impl<'a> Judge<'a> {
             .collect();
         self.control.opening = self.find_opening(&bodies);
         self.find_admitted(&bodies);
+        for (op, body) in bodies.values() {
+            if let Some(body @ Control::Erase(erase)) = body
+                && self.verdict_on_control(op, body).is_ok()
+            {
+                self.note_erased(erase);
+            }
+        }
         let mut writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>> = BTreeMap::new();
         for (id, (op, body)) in &bodies {
             let Some(body) = body else { continue };
@@ -321,7 +328,11 @@ impl<'a> Judge<'a> {
         }
         self.fold_members(writes);
         for (id, (op, body)) in bodies {
+            // An erased key looks the same where it lies and where it is gone.
+            let erased = self.control.erased.contains(&id);
+            let body = body.filter(|_| !erased);
             let verdict = match &body {
+                None if erased => self.verdict_on_seat(op),
                 Some(body) => self.verdict_on_control(op, body),
                 None if op.op().payload.is_none() => self.verdict_on_seat(op),
                 None => Err(Judgement::Ignored(Ignored::Malformed)),
@@ -329,16 +340,11 @@ impl<'a> Judge<'a> {
             let judgement = judgement(verdict);
             self.control.judgements.insert(id, judgement);
             match body {
-                Some(Control::KeyMade(key)) => self.control.keys.push(ThreadKeyOp {
-                    order: Order::of(op),
-                    maker: op.context().seat,
-                    judgement,
-                    key: Some(key),
-                }),
+                None if erased => self.note_key(op, judgement, None),
+                Some(Control::KeyMade(key)) => self.note_key(op, judgement, Some(key)),
                 Some(Control::Complaint(complaint)) if verdict.is_ok() => {
                     self.control.complaints.push(complaint);
                 }
-                Some(Control::Erase(erase)) if verdict.is_ok() => self.note_erased(&erase),
                 Some(Control::Unknown(_)) if judgement == Judgement::Held(Held::NewerApp) => {
                     self.control.needs_newer_app = true;
                 }
@@ -346,11 +352,15 @@ impl<'a> Judge<'a> {
             }
         }
         self.control.keys.sort_by_key(|key| key.order);
-        for key in &mut self.control.keys {
-            if self.control.erased.contains(&key.order.id) {
-                key.key = None;
-            }
-        }
+    }
+
+    fn note_key(&mut self, op: &VerifiedOp, judgement: Judgement, key: Option<KeyMade>) {
+        self.control.keys.push(ThreadKeyOp {
+            order: Order::of(op),
+            maker: op.context().seat,
+            judgement,
+            key,
+        });
     }
 
     fn find_opening(
@@ -445,10 +455,10 @@ impl<'a> Judge<'a> {
             self.control
                 .member_writes
                 .insert(ring, last.iter().map(|(name, _)| *name).collect());
-            let cuts: Vec<&Vec<StrandCut>> = last
+            let mut cuts: Vec<Vec<StrandCut>> = last
                 .iter()
                 .filter_map(|(_, write)| match &write.change {
-                    MemberChange::Out { cut } => Some(cut),
+                    MemberChange::Out { cut } => Some(cut.clone()),
                     MemberChange::In { .. } => None,
                 })
                 .collect();
@@ -464,10 +474,10 @@ impl<'a> Judge<'a> {
                 stays_out.dedup();
                 Membership::In { stays_out }
             } else {
-                // An out beats any in that doesn't name it; of several outs the strictest holds.
-                Membership::Out {
-                    cut: strictest(&cuts),
-                }
+                // An out beats any in that doesn't name it.
+                cuts.sort_unstable();
+                cuts.dedup();
+                Membership::Out { cuts }
             };
             self.control.members.insert(ring, membership);
         }
@@ -485,10 +495,14 @@ impl<'a> Judge<'a> {
         if let Some(judgement) = self.ops.chain_says(&op.id()) {
             return Err(judgement);
         }
-        if self.roster.needs_newer_app() {
+        let context = op.context();
+        if self
+            .roster
+            .newer_app_from()
+            .is_some_and(|from| context.roster >= from)
+        {
             return Err(Judgement::Held(Held::NewerApp));
         }
-        let context = op.context();
         let right = match self.roster.named(context.roster, &context.roster_digest) {
             Named::NotHereYet => return Err(Judgement::Held(Held::Roster)),
             Named::Foreign => Err(quarantined(Quarantine::ForeignRoster)),
@@ -563,29 +577,43 @@ impl<'a> Judge<'a> {
             .opening
             .as_ref()
             .ok_or(Judgement::Held(Held::Opening))?;
-        let may = match body {
-            Control::Opened(_) => true,
-            Control::Members(_) => self.may_change_members(op, opening),
-            Control::KeyMade(_) | Control::Complaint(_) => {
-                return self.unless_admitted(op, self.verdict_on_member(op, timeliness));
-            }
-            Control::Admit(_) | Control::Erase(_) => {
-                self.role(op) >= Some(Role::Office) && self.is_person(op)
-            }
+        let member = || self.unless_admitted(op, self.verdict_on_member(op, timeliness));
+        let (may, timeliness) = match body {
+            Control::Opened(_) => (true, timeliness),
+            Control::Members(_) => (self.may_change_members(op, opening), timeliness),
+            // A key for a list without its maker would let him read after he has gone.
+            Control::KeyMade(key) => (
+                key.rings
+                    .iter()
+                    .any(|entry| self.speaks_for(op, &entry.ring)),
+                member()?,
+            ),
+            Control::Complaint(complaint) => (self.speaks_for(op, &complaint.ring), member()?),
+            Control::Admit(_) | Control::Erase(_) => (
+                self.role(op) >= Some(Role::Office) && self.is_person(op),
+                timeliness,
+            ),
             Control::Unknown(_) => {
-                self.verdict_on_member(op, timeliness)?;
+                member()?;
                 return Err(match op.context().class.unknown {
                     Unknown::MayBePassedOver => Judgement::Ignored(Ignored::UnknownKind),
                     Unknown::MustBeUnderstood => Judgement::Held(Held::NewerApp),
                 });
             }
         };
-        let verdict = if may {
+        // No admission lends a right: who has it can do the thing anew.
+        if may {
             Ok(timeliness)
         } else {
             Err(quarantined(Quarantine::Right))
-        };
-        self.unless_admitted(op, verdict)
+        }
+    }
+
+    fn speaks_for(&self, op: &VerifiedOp, ring: &RingId) -> bool {
+        let context = op.context();
+        self.roster
+            .speaks_for(&context.seat, context.roster)
+            .contains(ring)
     }
 
     fn may_change_members(&self, op: &VerifiedOp, opening: &Opening) -> bool {
@@ -624,7 +652,9 @@ impl<'a> Judge<'a> {
         for ring in self.roster.speaks_for(&context.seat, context.roster) {
             match self.control.members.get(&ring) {
                 Some(Membership::In { stays_out }) if !out_of(stays_out) => return Ok(timeliness),
-                Some(Membership::Out { cut }) if self.ops.within(cut, op) => {
+                Some(Membership::Out { cuts })
+                    if cuts.iter().all(|cut| self.ops.within(cut, op)) =>
+                {
                     late = Some(Timeliness::Late);
                 }
                 _ => {}
@@ -683,31 +713,4 @@ fn judgement(verdict: Verdict) -> Judgement {
         Ok(timeliness) => Judgement::Counted(timeliness),
         Err(judgement) => judgement,
     }
-}
-
-/// The strictest of several cuts: a strand counts as far as all of them let it.
-fn strictest(cuts: &[&Vec<StrandCut>]) -> Vec<StrandCut> {
-    let Some((first, others)) = cuts.split_first() else {
-        return Vec::new();
-    };
-    let mut kept: Vec<StrandCut> = first
-        .iter()
-        .filter_map(|cut| {
-            let same = |other: &&StrandCut| other.seat == cut.seat && other.store == cut.store;
-            others.iter().try_fold(*cut, |lowest, list| {
-                list.iter()
-                    .filter(same)
-                    .min_by_key(|o| (o.head.seq, o.head.id))
-                    .map(|other| {
-                        if (other.head.seq, other.head.id) < (lowest.head.seq, lowest.head.id) {
-                            *other
-                        } else {
-                            lowest
-                        }
-                    })
-            })
-        })
-        .collect();
-    kept.sort_unstable();
-    kept
 }

@@ -80,7 +80,7 @@ pub struct Roster {
     links: Vec<Link>,
     state: State,
     cut_lists: BTreeMap<Hash32, Vec<StrandHead>>,
-    needs_newer_app: bool,
+    newer_app_from: Option<RosterPosition>,
 }
 
 impl Roster {
@@ -92,7 +92,7 @@ impl Roster {
             links: Vec::new(),
             state: State::default(),
             cut_lists: BTreeMap::new(),
-            needs_newer_app: false,
+            newer_app_from: None,
         }
     }
 
@@ -147,18 +147,20 @@ impl Roster {
     pub fn append(&mut self, op: &VerifiedOp) -> Effect {
         let context = op.context();
         let position = self.position_of_next(&context.seat);
-        let outcome = self.try_apply(op, position);
-        let effect = match outcome {
-            Ok(state) => {
+        let mut digest = self.head().1;
+        let effect = match self.try_apply(op, position) {
+            Ok((state, stated)) => {
                 self.state = state;
+                digest = stated;
                 Effect::Applied
             }
             Err(void) => {
-                self.needs_newer_app |= void == Void::Newer;
+                if void == Void::Newer {
+                    self.newer_app_from.get_or_insert(position);
+                }
                 Effect::Void(void)
             }
         };
-        let digest = self.state.digest();
         self.links.push(Link {
             id: op.id(),
             position,
@@ -168,25 +170,33 @@ impl Roster {
         effect
     }
 
-    fn try_apply(&self, op: &VerifiedOp, position: RosterPosition) -> Result<State, Void> {
+    /// The state after an op, and the digest it states.
+    fn try_apply(
+        &self,
+        op: &VerifiedOp,
+        position: RosterPosition,
+    ) -> Result<(State, RosterDigest), Void> {
         let context = op.context();
+        if self.newer_app_from.is_some() {
+            return Err(Void::Newer);
+        }
         let (before, digest) = self.head();
         if (context.roster, context.roster_digest) != (before, digest) {
             return Err(Void::Position);
         }
         let body = read_body(op.op().payload.as_deref()).ok_or(Void::Malformed)?;
-        let newer = body.changes.iter().any(|c| matches!(c, Change::Unknown(_)));
-        if newer && context.class.unknown == Unknown::MustBeUnderstood {
-            return Err(Void::Newer);
-        }
         let author = self.author(&context.seat);
         let state = self
             .state
             .after(&self.company, author, position, &body.changes)?;
+        let newer = body.changes.iter().any(|c| matches!(c, Change::Unknown(_)));
+        if newer && context.class.unknown == Unknown::MustBeUnderstood {
+            return Err(Void::Newer);
+        }
         if !state.passed_over && state.digest() != body.digest_after {
             return Err(Void::Digest);
         }
-        Ok(state)
+        Ok((state, body.digest_after))
     }
 
     fn author(&self, seat: &SeatId) -> Author {
@@ -223,6 +233,10 @@ impl Roster {
         time_ms: u64,
         changes: Vec<Change>,
     ) -> Result<(Context, Vec<u8>), Void> {
+        // A digest that this app can't compute it can't state either.
+        if self.newer_app_from.is_some() || self.state.passed_over {
+            return Err(Void::Newer);
+        }
         let seat = SeatId::of_key(author);
         let (roster, roster_digest) = self.head();
         let position = self.position_of_next(&seat);
@@ -290,14 +304,24 @@ impl Roster {
     /// Whether an op must be understood that this app doesn't know.
     #[must_use]
     pub const fn needs_newer_app(&self) -> bool {
-        self.needs_newer_app
+        self.newer_app_from.is_some()
+    }
+
+    /// The first position whose op must be understood and isn't: from here on all waits.
+    #[must_use]
+    pub const fn newer_app_from(&self) -> Option<RosterPosition> {
+        self.newer_app_from
     }
 
     /// How a position that an op names stands to this chain.
     #[must_use]
     pub fn named(&self, position: RosterPosition, digest: &RosterDigest) -> Named {
         let (newest, _) = self.head();
-        match self.links.iter().find(|link| link.position == position) {
+        // Positions rise along the chain.
+        let at = self
+            .links
+            .binary_search_by_key(&position, |link| link.position);
+        match at.ok().and_then(|at| self.links.get(at)) {
             Some(link) if link.digest == *digest => Named::Known,
             None if position.number() > newest.number() || position.term() > newest.term() => {
                 Named::NotHereYet
