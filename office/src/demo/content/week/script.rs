@@ -322,7 +322,7 @@ const CREW: &[Row] = &[
     row(2, 1619, Jonas, Say("Akkuschrauber 2 lädt nicht mehr. Ladegerät oder Akku, keine Ahnung.")),
     named(2, 1631, Sabine, "akku", Say("Tauscht ihn gegen den aus dem Lager, Regal links.")),
     row(3, 704, Jonas, Answer("akku", "Getauscht. Es war der Akku.")),
-    row(3, 1628, Anna, Snap(Scene::Scaffold, 37, "So sieht das ab übernächster Woche aus. Vier Tage Ringstraße")),
+    row(3, 1628, Anna, Snap(Scene::Scaffold, 11, "So sieht das ab übernächster Woche aus. Vier Tage Ringstraße")),
     row(4, 1626, Mehmet, SnapUpright(Scene::DeliveryNote, 15, "Stundenzettel und Lieferscheine liegen im Fach")),
     named(4, 1631, Mehmet, "ende", Say("Feierabend. Danke euch!")),
     row(4, 1648, Sabine, Read("ende")),
