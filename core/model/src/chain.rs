@@ -3,7 +3,7 @@
 //! The same set gives the same answer, whatever came first or twice. Nothing here knows a roster
 //! or looks into a payload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::StrandCut;
 use crate::ids::{Head, OpId, RosterPosition, ThreadId};
@@ -94,6 +94,51 @@ impl<'a> ThreadOps<'a> {
             return (here.enter..here.leave).contains(&place.enter);
         }
         seq.checked_add(1).is_some_and(|next| place.root_seq > next)
+    }
+
+    /// The ops that `has` and all before them on their branch, and that none such follows.
+    pub(crate) fn heads_where(&self, has: impl Fn(&VerifiedOp) -> bool) -> Vec<&'a VerifiedOp> {
+        let mut by_seq: Vec<&VerifiedOp> = self.iter().collect();
+        by_seq.sort_by_key(|op| op.context().seq);
+        let mut whole: BTreeSet<OpId> = BTreeSet::new();
+        let mut followed: BTreeSet<OpId> = BTreeSet::new();
+        for op in &by_seq {
+            let first = op.context().seq == 1;
+            if (first
+                || self
+                    .before(op)
+                    .is_some_and(|before| whole.contains(&before.id())))
+                && has(op)
+            {
+                whole.insert(op.id());
+                followed.insert(op.context().previous);
+            }
+        }
+        by_seq
+            .into_iter()
+            .filter(|op| whole.contains(&op.id()) && !followed.contains(&op.id()))
+            .collect()
+    }
+
+    /// These ops and what is before them on their branches, as far as it is here.
+    pub(crate) fn through(&self, heads: impl Iterator<Item = OpId>) -> BTreeSet<OpId> {
+        let mut through = BTreeSet::new();
+        for head in heads {
+            let mut at = self.get(&head);
+            while let Some(op) = at {
+                if !through.insert(op.id()) {
+                    break;
+                }
+                at = self.before(op);
+            }
+        }
+        through
+    }
+
+    /// The op before it on its branch.
+    fn before(&self, op: &VerifiedOp) -> Option<&'a VerifiedOp> {
+        self.get(&op.context().previous)
+            .filter(|before| follows(before, op.context()))
     }
 
     /// Whether one of these cuts includes an op.

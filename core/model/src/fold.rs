@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::{Body, Retract, Say, SeenHead, Set, field};
-use crate::ids::{BlobId, DeviceId, Head, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
+use crate::ids::{BlobId, DeviceId, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
 use crate::judge::{
     AuthorRights, CountedOp, Held, Ignored, Judge, Judgement, Order, Quarantine, ThreadControl,
     ThreadOps, Timeliness,
@@ -135,6 +135,8 @@ pub struct ThreadView {
     pub read: BTreeMap<RingId, BTreeMap<(SeatId, StoreId), u32>>,
     /// Heads that office devices have, by device.
     pub seen_heads: BTreeMap<DeviceId, BTreeSet<SeenHead>>,
+    /// Ops that office devices have: their heads' branches, as far as they are here.
+    pub seen_ops: BTreeSet<OpId>,
     /// Blobs that office devices have.
     pub seen_blobs: BTreeMap<BlobId, BTreeSet<DeviceId>>,
     /// What became of every op.
@@ -152,19 +154,10 @@ impl ThreadView {
         )
     }
 
-    /// Whether an office device has `seen` an op, by its strand and place.
+    /// Whether an office device has `seen` an op: it or one after it on its own branch.
     #[must_use]
     pub fn at_office(&self, order: &Order) -> bool {
-        self.seen_heads.values().flatten().any(|seen| {
-            seen.seat == order.seat
-                && seen.store == order.store
-                && (seen.head.seq > order.seq
-                    || seen.head
-                        == Head {
-                            seq: order.seq,
-                            id: order.id,
-                        })
-        })
+        self.seen_ops.contains(&order.id)
     }
 }
 
@@ -187,6 +180,7 @@ pub fn fold(ops: &ThreadOps<'_>, roster: &Roster, contents: &impl Contents) -> T
         view.judgements.insert(op.id(), judgement);
     }
     folding.finish(&mut view);
+    view.seen_ops = ops.through(view.seen_heads.values().flatten().map(|seen| seen.head.id));
     view.judgements.extend(judge.control().judgements.clone());
     view.control = judge.into_control();
     view
@@ -302,6 +296,10 @@ impl<'a> Folding<'a, '_> {
         shown: Shown,
         offset_s: Option<i64>,
     ) {
+        // A device seat writes no content; what is unread of it is no entry.
+        if author.kind == Some(SeatKind::Device) {
+            return;
+        }
         let op = counted.op();
         let words = match &shown {
             Shown::Said(say) => say.words().map(|text| Words {
@@ -369,7 +367,10 @@ impl<'a> Folding<'a, '_> {
             let entry = OpId::try_from(subject.as_slice())
                 .ok()
                 .and_then(|id| self.said.get_mut(&id));
-            if let Some((_, entry)) = entry {
+            // Words stand only under what is here: never in place of what was erased or withheld.
+            if let Some((_, entry)) = entry
+                && matches!(entry.shown, Shown::Said(_))
+            {
                 entry.words = Some(Words {
                     text: value.value.unwrap_or_default(),
                     edited_by: Some(value.by),
@@ -479,19 +480,38 @@ fn keep_replies_behind(entries: &mut BTreeMap<OpId, Entry>) {
     }
 }
 
-/// What this device would say it has `seen` of a thread: every head of every branch but those of
-/// `except` (its own device seat's strand, which `seen` never covers).
+/// The newest ops of every branch that are here, be it beyond a gap, but for those of `except`: what
+/// a cut names that is to leave nothing out.
 #[must_use]
 pub fn heads(ops: &ThreadOps<'_>, except: &SeatId) -> Vec<SeenHead> {
     let followed: BTreeSet<OpId> = ops.iter().map(|op| op.context().previous).collect();
     ops.iter()
         .filter(|op| op.context().seat != *except && !followed.contains(&op.id()))
-        .map(|op| SeenHead {
-            seat: op.context().seat,
-            store: op.context().store,
-            head: op.head(),
-        })
+        .map(seen_head)
         .collect()
+}
+
+/// What this device may say it has `seen` of a thread: how far it has each branch without a gap,
+/// with every payload that wasn't erased, and nothing that waits for a key or anything else; but
+/// for `except` (its own device seat, whose strand `seen` never covers).
+#[must_use]
+pub fn seen_heads(ops: &ThreadOps<'_>, view: &ThreadView, except: &SeatId) -> Vec<SeenHead> {
+    let has = |op: &VerifiedOp| {
+        let judged = view.judgements.get(&op.id());
+        let waits = matches!(judged, None | Some(Judgement::Held(_)));
+        let here = op.op().payload.is_some() || view.control.erased.contains(&op.id());
+        op.context().seat != *except && here && !waits
+    };
+    ops.heads_where(has).into_iter().map(seen_head).collect()
+}
+
+const fn seen_head(op: &VerifiedOp) -> SeenHead {
+    let context = op.context();
+    SeenHead {
+        seat: context.seat,
+        store: context.store,
+        head: op.head(),
+    }
 }
 
 /// The thread an op belongs to; for grouping.

@@ -83,12 +83,17 @@ fn seen_covers_nothing_beyond_a_gap_or_without_its_payload() {
     let five: Vec<VerifiedOp> = (0..5)
         .map(|i| pen.text(&job.company, &job.key, &format!("Foto {i}")))
         .collect();
-    let nobody = seat_id(&support::signing("nobody", 0));
     let heads_of = |ops: &[&VerifiedOp]| {
-        fold::heads(&ThreadOps::new(job.thread, ops.iter().copied()), &nobody)
-            .into_iter()
-            .map(|seen| seen.head)
-            .collect::<Vec<_>>()
+        let ops: Vec<VerifiedOp> = job.ops.iter().chain(ops.iter().copied()).cloned().collect();
+        let view = job.fold_of(&ops);
+        fold::seen_heads(
+            &ThreadOps::new(job.thread, &ops),
+            &view,
+            &seat_id(&job.foreman.key),
+        )
+        .into_iter()
+        .map(|seen| seen.head)
+        .collect::<Vec<_>>()
     };
     assert_eq!(heads_of(&[&five[0], &five[1], &five[4]]), [five[1].head()]);
     let bare = without_payload(&five[1]);
@@ -415,9 +420,7 @@ fn append_unknown(
     by: &ed25519_dalek::SigningKey,
     unknown: Unknown,
 ) -> (Effect, RosterDigest) {
-    let root = company.root.clone();
-    let (mut context, _) = company.draft(&root, vec![]);
-    context.seat = seat_id(by);
+    let mut context = company.roster_context(by);
     context.class.unknown = unknown;
     let digest = RosterDigest(support::bytes("newer digest", context.seq.into()));
     let body = cbor::encode(&RosterBody {

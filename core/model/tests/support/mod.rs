@@ -269,6 +269,32 @@ impl Company {
             .unwrap()
     }
 
+    /// The next roster op's context by anyone, with the right or without.
+    pub fn roster_context(&self, by: &SigningKey) -> Context {
+        let at = self.roster.links().len() as u64;
+        let (roster, roster_digest) = self.roster.head();
+        Context {
+            suite: SUITE_1,
+            class: ClassByte::plain(Class::Roster),
+            company: self.id,
+            thread: self.id.roster_thread(),
+            seat: seat_id(by),
+            store: StoreId::ZERO,
+            seq: u32::try_from(at).unwrap() + 1,
+            previous: self
+                .roster
+                .links()
+                .last()
+                .map_or(OpId::ZERO, |link| link.id),
+            roster,
+            roster_digest,
+            key: KeyId::ZERO,
+            lamport: at + 1,
+            time_ms: 1_700_000_000_000 + at * 1000,
+            extension_hash: Hash32::ZERO,
+        }
+    }
+
     pub fn sign_roster_op(&self, by: &SigningKey, context: Context, body: &[u8]) -> VerifiedOp {
         let op = Op::new(
             context,
