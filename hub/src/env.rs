@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+type Random = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// Where the hub takes the time and random bytes from.
 #[derive(Clone)]
 pub struct Env {
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-    random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    random: Arc<Random>,
 }
 
 impl std::fmt::Debug for Env {

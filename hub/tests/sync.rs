@@ -23,7 +23,7 @@ use kolonne_model::roster::change::*;
 use kolonne_model::roster::part_hash;
 
 struct World {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     hub: std::sync::Arc<HubService>,
     company: Company,
 }
@@ -33,11 +33,7 @@ fn world() -> World {
     let hub = open(dir.path());
     let company = Company::new(20);
     company.settle(&hub);
-    World {
-        _dir: dir,
-        hub,
-        company,
-    }
+    World { dir, hub, company }
 }
 
 impl World {
@@ -492,11 +488,7 @@ fn over_the_quota_payloads_go_missing_but_no_op_does() {
     let hub = HubService::open(dir.path(), env().0, small).unwrap();
     let company = Company::new(20);
     company.settle(&hub);
-    let w = World {
-        _dir: dir,
-        hub,
-        company,
-    };
+    let w = World { dir, hub, company };
     let ops = w.job(&["eins"]);
     let answer = now(w.phone().push(push(segment(&w.company.phone.person, &ops)))).unwrap();
     assert_eq!(answer.payloads_refused, [ops[1].form.id()]);
@@ -649,14 +641,10 @@ fn a_restart_keeps_everything_and_an_older_copy_is_noticed() {
     let company = Company::new(20);
     let hub = open(dir.path());
     company.settle(&hub);
-    let w = World {
-        _dir: dir,
-        hub,
-        company,
-    };
+    let w = World { dir, hub, company };
     let ops = w.push_job(&["Canary-Ziegel-Ortgang"]);
     let pulled = now(w.office().pull(FROM_START)).unwrap();
-    let (path, key) = (w._dir.path(), w.hub.key());
+    let (path, key) = (w.dir.path(), w.hub.key());
     drop(w.hub);
     let hub = open(path);
     assert_eq!(hub.key(), key);

@@ -96,18 +96,14 @@ impl<K: Eq + Hash> Buckets<K> {
         }
         let state = callers.entry(caller).or_insert((full, now_ms));
         *state = (filled(*state), now_ms);
-        match state.0.checked_sub(1000) {
-            Some(left) => {
-                state.0 = left;
-                Ok(())
-            }
-            None => {
-                let missing = 1000 - state.0;
-                Err(HubError::NotNow {
-                    retry_after_ms: missing.div_ceil(per_ms.max(1)),
-                })
-            }
-        }
+        let Some(left) = state.0.checked_sub(1000) else {
+            let missing = 1000 - state.0;
+            return Err(HubError::NotNow {
+                retry_after_ms: missing.div_ceil(per_ms.max(1)),
+            });
+        };
+        state.0 = left;
+        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ use limits::{Buckets, Budget, Limits, counted};
 pub use serve::{Hub, HubConfig, OpenError, Tls};
 
 /// A client that sends nothing for so long is gone.
-const BODY_IDLE: Duration = Duration::from_secs(60);
+const BODY_IDLE: Duration = Duration::from_mins(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 const SMALL_BYTES: usize = 4096;
 const MARK: HeaderName = HeaderName::from_static("kolonne-hub");

@@ -39,7 +39,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 const TLS_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long requests under way may finish at the end.
 const DRAIN: Duration = Duration::from_secs(10);
-const TIDY_EVERY: Duration = Duration::from_secs(600);
+const TIDY_EVERY: Duration = Duration::from_mins(10);
 
 /// How the hub speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -335,7 +335,7 @@ async fn talk<S>(
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_mins(1))
         .max_concurrent_streams(32)
         .max_header_list_size(16 * 1024);
     let connection = builder

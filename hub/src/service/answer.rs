@@ -38,16 +38,11 @@ pub(super) fn page(
             .remove(&context.previous)
             .filter(|_| context.seq > 1);
         let id = op.id;
-        let at = match run.and_then(|at| Some((at, runs.get_mut(at)?))) {
-            Some((at, run)) => {
-                run.push(op);
-                at
-            }
-            None => {
-                runs.push(vec![op]);
-                runs.len() - 1
-            }
-        };
+        let at = run.unwrap_or(runs.len());
+        match runs.get_mut(at) {
+            Some(run) => run.push(op),
+            None => runs.push(vec![op]),
+        }
         run_after.insert(id, at);
     }
     for run in runs {

@@ -84,6 +84,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The hub's own trouble is the caller's "later": nothing is refused for good by it.
+#[allow(clippy::needless_pass_by_value)] // stands in map_err
 fn trouble(error: StorageError) -> HubError {
     tracing::error!(%error, "storage failed");
     HubError::NotNow {

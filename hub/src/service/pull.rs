@@ -3,6 +3,7 @@
 //! A cursor names a place in the company's sequence and, in its mark, up to where the device's
 //! visibility was looked at; what became visible later is named to be filled.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kolonne_model::hub::{
@@ -46,9 +47,14 @@ impl Mark {
 
     fn bytes(&self, hub_seq: u64) -> [u8; 8] {
         let ahead = u32::try_from(self.seen_through.saturating_sub(hub_seq)).unwrap_or(u32::MAX);
-        let [a, b, c, d] = ahead.to_be_bytes();
-        let [e, f, g, h] = self.check;
-        [a, b, c, d, e, f, g, h]
+        let mut mark = [0; 8];
+        for (to, from) in mark
+            .iter_mut()
+            .zip(ahead.to_be_bytes().iter().chain(&self.check))
+        {
+            *to = *from;
+        }
+        mark
     }
 }
 
@@ -206,17 +212,17 @@ impl HubService {
             match entry.item {
                 Item::Op { id, .. } => ops.extend(self.op_for(company, view, access, &id)?),
                 Item::Part { op, hash } => {
-                    let allowed = match may_have.get(&op) {
-                        Some(allowed) => allowed,
-                        None => {
-                            let stored = self.storage.op(company, &op).map_err(trouble)?;
-                            let allowed = stored
-                                .filter(|op| !view.is_erased(&entry.thread, &op.id))
-                                .map(|op| view.parts_for(access, &op));
-                            may_have.entry(op).or_insert(allowed.unwrap_or_default())
-                        }
-                    };
-                    if allowed.contains(&hash) {
+                    if let Entry::Vacant(unknown) = may_have.entry(op) {
+                        let stored = self.storage.op(company, &op).map_err(trouble)?;
+                        let allowed = stored
+                            .filter(|op| !view.is_erased(&entry.thread, &op.id))
+                            .map(|op| view.parts_for(access, &op));
+                        unknown.insert(allowed.unwrap_or_default());
+                    }
+                    if may_have
+                        .get(&op)
+                        .is_some_and(|allowed| allowed.contains(&hash))
+                    {
                         let bytes = self.storage.part(company, &op, &hash).map_err(trouble)?;
                         parts.extend(bytes.map(|bytes| Part {
                             op,

@@ -3,6 +3,7 @@
 //! Whatever order, however often: an op that lies here takes no second place. Rights don't
 //! matter here but for how much a seat may bring after its end.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use kolonne_model::hub::{
@@ -248,18 +249,18 @@ impl HubService {
             .iter()
             .filter(|part| part.bytes.len() <= MAX_PART_BYTES)
         {
-            let names = match named.get(&part.op) {
-                Some(names) => names,
-                None => {
-                    let op = self.storage.op(&company, &part.op).map_err(trouble)?;
-                    let names = op
-                        .filter(|op| op.hub_seq.is_some())
-                        .map(|op| all_parts(&op));
-                    named.entry(part.op).or_insert(names.unwrap_or_default())
-                }
-            };
+            if let Entry::Vacant(unknown) = named.entry(part.op) {
+                let op = self.storage.op(&company, &part.op).map_err(trouble)?;
+                let names = op
+                    .filter(|op| op.hub_seq.is_some())
+                    .map(|op| all_parts(&op));
+                unknown.insert(names.unwrap_or_default());
+            }
             let hash = part_hash(&part.bytes);
-            if names.contains(&hash) {
+            if named
+                .get(&part.op)
+                .is_some_and(|names| names.contains(&hash))
+            {
                 keep.push(PartToKeep {
                     op: part.op,
                     hash,

@@ -148,9 +148,10 @@ impl View {
         let ops: Vec<VerifiedOp> = chains.iter().map(StoredOp::verified).collect();
         let state = control_state(&ThreadOps::new(thread, &ops), &self.roster);
         // Folded for the first time here: since the last op that can have changed members.
-        let since = match self.threads.contains_key(&thread) {
-            true => now_seq,
-            false => last_member_change(chains),
+        let since = if self.threads.contains_key(&thread) {
+            now_seq
+        } else {
+            last_member_change(chains)
         };
         let before = self.threads.remove(&thread).unwrap_or_default().members;
         let members = state
@@ -334,11 +335,13 @@ fn last_member_change(chains: &[StoredOp]) -> u64 {
 }
 
 type Slot = Arc<Mutex<Arc<View>>>;
+/// A clock, and each company with when it was last used.
+type Slots = (u64, HashMap<CompanyId, (u64, Slot)>);
 
 /// The companies in memory.
 #[derive(Debug, Default)]
 pub struct Views {
-    slots: Mutex<(u64, HashMap<CompanyId, (u64, Slot)>)>,
+    slots: Mutex<Slots>,
 }
 
 impl Views {

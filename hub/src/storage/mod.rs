@@ -4,7 +4,9 @@
 //! `PostgreSQL` and an object store. Nothing here judges, verifies or signs, and no content is
 //! readable in what it keeps. Calls block; the caller moves them off the async threads.
 
+mod append;
 pub mod blobs;
+mod rows;
 mod schema;
 pub mod sqlite;
 
