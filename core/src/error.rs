@@ -131,7 +131,10 @@ impl From<HubError> for Error {
             HubError::LoginNeeded | HubError::NotAllowed => Self::AuthExpired,
             HubError::RosterMoved => Self::Busy,
             HubError::NotThere => Self::NotFound { kind: "hub" },
-            HubError::TooLarge => Self::Invalid { field: "size", code: "too_large" },
+            HubError::TooLarge => Self::Invalid {
+                field: "size",
+                code: "too_large",
+            },
             HubError::OtherEpoch | HubError::OtherOffset { .. } | HubError::Refused(_) => {
                 Self::internal("hub_refused")
             }
@@ -164,7 +167,10 @@ impl From<MediaError> for Error {
     fn from(error: MediaError) -> Self {
         match error {
             MediaError::Cancelled => Self::Cancelled,
-            error => Self::Invalid { field: "file", code: error.code() },
+            error => Self::Invalid {
+                field: "file",
+                code: error.code(),
+            },
         }
     }
 }

@@ -79,7 +79,9 @@ pub fn refold(
     keys::open_thread_keys(tx, roster, thread, &control)?;
     let bodies = open_bodies(tx, thread, &ops)?;
     let view = fold(&set, roster, &bodies);
-    let is_office = roster.device(own_device).is_some_and(|d| d.cert.kind == DeviceKind::Office);
+    let is_office = roster
+        .device(own_device)
+        .is_some_and(|d| d.cert.kind == DeviceKind::Office);
     write_entries(tx, thread, &view)?;
     write_blobs(tx, thread, &view, is_office)?;
     write_thread(tx, thread, &view, &ops)?;
@@ -92,7 +94,9 @@ pub fn all_threads(tx: &Transaction<'_>, roster: &Roster) -> Result<Vec<ThreadId
     let mut statement = tx.prepare_cached("SELECT DISTINCT thread FROM ops WHERE thread <> ?1")?;
     let own = roster.company().roster_thread();
     let threads = statement.query_map([own.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
-    threads.map(|t| ThreadId::try_from(t?.as_slice()).map_err(|_| Error::Corrupt)).collect()
+    threads
+        .map(|t| ThreadId::try_from(t?.as_slice()).map_err(|_| Error::Corrupt))
+        .collect()
 }
 
 fn open_bodies(
@@ -102,27 +106,38 @@ fn open_bodies(
 ) -> Result<Bodies, Error> {
     let mut bodies: HashMap<OpId, Option<Vec<u8>>> = HashMap::new();
     {
-        let mut statement = tx.prepare_cached("SELECT op, body FROM view_bodies WHERE thread = ?1")?;
+        let mut statement =
+            tx.prepare_cached("SELECT op, body FROM view_bodies WHERE thread = ?1")?;
         let rows = statement.query_map([thread.0.as_slice()], |row| {
             Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
         })?;
         for row in rows {
             let (id, body) = row?;
-            bodies.insert(OpId::try_from(id.as_slice()).map_err(|_| Error::Corrupt)?, body);
+            bodies.insert(
+                OpId::try_from(id.as_slice()).map_err(|_| Error::Corrupt)?,
+                body,
+            );
         }
     }
     let mut thread_keys = BTreeMap::new();
-    for op in ops.iter().filter(|op| op.context().class.class == Class::Data) {
+    for op in ops
+        .iter()
+        .filter(|op| op.context().class.class == Class::Data)
+    {
         if bodies.contains_key(&op.id()) {
             continue;
         }
-        let Some(payload) = &op.op().payload else { continue };
+        let Some(payload) = &op.op().payload else {
+            continue;
+        };
         let key_id = op.context().key;
         if !thread_keys.contains_key(&key_id) {
             let key = keys::history(tx, thread, &key_id)?.map(|secret| secret.thread_key());
             thread_keys.insert(key_id, key);
         }
-        let Some(Some(key)) = thread_keys.get(&key_id) else { continue };
+        let Some(Some(key)) = thread_keys.get(&key_id) else {
+            continue;
+        };
         let body = match payload::open(key, op.context(), payload) {
             Ok(body) => Some(body.to_vec()),
             Err(PayloadError::Size | PayloadError::DoesNotOpen | PayloadError::Form) => None,
@@ -151,8 +166,8 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
     {
         let mut statement =
             tx.prepare_cached("SELECT id, row_hash FROM view_entries WHERE thread = ?1")?;
-        let rows = statement
-            .query_map([thread.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            statement.query_map([thread.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         for row in rows {
             let (id, hash) = row?;
             old.insert(id, hash);
@@ -169,7 +184,10 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             _ if retracted.is_some() => None,
             _ => entry.words.as_ref().map(|words| words.text.clone()),
         };
-        let edited = entry.words.as_ref().is_some_and(|words| words.edited_by.is_some());
+        let edited = entry
+            .words
+            .as_ref()
+            .is_some_and(|words| words.edited_by.is_some());
         let reply_to = match &entry.shown {
             Shown::Said(say) => say.reply_to(),
             _ => None,
@@ -209,7 +227,8 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
         ])?;
     }
     for id in old.keys() {
-        tx.prepare_cached("DELETE FROM view_entries WHERE id = ?1")?.execute([id])?;
+        tx.prepare_cached("DELETE FROM view_entries WHERE id = ?1")?
+            .execute([id])?;
     }
     Ok(())
 }
@@ -220,8 +239,14 @@ fn write_blobs(
     view: &ThreadView,
     is_office: bool,
 ) -> Result<(), Error> {
-    for entry in view.entries.iter().filter(|entry| entry.retracted.is_none()) {
-        let Shown::Said(say) = &entry.shown else { continue };
+    for entry in view
+        .entries
+        .iter()
+        .filter(|entry| entry.retracted.is_none())
+    {
+        let Shown::Said(say) = &entry.shown else {
+            continue;
+        };
         let parts: &[i64] = match say {
             Say::Photo(_) => &[part::THUMB, part::PICTURE, part::ORIGINAL],
             Say::Voice(_) => &[part::VOICE],
@@ -253,13 +278,17 @@ fn write_thread(
     view: &ThreadView,
     ops: &[VerifiedOp],
 ) -> Result<(), Error> {
-    let Some(opening) = &view.control.opening else { return Ok(()) };
+    let Some(opening) = &view.control.opening else {
+        return Ok(());
+    };
     let opened_ms = ops
         .iter()
         .find(|op| op.id() == opening.op)
         .map_or(0, |op| op.context().time_ms.cast_signed());
     let value = |code: u16| {
-        view.fields.get(&(code, Vec::new())).and_then(|field| field.value.clone())
+        view.fields
+            .get(&(code, Vec::new()))
+            .and_then(|field| field.value.clone())
     };
     let last = view
         .entries
@@ -361,9 +390,16 @@ fn write_marks(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Re
 
 /// Drops every view and folds all threads again.
 pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<(), Error> {
-    for table in
-        ["bodies", "threads", "members", "entries", "names", "read", "seen", "seen_blobs"]
-    {
+    for table in [
+        "bodies",
+        "threads",
+        "members",
+        "entries",
+        "names",
+        "read",
+        "seen",
+        "seen_blobs",
+    ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }
     for thread in all_threads(tx, roster)? {

@@ -42,7 +42,10 @@ pub fn take(
     parts: &[Part],
 ) -> Result<Taken, Error> {
     let mut taken = Taken::default();
-    for part in parts.iter().filter(|part| part.bytes.len() <= MAX_PART_BYTES) {
+    for part in parts
+        .iter()
+        .filter(|part| part.bytes.len() <= MAX_PART_BYTES)
+    {
         // Kept by its hash; without an op that names it, it is never looked at.
         oplog::keep_part(tx, &part.op, &part.bytes)?;
         roster.add_part(&part.bytes);
@@ -143,7 +146,11 @@ fn wait(tx: &Transaction<'_>, segment: &ReceivedSegment) -> Result<(), Error> {
     Ok(())
 }
 
-fn retry_waiting(tx: &Transaction<'_>, roster: &mut Roster, taken: &mut Taken) -> Result<(), Error> {
+fn retry_waiting(
+    tx: &Transaction<'_>,
+    roster: &mut Roster,
+    taken: &mut Taken,
+) -> Result<(), Error> {
     let rows: Vec<(i64, Vec<u8>)> = tx
         .prepare("SELECT id, page FROM waiting ORDER BY id")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

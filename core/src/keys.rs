@@ -36,7 +36,10 @@ pub struct DeviceKeys {
 impl DeviceKeys {
     /// New keys.
     pub fn generate() -> Result<Self, Error> {
-        Ok(Self { signing: SigningSecret::generate()?, identity: Identity::generate()? })
+        Ok(Self {
+            signing: SigningSecret::generate()?,
+            identity: Identity::generate()?,
+        })
     }
 
     /// The device's id.
@@ -56,7 +59,10 @@ pub struct SeatKeys {
 impl SeatKeys {
     /// New keys.
     pub fn generate() -> Result<Self, Error> {
-        Ok(Self { signing: SigningSecret::generate()?, identity: Identity::generate()? })
+        Ok(Self {
+            signing: SigningSecret::generate()?,
+            identity: Identity::generate()?,
+        })
     }
 
     /// The seat's id.
@@ -68,7 +74,10 @@ impl SeatKeys {
 /// A recipient as the roster says it.
 pub fn public_recipient(identity: &Identity) -> Result<PublicRecipient, Error> {
     let recipient = identity.recipient();
-    let key: [u8; 32] = recipient.key().try_into().map_err(|_| Error::internal("recipient"))?;
+    let key: [u8; 32] = recipient
+        .key()
+        .try_into()
+        .map_err(|_| Error::internal("recipient"))?;
     Ok(PublicRecipient::x25519(key))
 }
 
@@ -79,7 +88,10 @@ fn recipient(public: &PublicRecipient) -> Result<Recipient, Error> {
 /// Wraps a secret for one who is named in the roster.
 pub fn wrap(secret: &[u8; 32], to: [u8; 16], public: &PublicRecipient) -> Result<Wrap, Error> {
     let file = crypt::seal(secret, &[recipient(public)?])?;
-    Ok(Wrap { to, file: file.into() })
+    Ok(Wrap {
+        to,
+        file: file.into(),
+    })
 }
 
 /// Keeps the device's keys; once per store.
@@ -90,7 +102,9 @@ pub fn keep_device(tx: &Transaction<'_>, keys: &DeviceKeys) -> Result<(), Error>
 
 fn secret32(bytes: Vec<u8>) -> Result<Zeroizing<[u8; 32]>, Error> {
     let bytes = Zeroizing::new(bytes);
-    Ok(Zeroizing::new(bytes.as_slice().try_into().map_err(|_| Error::Corrupt)?))
+    Ok(Zeroizing::new(
+        bytes.as_slice().try_into().map_err(|_| Error::Corrupt)?,
+    ))
 }
 
 /// The device's keys.
@@ -107,7 +121,10 @@ pub fn device(db: &Connection) -> Result<DeviceKeys, Error> {
 /// The device seat as an author.
 pub fn device_author(db: &Connection) -> Result<Author, Error> {
     let keys = device(db)?;
-    Ok(Author { seat: SeatId::of_key(&keys.signing.public()), secret: keys.signing })
+    Ok(Author {
+        seat: SeatId::of_key(&keys.signing.public()),
+        secret: keys.signing,
+    })
 }
 
 /// Keeps a person's seat on this device.
@@ -128,7 +145,9 @@ pub fn keep_seat(tx: &Transaction<'_>, place: u32, keys: &SeatKeys) -> Result<()
 pub fn own_seats(db: &Connection) -> Result<Vec<SeatId>, Error> {
     let mut statement = db.prepare_cached("SELECT seat FROM own_seats ORDER BY place")?;
     let seats = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-    seats.map(|seat| SeatId::try_from(seat?.as_slice()).map_err(|_| Error::Corrupt)).collect()
+    seats
+        .map(|seat| SeatId::try_from(seat?.as_slice()).map_err(|_| Error::Corrupt))
+        .collect()
 }
 
 /// A person's seat of this device as an author.
@@ -138,7 +157,10 @@ pub fn author(db: &Connection, seat: &SeatId) -> Result<Author, Error> {
         .query_row([seat.0.as_slice()], |row| row.get(0))
         .optional()?
         .ok_or(Error::NotFound { kind: "seat" })?;
-    Ok(Author { seat: *seat, secret: SigningSecret::from_seed(&*secret32(signing)?) })
+    Ok(Author {
+        seat: *seat,
+        secret: SigningSecret::from_seed(&*secret32(signing)?),
+    })
 }
 
 fn ring_secret(db: &Connection, ring: &RingId, generation: u32) -> Result<Option<Identity>, Error> {
@@ -146,7 +168,9 @@ fn ring_secret(db: &Connection, ring: &RingId, generation: u32) -> Result<Option
         .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?
         .query_row(params![ring.0.as_slice(), generation], |row| row.get(0))
         .optional()?;
-    secret.map(|secret| Ok(Identity::from_bytes(&*secret32(secret)?)?)).transpose()
+    secret
+        .map(|secret| Ok(Identity::from_bytes(&*secret32(secret)?)?))
+        .transpose()
 }
 
 /// Keeps a ring's secret.
@@ -184,9 +208,14 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
             if ring_secret(tx, &record.ring, record.generation)?.is_some() {
                 continue;
             }
-            let candidates: Vec<&Identity> =
-                identities.iter().filter(|(to, _)| *to == record.to).map(|(_, id)| id).collect();
-            let Some(secret) = try_open(&record.file, &candidates) else { continue };
+            let candidates: Vec<&Identity> = identities
+                .iter()
+                .filter(|(to, _)| *to == record.to)
+                .map(|(_, id)| id)
+                .collect();
+            let Some(secret) = try_open(&record.file, &candidates) else {
+                continue;
+            };
             if fits(roster, &record.ring, record.generation, &secret)? {
                 keep_ring_secret(tx, &record.ring, record.generation, &secret)?;
                 identities.push((record.ring.0, Identity::from_bytes(&secret)?));
@@ -203,7 +232,9 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
             let Some(newer) = ring_secret(tx, &previous.ring, previous.generation)? else {
                 continue;
             };
-            let Some(secret) = try_open(&previous.file, &[&newer]) else { continue };
+            let Some(secret) = try_open(&previous.file, &[&newer]) else {
+                continue;
+            };
             if fits(roster, &previous.ring, earlier, &secret)? {
                 keep_ring_secret(tx, &previous.ring, earlier, &secret)?;
                 found = true;
@@ -236,8 +267,14 @@ fn keep_thread_key(
     key: &KeyId,
     history: &HistorySecret,
 ) -> Result<(), Error> {
-    tx.prepare_cached("INSERT OR IGNORE INTO thread_keys (thread, key, history) VALUES (?1, ?2, ?3)")?
-        .execute(params![thread.0.as_slice(), key.0.as_slice(), history.as_bytes().as_slice()])?;
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO thread_keys (thread, key, history) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![
+        thread.0.as_slice(),
+        key.0.as_slice(),
+        history.as_bytes().as_slice()
+    ])?;
     Ok(())
 }
 
@@ -249,9 +286,13 @@ pub fn history(
 ) -> Result<Option<HistorySecret>, Error> {
     let secret: Option<Vec<u8>> = db
         .prepare_cached("SELECT history FROM thread_keys WHERE thread = ?1 AND key = ?2")?
-        .query_row(params![thread.0.as_slice(), key.0.as_slice()], |row| row.get(0))
+        .query_row(params![thread.0.as_slice(), key.0.as_slice()], |row| {
+            row.get(0)
+        })
         .optional()?;
-    secret.map(|secret| Ok(HistorySecret::from_bytes(*secret32(secret)?))).transpose()
+    secret
+        .map(|secret| Ok(HistorySecret::from_bytes(*secret32(secret)?)))
+        .transpose()
 }
 
 /// Opens every key of a thread that this device can open, newest first, and through it the
@@ -282,7 +323,9 @@ pub fn open_thread_keys(
                 if history(tx, thread, &seal.earlier)?.is_some() {
                     continue;
                 }
-                let Some(sealed) = oplog::part(tx, &seal.sealed)? else { continue };
+                let Some(sealed) = oplog::part(tx, &seal.sealed)? else {
+                    continue;
+                };
                 if let Some(earlier) =
                     secret.open_earlier(&roster.company(), thread, &seal.earlier, &sealed)
                 {
@@ -303,10 +346,18 @@ fn open_key(
     made: &KeyMade,
 ) -> Result<Option<HistorySecret>, Error> {
     for entry in &made.rings {
-        let Some(identity) = ring_secret(tx, &entry.ring, entry.generation)? else { continue };
-        let Some(hash) = made.files.get(usize::from(entry.file)) else { continue };
-        let Some(file) = oplog::part(tx, hash)? else { continue };
-        let Some(secret) = try_open(&file, &[&identity]) else { continue };
+        let Some(identity) = ring_secret(tx, &entry.ring, entry.generation)? else {
+            continue;
+        };
+        let Some(hash) = made.files.get(usize::from(entry.file)) else {
+            continue;
+        };
+        let Some(file) = oplog::part(tx, hash)? else {
+            continue;
+        };
+        let Some(secret) = try_open(&file, &[&identity]) else {
+            continue;
+        };
         let secret = HistorySecret::from_bytes(*secret);
         if secret.thread_key().hash(&roster.company(), thread) == made.hash {
             return Ok(Some(secret));
@@ -326,7 +377,10 @@ pub fn key_to_send(
     if control.needs_newer_app {
         return Err(Error::UpgradeRequired);
     }
-    if let Some(made) = control.key_to_send(moment.roster).and_then(|op| op.key.as_ref()) {
+    if let Some(made) = control
+        .key_to_send(moment.roster)
+        .and_then(|op| op.key.as_ref())
+    {
         // A key that isn't openable here yet doesn't stop anyone from writing: make another.
         if let Some(secret) = history(tx, thread, &made.key())? {
             return Ok((secret.thread_key(), made.key()));
@@ -360,8 +414,10 @@ fn make_key(
     let mut entries = Vec::new();
     for (index, chunk) in rings.chunks(RECIPIENTS_PER_FILE).enumerate() {
         let file = u16::try_from(index).map_err(|_| Error::internal("key_files"))?;
-        let recipients: Vec<Recipient> =
-            chunk.iter().map(|(_, _, public)| recipient(public)).collect::<Result<_, _>>()?;
+        let recipients: Vec<Recipient> = chunk
+            .iter()
+            .map(|(_, _, public)| recipient(public))
+            .collect::<Result<_, _>>()?;
         parts.push(crypt::seal(secret.as_bytes(), &recipients)?);
         entries.extend(chunk.iter().map(|(ring, generation, _)| KeyRing {
             ring: *ring,
@@ -372,14 +428,30 @@ fn make_key(
     let files: Vec<Hash32> = parts.iter().map(|part| part_hash(part)).collect();
     let mut seals = Vec::new();
     for earlier in keys_to_seal(tx, thread, control)? {
-        let Some(old) = history(tx, thread, &earlier)? else { continue };
+        let Some(old) = history(tx, thread, &earlier)? else {
+            continue;
+        };
         let sealed = secret.seal_earlier(&earlier, &old);
-        seals.push(KeySeal { earlier, sealed: part_hash(&sealed) });
+        seals.push(KeySeal {
+            earlier,
+            sealed: part_hash(&sealed),
+        });
         parts.push(sealed);
     }
-    let made = KeyMade { hash: key.hash(&company, thread), rings: entries, files, seals };
+    let made = KeyMade {
+        hash: key.hash(&company, thread),
+        rings: entries,
+        files,
+        seals,
+    };
     let id = made.key();
-    let op = oplog::append(tx, moment, author, thread, Saying::Control(Control::KeyMade(made)))?;
+    let op = oplog::append(
+        tx,
+        moment,
+        author,
+        thread,
+        Saying::Control(Control::KeyMade(made)),
+    )?;
     for part in &parts {
         oplog::keep_part(tx, &op.id(), part)?;
     }

@@ -40,10 +40,16 @@ impl Config {
     /// A folder, the system's clock and the system's certificates.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let clock = || {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         };
-        Self { dir: dir.into(), clock: Arc::new(clock), trust: Trust::System }
+        Self {
+            dir: dir.into(),
+            clock: Arc::new(clock),
+            trust: Trust::System,
+        }
     }
 }
 
@@ -125,8 +131,7 @@ impl Kolonne {
     pub(crate) fn with_store(config: Config, store: Store) -> Result<Self, Error> {
         let (company, device) = store.read(|db| {
             let company = get_meta(db, "company")?.ok_or(Error::NotFound { kind: "company" })?;
-            let company =
-                CompanyId::try_from(company.as_slice()).map_err(|_| Error::Corrupt)?;
+            let company = CompanyId::try_from(company.as_slice()).map_err(|_| Error::Corrupt)?;
             Ok((company, keys::device(db)?.device()))
         })?;
         let blobs = BlobStore::open(&config.dir.join("blobs"))?;
@@ -146,7 +151,9 @@ impl Kolonne {
             hub_seq: AtomicU64::new(0),
             config,
         };
-        let kolonne = Self { inner: Arc::new(inner) };
+        let kolonne = Self {
+            inner: Arc::new(inner),
+        };
         kolonne.inner.store.read(|db| kolonne.inner.roster(db))?;
         Ok(kolonne)
     }
@@ -170,25 +177,35 @@ impl Kolonne {
     }
 
     fn hub_state(&self) -> HubState {
-        if self.inner.in_flight() { HubState::Flight } else { *lock(&self.inner.hub_state) }
+        if self.inner.in_flight() {
+            HubState::Flight
+        } else {
+            *lock(&self.inner.hub_state)
+        }
     }
 
     /// Turns the network on or off for this device.
     pub fn set_flight(&self, flight: Flight) {
-        self.inner.flight.store(flight == Flight::On, Ordering::Release);
+        self.inner
+            .flight
+            .store(flight == Flight::On, Ordering::Release);
         self.inner.tell(Changed::Me);
-        self.inner.nudged.notify_waiters();
+        self.inner.nudged.notify_one();
     }
 
     /// Whether the network is off.
     #[must_use]
     pub fn flight(&self) -> Flight {
-        if self.inner.in_flight() { Flight::On } else { Flight::Off }
+        if self.inner.in_flight() {
+            Flight::On
+        } else {
+            Flight::Off
+        }
     }
 
     /// Tries the hub now.
     pub fn nudge(&self) {
-        self.inner.nudged.notify_waiters();
+        self.inner.nudged.notify_one();
     }
 
     /// Drops every view and folds all threads again; what is shown stays the same.
@@ -225,15 +242,15 @@ impl Inner {
     pub fn roster(&self, db: &Connection) -> Result<Arc<Roster>, Error> {
         let mut cached = lock(&self.roster);
         let have = u32::try_from(cached.links().len()).map_err(|_| Error::Corrupt)?;
-        let newer =
-            oplog::roster_ops(db, &self.company.roster_thread(), have.saturating_add(1))?;
+        let newer = oplog::roster_ops(db, &self.company.roster_thread(), have.saturating_add(1))?;
         if !newer.is_empty() {
             let roster = Arc::make_mut(&mut cached);
             for op in &newer {
                 roster.append(op);
             }
-            let mut statement =
-                db.prepare_cached("SELECT p.bytes FROM parts p JOIN ops ON ops.id = p.op WHERE ops.class = 3")?;
+            let mut statement = db.prepare_cached(
+                "SELECT p.bytes FROM parts p JOIN ops ON ops.id = p.op WHERE ops.class = 3",
+            )?;
             let parts = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
             for part in parts {
                 roster.add_part(&part?);
@@ -258,7 +275,10 @@ impl Inner {
     ) -> Result<T, Error> {
         let value = self.store.write(|tx| {
             let roster = self.roster(tx)?;
-            let moment = Moment { roster: &roster, now_ms: self.now_ms() };
+            let moment = Moment {
+                roster: &roster,
+                now_ms: self.now_ms(),
+            };
             let value = work(tx, &moment)?;
             crate::folding::refold(tx, &roster, &self.device, thread)?;
             Ok(value)
@@ -266,7 +286,7 @@ impl Inner {
         self.tell(Changed::Thread(*thread));
         self.tell(Changed::Threads);
         self.tell(Changed::Me);
-        self.nudged.notify_waiters();
+        self.nudged.notify_one();
         Ok(value)
     }
 }

@@ -8,11 +8,11 @@ pub mod kolonne;
 pub mod records;
 
 pub mod capture;
+mod folding;
+mod inbox;
 mod oplog;
 mod outbox;
 pub mod transport;
-mod inbox;
-mod folding;
 mod views;
 
 pub mod blobs;
@@ -21,6 +21,8 @@ mod error;
 mod keys;
 pub mod media;
 mod store;
+mod sync;
 
 pub use error::{Error, ErrorCode};
 pub use kolonne::{Clock, Config, Flight, Kolonne};
+pub use sync::{Budget, SyncReport, SyncTask};

@@ -47,7 +47,8 @@ pub struct Moment<'a> {
 }
 
 const COLUMNS: &str = "ops.form, ops.extension, s.signature, p.payload";
-const JOINS: &str = "FROM ops LEFT JOIN signatures s ON s.op = ops.id LEFT JOIN payloads p ON p.op = ops.id";
+const JOINS: &str =
+    "FROM ops LEFT JOIN signatures s ON s.op = ops.id LEFT JOIN payloads p ON p.op = ops.id";
 
 fn read_op(row: &Row<'_>) -> rusqlite::Result<VerifiedOp> {
     let bad = |_| rusqlite::Error::InvalidQuery;
@@ -56,7 +57,11 @@ fn read_op(row: &Row<'_>) -> rusqlite::Result<VerifiedOp> {
     let form = SignedForm::from_bytes(&form).ok_or(rusqlite::Error::InvalidQuery)?;
     let signature: Option<Vec<u8>> = row.get(2)?;
     let signature = signature.and_then(|bytes| Signature::try_from(bytes.as_slice()).ok());
-    let op = Op { form, extension: row.get(1)?, payload: row.get(3)? };
+    let op = Op {
+        form,
+        extension: row.get(1)?,
+        payload: row.get(3)?,
+    };
     Ok(VerifiedOp::from_own_log(op, signature))
 }
 
@@ -79,7 +84,10 @@ pub fn control_of_thread(db: &Connection, thread: &ThreadId) -> Result<Vec<Verif
 /// One op.
 pub fn get(db: &Connection, id: &OpId) -> Result<Option<VerifiedOp>, Error> {
     let sql = format!("SELECT {COLUMNS} {JOINS} WHERE ops.id = ?1");
-    Ok(db.prepare_cached(&sql)?.query_row([id.0.as_slice()], read_op).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id.0.as_slice()], read_op)
+        .optional()?)
 }
 
 /// The roster as far as it is in the log, its links in order.
@@ -88,8 +96,9 @@ pub fn roster_ops(
     thread: &ThreadId,
     from_seq: u32,
 ) -> Result<Vec<VerifiedOp>, Error> {
-    let sql =
-        format!("SELECT {COLUMNS} {JOINS} WHERE ops.thread = ?1 AND ops.seq >= ?2 ORDER BY ops.seq");
+    let sql = format!(
+        "SELECT {COLUMNS} {JOINS} WHERE ops.thread = ?1 AND ops.seq >= ?2 ORDER BY ops.seq"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let ops = statement.query_map(params![thread.0.as_slice(), from_seq], read_op)?;
     Ok(ops.collect::<Result<_, _>>()?)
@@ -101,8 +110,8 @@ pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<bool, Error> {
     let id = op.id();
     let mut new = tx
         .prepare_cached(
-            "INSERT OR IGNORE INTO ops (id, thread, seat, store, seq, class, lamport, form, extension)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT OR IGNORE INTO ops (id, thread, seat, store, seq, class, lamport, form, extension, previous)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             id.0.as_slice(),
@@ -114,6 +123,7 @@ pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<bool, Error> {
             context.lamport.cast_signed(),
             op.op().form.to_bytes().as_slice(),
             op.op().extension,
+            context.previous.0.as_slice(),
         ])?;
     if let Some(signature) = op.signature() {
         tx.prepare_cached("INSERT OR IGNORE INTO signatures (op, signature) VALUES (?1, ?2)")?
@@ -203,7 +213,11 @@ pub fn append(
         thread: *thread,
         seat: author.seat,
         store,
-        seq: last.as_ref().map_or(0, |last| last.seq).checked_add(1).ok_or(Error::Corrupt)?,
+        seq: last
+            .as_ref()
+            .map_or(0, |last| last.seq)
+            .checked_add(1)
+            .ok_or(Error::Corrupt)?,
         previous: last.as_ref().map_or(OpId::ZERO, |last| last.id),
         roster,
         roster_digest,
@@ -221,12 +235,21 @@ pub fn append(
     let salt = random::bytes()?;
     let payload = match &saying {
         Saying::Data(key, _, say) => {
-            let body = Body { offset_s: hub_offset_s(tx)?, say: say.clone() }.to_bytes();
-            if body.len() > MAX_BODY_BYTES {
-                return Err(Error::Invalid { field: "text", code: "too_large" });
+            let body = Body {
+                offset_s: hub_offset_s(tx)?,
+                say: say.clone(),
             }
-            payload::seal(key, &context, &salt, &body)
-                .map_err(|_| Error::Invalid { field: "text", code: "too_large" })?
+            .to_bytes();
+            if body.len() > MAX_BODY_BYTES {
+                return Err(Error::Invalid {
+                    field: "text",
+                    code: "too_large",
+                });
+            }
+            payload::seal(key, &context, &salt, &body).map_err(|_| Error::Invalid {
+                field: "text",
+                code: "too_large",
+            })?
         }
         Saying::Control(control) => payload::clear(&salt, &cbor::encode(control)),
     };
@@ -235,7 +258,11 @@ pub fn append(
 
 /// Signs a finished op, keeps it and puts it into the outbox.
 pub fn keep_new(tx: &Transaction<'_>, author: &Author, op: Op) -> Result<VerifiedOp, Error> {
-    let message = [kolonne_model::hash::label::OP_SIGNATURE.as_bytes(), &op.form.id().0].concat();
+    let message = [
+        kolonne_model::hash::label::OP_SIGNATURE.as_bytes(),
+        &op.form.id().0,
+    ]
+    .concat();
     let signature = author.secret.sign(&message);
     let op = VerifiedOp::from_own_log(op, Some(signature));
     keep(tx, &op)?;

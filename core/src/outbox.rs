@@ -27,7 +27,7 @@ const PAGE_BYTES: usize = 48 * 1024;
 /// Ops of one segment.
 const SEGMENT_OPS: usize = 100;
 /// Rows looked at for one page.
-const PAGE_ROWS: usize = 400;
+const PAGE_ROWS: u32 = 400;
 
 /// What goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +64,12 @@ pub fn put_blob(
         "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
          VALUES (?1, ?2, ?3, (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), ?4)",
     )?
-    .execute(params![blob.0.as_slice(), thread.0.as_slice(), lane as i64, bytes.cast_signed()])?;
+    .execute(params![
+        blob.0.as_slice(),
+        thread.0.as_slice(),
+        lane as i64,
+        bytes.cast_signed()
+    ])?;
     Ok(())
 }
 
@@ -121,7 +126,13 @@ pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, 
             segments.push(run);
         }
     }
-    Ok(Some(PushPlan { push: Push { page: page.into(), parts }, segments }))
+    Ok(Some(PushPlan {
+        push: Push {
+            page: page.into(),
+            parts,
+        },
+        segments,
+    }))
 }
 
 fn continues(run: &[VerifiedOp], op: &VerifiedOp) -> bool {
@@ -138,11 +149,15 @@ fn write_run(
     run: &[VerifiedOp],
     epoch: &HubEpoch,
 ) -> Result<bool, Error> {
-    let Some(first) = run.first() else { return Ok(false) };
+    let Some(first) = run.first() else {
+        return Ok(false);
+    };
     let mut ops = run.to_vec();
     let mut links = 0;
     while let Some(last) = ops.last().filter(|op| op.signature().is_none()) {
-        let Some(next) = follower(db, last)? else { return Ok(false) };
+        let Some(next) = follower(db, last)? else {
+            return Ok(false);
+        };
         ops.push(next);
         links += 1;
     }
@@ -152,7 +167,10 @@ fn write_run(
     let strand = first.strand();
     let known = known_at_hub(db, &strand, epoch)?;
     let base: Option<Context> = match known {
-        Some(Known { seq, handle: Some(_) }) if first.context().seq <= seq.saturating_add(1) => {
+        Some(Known {
+            seq,
+            handle: Some(_),
+        }) if first.context().seq <= seq.saturating_add(1) => {
             oplog::get(db, &first.context().previous)?.map(|op| *op.context())
         }
         _ => None,
@@ -163,7 +181,13 @@ fn write_run(
     let ops: Vec<_> = ops.into_iter().map(VerifiedOp::into_op).collect();
     write_segment(
         page,
-        &SegmentToSend { name, receivers_base: base.as_ref(), ops: &ops, links, signature: &signature },
+        &SegmentToSend {
+            name,
+            receivers_base: base.as_ref(),
+            ops: &ops,
+            links,
+            signature: &signature,
+        },
     );
     Ok(true)
 }
@@ -208,7 +232,12 @@ fn known_at_hub(
                 strand.store.0.as_slice(),
                 epoch.0.as_slice()
             ],
-            |row| Ok(Known { seq: row.get(0)?, handle: u64::try_from(row.get::<_, i64>(1)?).ok() }),
+            |row| {
+                Ok(Known {
+                    seq: row.get(0)?,
+                    handle: u64::try_from(row.get::<_, i64>(1)?).ok(),
+                })
+            },
         )
         .optional()?)
 }
@@ -218,11 +247,16 @@ fn parts_of(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
         return Ok(Vec::new());
     }
     let body = op.op().payload.as_deref().map(control::read);
-    let Some(Ok(control::Control::KeyMade(made))) = body else { return Ok(Vec::new()) };
+    let Some(Ok(control::Control::KeyMade(made))) = body else {
+        return Ok(Vec::new());
+    };
     let mut parts = Vec::new();
     for hash in made.all_parts() {
         if let Some(bytes) = oplog::part(db, &hash)? {
-            parts.push(Part { op: op.id(), bytes: bytes.into() });
+            parts.push(Part {
+                op: op.id(),
+                bytes: bytes.into(),
+            });
         }
     }
     Ok(parts)
@@ -237,11 +271,18 @@ pub fn take_push_answer(
     answer: &PushAnswer,
 ) -> Result<usize, Error> {
     let mut left = 0;
-    for receipt in answer.receipts.iter().filter(|receipt| receipt.is_good(hub_key, company)) {
+    for receipt in answer
+        .receipts
+        .iter()
+        .filter(|receipt| receipt.is_good(hub_key, company))
+    {
         left += take_op_receipt(tx, receipt)?;
     }
     for (place, outcome) in &answer.outcomes {
-        let Some(run) = usize::try_from(*place).ok().and_then(|at| plan.segments.get(at)) else {
+        let Some(run) = usize::try_from(*place)
+            .ok()
+            .and_then(|at| plan.segments.get(at))
+        else {
             continue;
         };
         match outcome {
@@ -277,14 +318,18 @@ fn is_own_fork(tx: &Transaction<'_>, forked: &[StrandHead]) -> Result<bool, Erro
     let store = oplog::store_id(tx)?;
     let mut own: Vec<SeatId> = keys::own_seats(tx)?;
     own.push(keys::device_author(tx)?.seat);
-    Ok(forked.iter().any(|head| head.strand.store == store && own.contains(&head.strand.seat)))
+    Ok(forked
+        .iter()
+        .any(|head| head.strand.store == store && own.contains(&head.strand.seat)))
 }
 
 /// Keeps a good receipt; the ops it covers leave. How many left.
 fn take_op_receipt(tx: &Transaction<'_>, receipt: &OpReceipt) -> Result<usize, Error> {
     let StrandHead { strand, head } = &receipt.through;
     // A receipt speaks of the branch its head is on; of ops that aren't here it says nothing.
-    let Some(op) = oplog::get(tx, &head.id)? else { return Ok(0) };
+    let Some(op) = oplog::get(tx, &head.id)? else {
+        return Ok(0);
+    };
     if op.strand() != *strand || op.context().seq != head.seq {
         return Ok(0);
     }
@@ -310,18 +355,26 @@ fn take_op_receipt(tx: &Transaction<'_>, receipt: &OpReceipt) -> Result<usize, E
     let mut at = Some(op);
     while let Some(op) = at {
         let gone = tx
-            .prepare_cached("DELETE FROM outbox_ops WHERE op = ?1 AND (wedged IS NULL OR wedged <> 'payload')")?
+            .prepare_cached(
+                "DELETE FROM outbox_ops WHERE op = ?1 AND (wedged IS NULL OR wedged <> 'payload')",
+            )?
             .execute([op.id().0.as_slice()])?;
         left += gone;
         let before = op.context().previous;
         // Below the first op that had already left, all had.
-        at = if gone == 0 { None } else { oplog::get(tx, &before)? };
+        at = if gone == 0 {
+            None
+        } else {
+            oplog::get(tx, &before)?
+        };
     }
     Ok(left)
 }
 
 fn forget_handle(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error> {
-    let Some(strand) = run.first().map(VerifiedOp::strand) else { return Ok(()) };
+    let Some(strand) = run.first().map(VerifiedOp::strand) else {
+        return Ok(());
+    };
     tx.execute(
         "UPDATE receipts SET handle = -1 WHERE thread = ?1 AND seat = ?2 AND store = ?3",
         params![
@@ -336,7 +389,9 @@ fn forget_handle(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error> 
 /// The hub lacks an op before this run: everything of the strand goes again.
 fn requeue_before(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error> {
     forget_handle(tx, run)?;
-    let Some(first) = run.first() else { return Ok(()) };
+    let Some(first) = run.first() else {
+        return Ok(());
+    };
     let strand = first.strand();
     tx.execute(
         "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
@@ -441,10 +496,10 @@ pub fn blob_progress(
 
 /// A blob can't be sent: it stays, explained.
 pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), Error> {
-    tx.execute("UPDATE outbox_blobs SET wedged = ?2 WHERE blob = ?1", params![
-        blob.0.as_slice(),
-        why
-    ])?;
+    tx.execute(
+        "UPDATE outbox_blobs SET wedged = ?2 WHERE blob = ?1",
+        params![blob.0.as_slice(), why],
+    )?;
     Ok(())
 }
 
@@ -452,9 +507,19 @@ pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), 
 pub fn take_blob_receipt(tx: &Transaction<'_>, receipt: &BlobReceipt) -> Result<(), Error> {
     tx.execute(
         "INSERT OR REPLACE INTO blob_receipts (blob, epoch, receipt) VALUES (?1, ?2, ?3)",
-        params![receipt.blob.0.as_slice(), receipt.epoch.0.as_slice(), cbor::encode(receipt)],
+        params![
+            receipt.blob.0.as_slice(),
+            receipt.epoch.0.as_slice(),
+            cbor::encode(receipt)
+        ],
     )?;
-    tx.execute("DELETE FROM outbox_blobs WHERE blob = ?1", [receipt.blob.0.as_slice()])?;
-    tx.execute("UPDATE blobs SET at_hub = 1 WHERE blob = ?1", [receipt.blob.0.as_slice()])?;
+    tx.execute(
+        "DELETE FROM outbox_blobs WHERE blob = ?1",
+        [receipt.blob.0.as_slice()],
+    )?;
+    tx.execute(
+        "UPDATE blobs SET at_hub = 1 WHERE blob = ?1",
+        [receipt.blob.0.as_slice()],
+    )?;
     Ok(())
 }

@@ -1,1 +1,605 @@
-//! Soon.
+//! Sync: pushes what waits, pulls what is new, repairs what differs, carries blobs.
+//!
+//! Text goes before media: between two slices of a blob the outbox is looked at again. No database
+//! transaction is open while the network is awaited, every request can be repeated, and nothing a
+//! hub says but a signature changes what a screen promises.
+
+mod blobs;
+mod seen;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kolonne_model::hub::{
+    Cursor, Fetch, FetchAnswer, Heads, Hub, HubError, Part, Pull, PullAnswer, RosterFrom,
+};
+use kolonne_model::ids::{
+    HubEpoch, OpId, PublicKey, SeatId, StoreId, Strand, StrandHead, ThreadId,
+};
+use kolonne_model::judge::{ThreadOps, control_state};
+use rusqlite::{Connection, Transaction, params};
+
+use crate::error::Error;
+use crate::inbox::{self, Taken};
+use crate::kolonne::{Inner, Kolonne, lock, outbox_of};
+use crate::records::{Changed, HubState, Outbox};
+use crate::store::{get_meta, set_meta};
+use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
+use crate::{folding, keys, oplog, outbox};
+
+/// Bytes asked for at a time.
+const PULL_BYTES: u32 = 256 * 1024;
+/// Rounds of one kind before the others get their turn: a hub can't keep a device busy for ever.
+const MAX_ROUNDS: usize = 10_000;
+/// The loop looks at the hub at least this often.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest wait between tries.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What one sync may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// Stop after this.
+    pub deadline: Option<Instant>,
+    /// Stop after about this many bytes of blobs.
+    pub blob_bytes: Option<u64>,
+}
+
+impl Budget {
+    /// Until nothing is left.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self {
+            deadline: None,
+            blob_bytes: None,
+        }
+    }
+
+    /// At most this long.
+    #[must_use]
+    pub fn within(time: Duration) -> Self {
+        Self {
+            deadline: Instant::now().checked_add(time),
+            blob_bytes: None,
+        }
+    }
+
+    fn is_spent(&self, report: &SyncReport) -> bool {
+        let bytes = report
+            .uploaded_bytes
+            .saturating_add(report.downloaded_bytes);
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+            || self.blob_bytes.is_some_and(|limit| bytes >= limit)
+    }
+}
+
+/// What one sync did and what is left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Ops that got a receipt.
+    pub pushed_ops: u64,
+    /// Ops that were new here.
+    pub pulled_ops: u64,
+    /// Bytes of blobs sent.
+    pub uploaded_bytes: u64,
+    /// Bytes of blobs received.
+    pub downloaded_bytes: u64,
+    /// Segments refused: forged, changed, or of another company.
+    pub refused: u64,
+    /// Still on its way out.
+    pub left: Outbox,
+}
+
+/// The running sync of a device. Dropping it ends it.
+#[derive(Debug)]
+pub struct SyncTask {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl SyncTask {
+    /// Ends it; what was begun is resumed next time.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for SyncTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Runs blocking work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let inner = Arc::clone(inner);
+    tokio::task::spawn_blocking(move || work(&inner))
+        .await
+        .map_err(|_| Error::internal("task"))?
+}
+
+impl Kolonne {
+    /// Syncs once, within a budget. Safe to cancel or kill at any point.
+    ///
+    /// # Errors
+    /// `Offline` if the hub isn't reached: everything stays *gesichert* and goes on by itself.
+    pub async fn sync_once(&self, budget: Budget) -> Result<SyncReport, Error> {
+        let inner = &self.inner;
+        let _one = inner.syncing.lock().await;
+        if inner.in_flight() {
+            return Err(Error::Offline { retry_after_ms: 0 });
+        }
+        let result = Sync::new(inner, budget)?.run().await;
+        match &result {
+            Ok(_) => inner.set_hub_state(HubState::Reachable),
+            Err(Error::Offline { .. }) => inner.set_hub_state(HubState::Unreachable),
+            Err(_) => {}
+        }
+        inner.tell(Changed::Me);
+        result
+    }
+
+    /// Keeps this device in sync on the current runtime until the task is dropped.
+    #[must_use]
+    pub fn start_sync(&self) -> SyncTask {
+        let kolonne = self.clone();
+        SyncTask {
+            task: tokio::spawn(async move { kolonne.sync_loop().await }),
+        }
+    }
+
+    async fn sync_loop(&self) {
+        let inner = &self.inner;
+        let mut backoff = Duration::from_millis(500);
+        loop {
+            if inner.in_flight() {
+                inner.nudged.notified().await;
+                continue;
+            }
+            match self.sync_once(Budget::unlimited()).await {
+                Ok(report) => {
+                    backoff = Duration::from_millis(500);
+                    if report.left.ops == 0 {
+                        self.wait_for_news().await;
+                    } else {
+                        sleep_or_nudge(inner, Duration::from_secs(2)).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(code = error.code(), "sync");
+                    sleep_or_nudge(inner, backoff).await;
+                    backoff = (backoff * 2).min(MAX_BACKOFF);
+                }
+            }
+        }
+    }
+
+    async fn wait_for_news(&self) {
+        let inner = &self.inner;
+        let after = inner.hub_seq.load(Ordering::Acquire);
+        let Ok(hub) = inner.hub() else {
+            return sleep_or_nudge(inner, IDLE).await;
+        };
+        tokio::select! {
+            () = sleep_or_nudge(inner, IDLE) => {}
+            woken = hub.wake(after) => if woken.is_err() {
+                sleep_or_nudge(inner, Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn sleep_or_nudge(inner: &Inner, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = inner.nudged.notified() => {}
+    }
+}
+
+impl Inner {
+    /// The hub, as this device.
+    pub(crate) fn hub(&self) -> Result<Arc<HttpHub>, Error> {
+        let mut cached = lock(&self.hub);
+        if let Some(hub) = &*cached {
+            return Ok(Arc::clone(hub));
+        }
+        let (url, key, device) = self.store.read(|db| {
+            let url = get_meta(db, "hub_url")?.ok_or(Error::NotFound { kind: "hub" })?;
+            let url = String::from_utf8(url).map_err(|_| Error::Corrupt)?;
+            Ok((url, self.hub_key(db)?, keys::device(db)?))
+        })?;
+        let door = HttpDoor::new(&url, &self.config.trust).map_err(|_| Error::Invalid {
+            field: "hub_url",
+            code: "malformed",
+        })?;
+        let signing = ed25519_dalek::SigningKey::from_bytes(&device.signing.seed());
+        let identity = LoginIdentity {
+            company: self.company,
+            device: self.device,
+            hub_key: key,
+            signing,
+        };
+        let hub = Arc::new(HttpHub::new(door, identity));
+        *cached = Some(Arc::clone(&hub));
+        Ok(hub)
+    }
+
+    /// The hub's key: as the roster certifies it; before that, as a person compared it.
+    fn hub_key(&self, db: &Connection) -> Result<PublicKey, Error> {
+        if let Some(key) = self.roster(db)?.hub_key() {
+            return Ok(*key);
+        }
+        let key = get_meta(db, "hub_key")?.ok_or(Error::NotFound { kind: "hub" })?;
+        PublicKey::try_from(key.as_slice()).map_err(|_| Error::Corrupt)
+    }
+
+    /// Takes a page in one transaction and folds what it touched.
+    pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
+        let (taken, roster) = self.store.write(|tx| {
+            let mut roster = (*self.roster(tx)?).clone();
+            let mut taken = inbox::take(tx, &mut roster, page, parts)?;
+            if taken.roster_grew {
+                keys::open_rings(tx, &roster)?;
+                taken.threads = folding::all_threads(tx, &roster)?.into_iter().collect();
+            }
+            for thread in &taken.threads {
+                folding::refold(tx, &roster, &self.device, thread)?;
+            }
+            Ok((taken, roster))
+        })?;
+        if taken.roster_grew {
+            self.keep_roster(roster);
+            self.tell(Changed::People);
+            self.tell(Changed::Devices);
+        }
+        for thread in &taken.threads {
+            self.tell(Changed::Thread(*thread));
+        }
+        if !taken.threads.is_empty() {
+            self.tell(Changed::Threads);
+            self.tell(Changed::People);
+            self.tell(Changed::Me);
+        }
+        Ok(taken)
+    }
+}
+
+/// Asks for the roster beyond what is here and appends it.
+pub(crate) async fn pull_roster(inner: &Arc<Inner>, hub: &HttpHub) -> Result<(), Error> {
+    for _ in 0..MAX_ROUNDS {
+        let have = inner.store.read(|db| Ok(inner.roster(db)?.links().len()))?;
+        let seq = u32::try_from(have).map_or(u32::MAX, |n| n.saturating_add(1));
+        let answer = hub.roster(RosterFrom { seq }).await?;
+        let taken = blocking(inner, move |inner| {
+            inner
+                .take_page(&answer.page, &answer.parts)
+                .map(|t| (t, answer.more))
+        })
+        .await?;
+        if !taken.1 || !taken.0.roster_grew {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// One sync.
+pub(crate) struct Sync<'a> {
+    pub inner: &'a Arc<Inner>,
+    pub hub: Arc<HttpHub>,
+    pub budget: Budget,
+    pub report: SyncReport,
+}
+
+impl<'a> Sync<'a> {
+    fn new(inner: &'a Arc<Inner>, budget: Budget) -> Result<Self, Error> {
+        Ok(Self {
+            inner,
+            hub: inner.hub()?,
+            budget,
+            report: SyncReport::default(),
+        })
+    }
+
+    async fn run(mut self) -> Result<SyncReport, Error> {
+        self.push().await?;
+        self.pull().await?;
+        self.push().await?;
+        self.tell_seen().await?;
+        self.carry_blobs().await?;
+        self.tell_seen().await?;
+        self.report.left = outbox_of(self.inner)?;
+        Ok(self.report)
+    }
+
+    /// Leaves at once when the flight switch is thrown.
+    pub fn check_flight(&self) -> Result<(), Error> {
+        if self.inner.in_flight() {
+            Err(Error::Offline { retry_after_ms: 0 })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Pushes ops until none waits or no more can be done now.
+    pub async fn push(&mut self) -> Result<(), Error> {
+        let mut stuck_rounds = 0;
+        for _ in 0..MAX_ROUNDS {
+            self.check_flight()?;
+            let plan = blocking(self.inner, |inner| {
+                inner.store.read(|db| {
+                    let epoch = cursor(db)?.map_or(HubEpoch::ZERO, |cursor| cursor.epoch);
+                    outbox::plan_push(db, &epoch)
+                })
+            })
+            .await?;
+            let Some(plan) = plan else { return Ok(()) };
+            let answer = self.hub.push(plan.push.clone()).await?;
+            let threads: BTreeSet<ThreadId> = plan
+                .segments
+                .iter()
+                .flatten()
+                .map(|op| op.context().thread)
+                .collect();
+            let left = blocking(self.inner, move |inner| {
+                inner.store.write(|tx| {
+                    let key = inner.hub_key(tx)?;
+                    outbox::take_push_answer(tx, &key, &inner.company, &plan, &answer)
+                })
+            })
+            .await?;
+            self.report.pushed_ops += left as u64;
+            for thread in threads {
+                self.inner.tell(Changed::Thread(thread));
+            }
+            self.inner.tell(Changed::Me);
+            // Full values and lost predecessors take a second and third round; not more.
+            stuck_rounds = if left == 0 { stuck_rounds + 1 } else { 0 };
+            if stuck_rounds > 3 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn pull(&mut self) -> Result<(), Error> {
+        for _ in 0..MAX_ROUNDS {
+            self.check_flight()?;
+            let cursor = self.inner.store.read(|db| cursor(db))?;
+            let answer = match self
+                .hub
+                .pull(Pull {
+                    cursor,
+                    limit_bytes: PULL_BYTES,
+                })
+                .await
+            {
+                Err(HubError::OtherEpoch) => {
+                    self.begin_again().await?;
+                    continue;
+                }
+                answer => answer?,
+            };
+            let more = answer.more;
+            let sum = answer.sum;
+            let fill = answer.fill.clone();
+            let taken = blocking(self.inner, move |inner| inner.take_pull(&answer)).await?;
+            self.note(&taken);
+            for thread in fill {
+                self.fill(thread).await?;
+            }
+            if !more {
+                return self.compare(sum).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, taken: &Taken) {
+        self.report.pulled_ops += taken.ops as u64;
+        self.report.refused += taken.refused as u64;
+        if let Some(refusal) = taken.roster_refused {
+            tracing::warn!(
+                ?refusal,
+                "the hub showed a roster that is not this company's"
+            );
+        }
+    }
+
+    /// The hub is in another life: nothing it said before holds. Read from the beginning; what it
+    /// lacks goes again, blobs too.
+    async fn begin_again(&mut self) -> Result<(), Error> {
+        blocking(self.inner, |inner| {
+            inner.store.write(|tx| {
+                tx.execute("DELETE FROM meta WHERE key = 'cursor'", [])?;
+                tx.execute("DELETE FROM receipts", [])?;
+                tx.execute("DELETE FROM blob_receipts", [])?;
+                tx.execute("UPDATE blobs SET at_hub = 0", [])?;
+                tx.execute(
+                    "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+                     SELECT arrival, id, thread FROM ops WHERE class <> 3",
+                    [],
+                )?;
+                tx.execute("UPDATE outbox_blobs SET upload = NULL, done_bytes = 0", [])?;
+                tx.execute(
+                    "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+                     SELECT blob, thread, CASE part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
+                            row_number() OVER (), bytes FROM blobs WHERE here = 1",
+                    [],
+                )?;
+                Ok(())
+            })
+        })
+        .await?;
+        self.push().await
+    }
+
+    /// Fills a thread from its heads, whatever the cursor says.
+    async fn fill(&mut self, thread: ThreadId) -> Result<(), Error> {
+        for _ in 0..MAX_ROUNDS {
+            self.check_flight()?;
+            let have = self.inner.store.read(|db| heads_of(db, Some(&thread)))?;
+            let before = have.len();
+            let answer: FetchAnswer = self
+                .hub
+                .fetch(Fetch {
+                    thread,
+                    have,
+                    limit_bytes: PULL_BYTES,
+                })
+                .await?;
+            let more = answer.more;
+            let taken = blocking(self.inner, move |inner| {
+                let taken = inner.take_page(&answer.page, &answer.parts)?;
+                inner.blobs_at_hub(&answer.blobs)?;
+                Ok(taken)
+            })
+            .await?;
+            self.note(&taken);
+            tracing::debug!(before, ops = taken.ops, "filled");
+            if !more || taken.ops == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the sum of heads; where it differs, the heads, and heals in both directions.
+    async fn compare(&mut self, hub_sum: [u8; 16]) -> Result<(), Error> {
+        let own = blocking(self.inner, Inner::own_heads).await?;
+        if kolonne_model::ids::head_sum(&own) == hub_sum {
+            return Ok(());
+        }
+        let answer = self
+            .hub
+            .heads(Heads {
+                threads: Vec::new(),
+            })
+            .await?;
+        let theirs: BTreeSet<StrandHead> = answer.heads.iter().copied().collect();
+        let own: BTreeSet<StrandHead> = own.into_iter().collect();
+        let (lacking, requeued) = blocking(self.inner, move |inner| {
+            let mut lacking: BTreeSet<ThreadId> = BTreeSet::new();
+            let mut requeued = 0;
+            inner.store.write(|tx| {
+                for head in theirs.difference(&own) {
+                    if oplog::get(tx, &head.head.id)?.is_none() {
+                        lacking.insert(head.strand.thread);
+                    }
+                }
+                for head in own.difference(&theirs) {
+                    let theirs = theirs
+                        .iter()
+                        .filter(|other| other.strand == head.strand)
+                        .map(|other| other.head.seq)
+                        .min()
+                        .unwrap_or(0);
+                    if theirs < head.head.seq {
+                        requeued += outbox::requeue_beyond(tx, &head.strand, theirs)?;
+                    }
+                }
+                Ok(())
+            })?;
+            Ok((lacking, requeued))
+        })
+        .await?;
+        for thread in lacking {
+            self.fill(thread).await?;
+        }
+        if requeued > 0 {
+            self.push().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn take_pull(&self, answer: &PullAnswer) -> Result<Taken, Error> {
+        let taken = self.take_page(&answer.page, &answer.parts)?;
+        self.blobs_at_hub(&answer.blobs)?;
+        let now_ms = self.now_ms();
+        self.store.write(|tx| {
+            set_meta(tx, "cursor", &kolonne_model::cbor::encode(&answer.cursor))?;
+            set_meta(tx, "last_contact_ms", &now_ms.to_be_bytes())?;
+            let offset_ms = i128::from(now_ms) - i128::from(answer.time_ms);
+            let offset_s = i64::try_from(offset_ms / 1000).unwrap_or(i64::MAX);
+            set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())
+        })?;
+        self.hub_seq.store(answer.cursor.hub_seq, Ordering::Release);
+        Ok(taken)
+    }
+
+    /// Heads of every branch in the threads this device is in.
+    fn own_heads(&self) -> Result<Vec<StrandHead>, Error> {
+        self.store.read(|db| {
+            let roster = self.roster(db)?;
+            let rings = roster.rings_of_device(&self.device);
+            let heads = heads_of(db, None)?;
+            let threads: BTreeSet<ThreadId> = heads.iter().map(|head| head.strand.thread).collect();
+            let mut mine = BTreeSet::new();
+            for thread in threads {
+                let ops = oplog::control_of_thread(db, &thread)?;
+                if control_state(&ThreadOps::new(thread, &ops), &roster).has_member(&rings) {
+                    mine.insert(thread);
+                }
+            }
+            Ok(heads
+                .into_iter()
+                .filter(|head| mine.contains(&head.strand.thread))
+                .collect())
+        })
+    }
+}
+
+fn cursor(db: &Connection) -> Result<Option<Cursor>, Error> {
+    let bytes = get_meta(db, "cursor")?;
+    Ok(bytes.and_then(|bytes| kolonne_model::cbor::decode(&bytes).ok()))
+}
+
+/// Ops that no other op here follows, roster apart.
+fn heads_of(db: &Connection, thread: Option<&ThreadId>) -> Result<Vec<StrandHead>, Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o
+         WHERE o.class <> 3 AND (?1 IS NULL OR o.thread = ?1)
+            AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)",
+    )?;
+    let rows = statement.query_map([thread.map(|thread| thread.0.to_vec())], |row| {
+        let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
+        Ok((
+            bytes(0)?,
+            bytes(1)?,
+            bytes(2)?,
+            row.get::<_, u32>(3)?,
+            bytes(4)?,
+        ))
+    })?;
+    rows.map(|row| {
+        let (thread, seat, store, seq, id) = row?;
+        let bad = |_| Error::Corrupt;
+        Ok(StrandHead {
+            strand: Strand {
+                thread: ThreadId::try_from(thread.as_slice()).map_err(bad)?,
+                seat: SeatId::try_from(seat.as_slice()).map_err(bad)?,
+                store: StoreId::try_from(store.as_slice()).map_err(bad)?,
+            },
+            head: kolonne_model::ids::Head {
+                seq,
+                id: OpId::try_from(id.as_slice()).map_err(bad)?,
+            },
+        })
+    })
+    .collect()
+}
+
+/// Marks a blob as held by the hub.
+pub(crate) fn mark_at_hub(tx: &Transaction<'_>, blob: &[u8]) -> Result<(), Error> {
+    tx.prepare_cached("UPDATE blobs SET at_hub = 1, retry_at_ms = 0 WHERE blob = ?1")?
+        .execute(params![blob])?;
+    Ok(())
+}

@@ -9,6 +9,7 @@ use minicbor::{Decode, Decoder, Encode};
 
 /// Deepest nesting of arrays and maps in anything Kolonne reads.
 pub const MAX_DEPTH: usize = 16;
+const NULL: u8 = 0xf6;
 
 /// Why bytes are not the one encoding of what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum CborError {
     #[error("malformed CBOR")]
     Malformed,
     /// Decodable, but not in its one form: a longer integer, unsorted or repeated keys,
-    /// indefinite lengths, tags, floats, bytes behind the item.
+    /// indefinite lengths, tags, floats, a field that is null, bytes behind the item.
     #[error("CBOR not in its one form")]
     NotCanonical,
     /// Nested deeper than [`MAX_DEPTH`].
@@ -92,6 +93,10 @@ fn walk(bytes: &[u8], d: &mut Decoder<'_>, depth: usize) -> Result<(), CborError
                     return Err(NotCanonical);
                 }
                 last = Some(key);
+                // A field that is none is left out: said, it would be a second encoding.
+                if bytes.get(d.position()) == Some(&NULL) {
+                    return Err(NotCanonical);
+                }
                 walk(bytes, d, depth + 1)?;
             }
             Ok(())
@@ -136,6 +141,7 @@ mod tests {
             (&[0x9f, 0xff], CborError::NotCanonical), // indefinite
             (&[0xa2, 1, 0, 0, 0], CborError::NotCanonical), // unsorted
             (&[0xa2, 1, 0, 1, 0], CborError::NotCanonical), // twice
+            (&[0xa1, 0x00, 0xf6], CborError::NotCanonical), // a field that is none
             (&[0xc0, 0x00], CborError::NotCanonical), // tag
             (&[0xf9, 0, 0], CborError::NotCanonical), // float
             (&[0x00, 0x00], CborError::NotCanonical), // trailing

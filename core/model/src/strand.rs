@@ -3,7 +3,7 @@
 //! What comes out is *verified*: form, chain and author are proven, nothing is said about rights.
 //! That is `judge`'s work, from the whole set. Nothing here looks at a roster or a clock.
 
-use crate::ids::{Head, OpId, PublicKey, Signature, Strand};
+use crate::ids::{Head, OpId, PublicKey, SeatId, Signature, Strand, ThreadId};
 use crate::op::{Class, Context, MAX_PAYLOAD_BYTES, Op, signature_is_good};
 use crate::page::ReceivedSegment;
 
@@ -16,7 +16,7 @@ pub enum Refusal {
     /// Another suite than the seat's certificate says.
     #[error("suite is not the seat's")]
     Suite,
-    /// Clear and sealed don't fit the class, or the payload is too large.
+    /// Thread, or clear and sealed, don't fit the class, or the payload is too large.
     #[error("payload does not fit the class")]
     Class,
     /// The op before the first one is another than it says.
@@ -112,11 +112,13 @@ pub fn verify(
     } = segment;
     let ids: Vec<OpId> = ops.iter().map(|op| op.form.id()).collect();
     let last = ids.last().ok_or(Refusal::Chain)?;
-    if !signature_is_good(key, last, &signature) {
+    let seat = SeatId::of_key(key);
+    if ops.iter().any(|op| op.context().seat != seat) || !signature_is_good(key, last, &signature) {
         return Err(Refusal::Signature);
     }
+    let roster = ops.first().map(|op| op.context().company.roster_thread());
     for op in &ops {
-        check_class(op)?;
+        check_class(op, roster)?;
         if op.context().suite != suite {
             return Err(Refusal::Suite);
         }
@@ -145,13 +147,14 @@ pub fn verify(
     })
 }
 
-fn check_class(op: &Op) -> Result<(), Refusal> {
+fn check_class(op: &Op, roster: Option<ThreadId>) -> Result<(), Refusal> {
     let context = op.context();
     let clear = context.key.0 == [0; 16];
+    let in_roster = Some(context.thread) == roster;
     let fits = match context.class.class {
-        Class::Data => !clear && context.seq > 0,
-        Class::Control => clear && context.seq > 0,
-        Class::Roster => clear && context.store.0 == [0; 8],
+        Class::Data => !clear && !in_roster && context.seq > 0,
+        Class::Control => clear && !in_roster && context.seq > 0,
+        Class::Roster => clear && in_roster && context.store.0 == [0; 8],
     };
     let size = usize::try_from(op.form.payload_bytes).is_ok_and(|n| n <= MAX_PAYLOAD_BYTES);
     let first = (context.seq == 1) == (context.previous == OpId::ZERO);

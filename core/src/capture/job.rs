@@ -58,7 +58,12 @@ pub(crate) fn open_thread(
     kind: ThreadKind,
     owner: RingId,
 ) -> Result<ThreadId, Error> {
-    let opened = Opened { kind, parent: None, owner, random: random::bytes()? };
+    let opened = Opened {
+        kind,
+        parent: None,
+        owner,
+        random: random::bytes()?,
+    };
     let body = cbor::encode(&Control::Opened(opened));
     let thread = Opened::thread(&body, &moment.roster.company(), &author.seat);
     let (roster, roster_digest) = moment.roster.head();
@@ -97,7 +102,9 @@ pub(crate) fn add_members(
         .filter(|ring| !matches!(control.members.get(ring), Some(Membership::In { .. })))
         .map(|ring| MemberWrite {
             ring: *ring,
-            change: MemberChange::In { stays_out: Vec::new() },
+            change: MemberChange::In {
+                stays_out: Vec::new(),
+            },
             names: control.member_writes.get(ring).cloned().unwrap_or_default(),
         })
         .collect();
@@ -131,8 +138,17 @@ fn cut_of(
     let heads = kolonne_model::fold::heads(&set, &SeatId::ZERO);
     Ok(heads
         .into_iter()
-        .filter(|head| moment.roster.speaks_for(&head.seat, position).contains(ring))
-        .map(|head| StrandCut { seat: head.seat, store: head.store, head: head.head })
+        .filter(|head| {
+            moment
+                .roster
+                .speaks_for(&head.seat, position)
+                .contains(ring)
+        })
+        .map(|head| StrandCut {
+            seat: head.seat,
+            store: head.store,
+            head: head.head,
+        })
         .collect())
 }
 
@@ -199,7 +215,10 @@ impl Kolonne {
         let line = |name, text: &str| checked(name, text, MAX_LINE_BYTES);
         let title = line("title", &job.title)?;
         if title.is_empty() {
-            return Err(Error::Invalid { field: "title", code: "empty" });
+            return Err(Error::Invalid {
+                field: "title",
+                code: "empty",
+            });
         }
         let fields = [
             (field::TITLE, title),
@@ -213,7 +232,10 @@ impl Kolonne {
                 return thread_id(&id);
             }
             let roster = inner.roster(tx)?;
-            let moment = Moment { roster: &roster, now_ms: inner.now_ms() };
+            let moment = Moment {
+                roster: &roster,
+                now_ms: inner.now_ms(),
+            };
             needs_role(&moment, seat, Role::Foreman)?;
             for ring in &job.members {
                 roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
@@ -224,8 +246,12 @@ impl Kolonne {
             add_members(tx, &moment, &author, &thread, &job.members)?;
             for (code, value) in fields {
                 if !value.is_empty() {
-                    let set =
-                        Set { field: code, subject: None, value: Some(value), names: Vec::new() };
+                    let set = Set {
+                        field: code,
+                        subject: None,
+                        value: Some(value),
+                        names: Vec::new(),
+                    };
                     set_field(tx, &moment, &author, &thread, set)?;
                 }
             }
@@ -235,7 +261,7 @@ impl Kolonne {
         })?;
         inner.tell(Changed::Threads);
         inner.tell(Changed::Me);
-        inner.nudged.notify_waiters();
+        inner.nudged.notify_one();
         Ok(thread)
     }
 
@@ -246,8 +272,15 @@ impl Kolonne {
         thread: &ThreadId,
         change: &JobChange,
     ) -> Result<(), Error> {
-        if change.title.as_deref().is_some_and(|title| title.trim().is_empty()) {
-            return Err(Error::Invalid { field: "title", code: "empty" });
+        if change
+            .title
+            .as_deref()
+            .is_some_and(|title| title.trim().is_empty())
+        {
+            return Err(Error::Invalid {
+                field: "title",
+                code: "empty",
+            });
         }
         self.inner.write_in(thread, |tx, moment| {
             needs_role(moment, seat, Role::Foreman)?;
@@ -291,21 +324,37 @@ impl Kolonne {
             let author = keys::author(tx, seat)?;
             let state = control(tx, moment, thread)?;
             let opened_it = state.opening.as_ref().is_some_and(|o| o.opener == *seat);
-            needs_role(moment, seat, if opened_it { Role::Foreman } else { Role::Office })?;
+            needs_role(
+                moment,
+                seat,
+                if opened_it {
+                    Role::Foreman
+                } else {
+                    Role::Office
+                },
+            )?;
             for ring in add {
-                moment.roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
+                moment
+                    .roster
+                    .ring(ring)
+                    .ok_or(Error::NotFound { kind: "crew" })?;
             }
             add_members(tx, moment, &author, thread, add)?;
             let mut writes = Vec::new();
             for ring in remove {
                 let kind = moment.roster.ring(ring).map(|r| r.kind);
                 if matches!(kind, None | Some(RingKind::Office | RingKind::Recovery)) {
-                    return Err(Error::Invalid { field: "members", code: "standing" });
+                    return Err(Error::Invalid {
+                        field: "members",
+                        code: "standing",
+                    });
                 }
                 if matches!(state.members.get(ring), Some(Membership::In { .. })) {
                     writes.push(MemberWrite {
                         ring: *ring,
-                        change: MemberChange::Out { cut: cut_of(tx, moment, thread, ring)? },
+                        change: MemberChange::Out {
+                            cut: cut_of(tx, moment, thread, ring)?,
+                        },
                         names: state.member_writes.get(ring).cloned().unwrap_or_default(),
                     });
                 }

@@ -1,7 +1,7 @@
 //! Photos, voice notes and documents: recoded or checked, sealed, synced, then named by an op.
 
 use kolonne_model::body::{BlobRef, Document, Photo, Position, Say, Voice};
-use kolonne_model::ids::{BlobId, Hash32, OpId, SeatId, ThreadId};
+use kolonne_model::ids::{OpId, SeatId, ThreadId};
 use rusqlite::{Transaction, params};
 
 use super::{About, MAX_LINE_BYTES, checked};
@@ -51,10 +51,22 @@ fn keep_blob(
 }
 
 fn local_time(time: &LocalTime) -> String {
-    let LocalTime { year, month, day, hour, minute, second, offset_minutes } = time;
+    let LocalTime {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        offset_minutes,
+    } = time;
     let offset = offset_minutes.map_or(String::new(), |minutes| {
         let sign = if minutes < 0 { '-' } else { '+' };
-        format!("{sign}{:02}:{:02}", minutes.unsigned_abs() / 60, minutes.unsigned_abs() % 60)
+        format!(
+            "{sign}{:02}:{:02}",
+            minutes.unsigned_abs() / 60,
+            minutes.unsigned_abs() % 60
+        )
     });
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{offset}")
 }
@@ -87,7 +99,10 @@ impl Kolonne {
     }
 
     fn already(&self, about: &About) -> Result<Option<OpId>, Error> {
-        let id = self.inner.store.read(|db| drafted(db, about.draft.as_ref()))?;
+        let id = self
+            .inner
+            .store
+            .read(|db| drafted(db, about.draft.as_ref()))?;
         id.map(|id| op_id(&id)).transpose()
     }
 
@@ -96,7 +111,11 @@ impl Kolonne {
         self.inner.store.read(|db| {
             crate::keys::author(db, seat)?;
             let known = crate::oplog::control_of_thread(db, thread)?;
-            if known.is_empty() { Err(Error::NotFound { kind: "thread" }) } else { Ok(()) }
+            if known.is_empty() {
+                Err(Error::NotFound { kind: "thread" })
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -167,7 +186,13 @@ impl Kolonne {
             caption,
             reply_to: about.reply_to,
         }));
-        self.send_media(seat, thread, about, said, &[(part::VOICE, Lane::Voice, sound)])
+        self.send_media(
+            seat,
+            thread,
+            about,
+            said,
+            &[(part::VOICE, Lane::Voice, sound)],
+        )
     }
 
     /// Takes any file into a thread.
@@ -184,10 +209,16 @@ impl Kolonne {
         }
         self.check_place(seat, thread)?;
         if bytes.is_empty() {
-            return Err(Error::Invalid { field: "file", code: "empty" });
+            return Err(Error::Invalid {
+                field: "file",
+                code: "empty",
+            });
         }
         if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(Error::Invalid { field: "file", code: "too_large" });
+            return Err(Error::Invalid {
+                field: "file",
+                code: "too_large",
+            });
         }
         let caption = about.caption()?;
         // A name, not a path: whoever saves it gets no say in where.
@@ -195,7 +226,10 @@ impl Kolonne {
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
         let name = checked("name", &name, MAX_LINE_BYTES)?;
         if name.is_empty() {
-            return Err(Error::Invalid { field: "name", code: "empty" });
+            return Err(Error::Invalid {
+                field: "name",
+                code: "empty",
+            });
         }
         let file = seal(&self.inner.blobs, bytes)?;
         let said = Say::Document(Box::new(Document {
@@ -205,7 +239,12 @@ impl Kolonne {
             caption,
             reply_to: about.reply_to,
         }));
-        self.send_media(seat, thread, about, said, &[(part::DOCUMENT, Lane::Pictures, file)])
+        self.send_media(
+            seat,
+            thread,
+            about,
+            said,
+            &[(part::DOCUMENT, Lane::Pictures, file)],
+        )
     }
 }
-

@@ -40,8 +40,14 @@ pub struct About {
 
 impl About {
     fn caption(&self) -> Result<Option<String>, Error> {
-        let caption = self.caption.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        caption.map(|text| checked("caption", text, MAX_TEXT_BYTES)).transpose()
+        let caption = self
+            .caption
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        caption
+            .map(|text| checked("caption", text, MAX_TEXT_BYTES))
+            .transpose()
     }
 }
 
@@ -49,7 +55,10 @@ impl About {
 fn checked(name: &'static str, text: &str, limit_bytes: usize) -> Result<String, Error> {
     let text = text.trim();
     if text.len() > limit_bytes {
-        return Err(Error::Invalid { field: name, code: "too_large" });
+        return Err(Error::Invalid {
+            field: name,
+            code: "too_large",
+        });
     }
     Ok(text.to_owned())
 }
@@ -114,13 +123,22 @@ impl Inner {
         })
     }
 
-    fn view(&self, tx: &Transaction<'_>, moment: &Moment<'_>, thread: &ThreadId) -> Result<ThreadView, Error> {
+    fn view(
+        &self,
+        tx: &Transaction<'_>,
+        moment: &Moment<'_>,
+        thread: &ThreadId,
+    ) -> Result<ThreadView, Error> {
         folding::refold(tx, moment.roster, &self.device, thread)
     }
 }
 
 fn in_thread(tx: &Transaction<'_>, entry: &OpId, thread: &ThreadId) -> Result<(), Error> {
-    if thread_of(tx, entry)? == *thread { Ok(()) } else { Err(Error::NotFound { kind: "entry" }) }
+    if thread_of(tx, entry)? == *thread {
+        Ok(())
+    } else {
+        Err(Error::NotFound { kind: "entry" })
+    }
 }
 
 pub(crate) fn thread_of(db: &rusqlite::Connection, entry: &OpId) -> Result<ThreadId, Error> {
@@ -144,10 +162,16 @@ impl Kolonne {
     ) -> Result<OpId, Error> {
         let text = checked("text", text, MAX_TEXT_BYTES)?;
         if text.is_empty() {
-            return Err(Error::Invalid { field: "text", code: "empty" });
+            return Err(Error::Invalid {
+                field: "text",
+                code: "empty",
+            });
         }
         self.inner.say_as(seat, thread, about.draft.as_ref(), |_| {
-            Ok(Say::Text(Text { text, reply_to: about.reply_to }))
+            Ok(Say::Text(Text {
+                text,
+                reply_to: about.reply_to,
+            }))
         })
     }
 
@@ -169,7 +193,10 @@ impl Kolonne {
                     return Err(Error::Locked { code: "right" });
                 }
                 Shown::Said(Say::Text(_)) if text.is_empty() => {
-                    return Err(Error::Invalid { field: "text", code: "empty" });
+                    return Err(Error::Invalid {
+                        field: "text",
+                        code: "empty",
+                    });
                 }
                 Shown::Said(Say::Set(_)) | Shown::NewerApp | Shown::Erased | Shown::Withheld => {
                     return Err(Error::NotFound { kind: "entry" });
@@ -180,7 +207,11 @@ impl Kolonne {
                 field: field::ENTRY_TEXT,
                 subject: Some(entry.0.to_vec().into()),
                 value: (!text.is_empty()).then_some(text),
-                names: target.words.as_ref().map(|w| w.writes.clone()).unwrap_or_default(),
+                names: target
+                    .words
+                    .as_ref()
+                    .map(|w| w.writes.clone())
+                    .unwrap_or_default(),
             };
             say(tx, moment, &author, &thread, Say::Set(set)).map(drop)
         })
@@ -188,7 +219,9 @@ impl Kolonne {
 
     /// Takes an entry back; a stub stays. Own entries; the office anyone's.
     pub fn retract(&self, seat: &SeatId, entry: &OpId, reason: Option<&str>) -> Result<(), Error> {
-        let reason = reason.map(|text| checked("reason", text, MAX_TEXT_BYTES)).transpose()?;
+        let reason = reason
+            .map(|text| checked("reason", text, MAX_TEXT_BYTES))
+            .transpose()?;
         let thread = self.inner.store.read(|db| thread_of(db, entry))?;
         self.inner.write_in(&thread, |tx, moment| {
             let author = keys::author(tx, seat)?;
@@ -201,19 +234,26 @@ impl Kolonne {
             if !own && !office {
                 return Err(Error::Locked { code: "right" });
             }
-            let retract =
-                Retract { target: *entry, reason: reason.filter(|text| !text.is_empty()) };
+            let retract = Retract {
+                target: *entry,
+                reason: reason.filter(|text| !text.is_empty()),
+            };
             say(tx, moment, &author, &thread, Say::Retract(retract)).map(drop)
         })
     }
 
     /// Marks a thread as read through an entry, as it stands on the screen.
     pub fn mark_read(&self, seat: &SeatId, thread: &ThreadId, up_to: &OpId) -> Result<(), Error> {
-        let marks = self.inner.store.read(|db| unread_marks(db, seat, thread, up_to, self))?;
+        let marks = self
+            .inner
+            .store
+            .read(|db| unread_marks(db, seat, thread, up_to, self))?;
         if marks.is_empty() {
             return Ok(());
         }
-        self.inner.say_as(seat, thread, None, |_| Ok(Say::Read(Read { marks }))).map(drop)
+        self.inner
+            .say_as(seat, thread, None, |_| Ok(Say::Read(Read { marks })))
+            .map(drop)
     }
 }
 
@@ -241,7 +281,13 @@ fn unread_marks(
     )?;
     let rows = statement.query_map(
         params![thread.0.as_slice(), up_to.0.as_slice(), person.0.as_slice()],
-        |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, u32>(2)?)),
+        |row| {
+            Ok((
+                row.get::<_, Vec<u8>>(0)?,
+                row.get::<_, Vec<u8>>(1)?,
+                row.get::<_, u32>(2)?,
+            ))
+        },
     )?;
     rows.map(|row| {
         let (seat, store, seq) = row?;

@@ -38,11 +38,18 @@ impl Store {
         writer.pragma_update(None, "secure_delete", true)?;
         schema::migrate(&mut writer)?;
         let reader = || -> Result<Mutex<Connection>, Error> {
-            let reader = connect(path, key, OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
+            let reader = connect(
+                path,
+                key,
+                OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE,
+            )?;
             reader.pragma_update(None, "query_only", true)?;
             Ok(Mutex::new(reader))
         };
-        Ok(Self { writer: Mutex::new(writer), readers: [reader()?, reader()?] })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers: [reader()?, reader()?],
+        })
     }
 
     /// Runs `work` in one transaction; it commits if `work` succeeds, and it can't await.
@@ -62,7 +69,10 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let free = self.readers.iter().find_map(|reader| reader.try_lock().ok());
+        let free = self
+            .readers
+            .iter()
+            .find_map(|reader| reader.try_lock().ok());
         let mut reader = match (free, self.readers.first()) {
             (Some(reader), _) => reader,
             (None, Some(reader)) => lock(reader),

@@ -26,10 +26,12 @@ CREATE TABLE thread_keys (
 CREATE TABLE ops (
     arrival INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,
     thread BLOB NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL, seq INTEGER NOT NULL,
-    class INTEGER NOT NULL, lamport INTEGER NOT NULL, form BLOB NOT NULL, extension BLOB
+    class INTEGER NOT NULL, lamport INTEGER NOT NULL, previous BLOB NOT NULL,
+    form BLOB NOT NULL, extension BLOB
 ) STRICT;
 CREATE INDEX ops_strand ON ops (thread, seat, store, seq);
 CREATE INDEX ops_class ON ops (thread, class);
+CREATE INDEX ops_previous ON ops (previous);
 CREATE INDEX ops_lamport ON ops (thread, lamport);
 CREATE TRIGGER ops_stay BEFORE DELETE ON ops BEGIN SELECT raise(ABORT, 'ops stay'); END;
 CREATE TRIGGER ops_hold BEFORE UPDATE ON ops BEGIN SELECT raise(ABORT, 'ops stay'); END;
@@ -119,15 +121,17 @@ CREATE TABLE view_seen_blobs (
 /// Brings the file to the newest schema; refuses a newer one untouched.
 pub fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let steps = MIGRATIONS.get(version..).ok_or(Error::UpgradeRequired)?;
+    let version: u32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(version).map_err(|_| Error::UpgradeRequired)?;
+    let steps = MIGRATIONS.get(done..).ok_or(Error::UpgradeRequired)?;
     if steps.is_empty() {
         return Ok(());
     }
     for step in steps {
         tx.execute_batch(step)?;
     }
-    tx.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    let newest = u32::try_from(MIGRATIONS.len()).map_err(|_| Error::internal("schema"))?;
+    tx.pragma_update(None, "user_version", newest)?;
     tx.commit()?;
     Ok(())
 }
