@@ -19,7 +19,7 @@ use kolonne_model::judge::{Held, Ignored, Judgement, Quarantine, ThreadOps, Time
 use kolonne_model::op::{MAX_LAMPORT_STEP, Unknown};
 use kolonne_model::roster::Effect;
 use kolonne_model::roster::change::{
-    Change, CutOfThread, End, EndMode, RosterBody, Subject, cut_list,
+    Change, CutOfThread, End, EndMode, Role, RosterBody, Subject, cut_list,
 };
 use kolonne_model::roster::part_hash;
 use kolonne_model::roster::state::Void;
@@ -453,6 +453,28 @@ fn a_passed_over_kind_does_not_cut_older_apps_off() {
         .roster
         .draft(&support::public(&chief), 99, 0, vec![]);
     assert_eq!(draft, Err(Void::Newer));
+}
+
+/// Who isn't an admin makes no seat and no keys in an office person's name.
+#[test]
+fn the_office_cannot_pose_as_an_admin() {
+    let mut company = Company::found();
+    let office = company.people[1].key.clone();
+    let admin = company.people[0].ring;
+    let phone = company.devices[3].id;
+    let (_, seat) = support::seat_cert(77, phone, admin, Role::Foreman);
+    let generation = support::next_generation(&company.roster, admin, 7);
+    for change in [seat.clone(), generation] {
+        let draft = company
+            .roster
+            .draft(&support::public(&office), 50, 0, vec![change.clone()]);
+        assert_eq!(draft, Err(Void::Right));
+        let chief = company.people[0].key.clone();
+        assert_eq!(company.change(&chief, vec![change]), Effect::Applied);
+    }
+    let crew = company.people[3].ring;
+    let (_, seat) = support::seat_cert(78, phone, crew, Role::Foreman);
+    assert_eq!(company.change(&office, vec![seat]), Effect::Applied);
 }
 
 /// Cuts on long strands stay cheap, however many ops and cuts there are.
