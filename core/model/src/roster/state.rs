@@ -197,6 +197,16 @@ impl State {
             Change::Ring(ring) if ring.kind == RingKind::Recovery => return false,
             Change::Device(device) if device.kind == DeviceKind::Office => Role::Admin,
             Change::Seat(seat) if seat.role >= Role::Office => Role::Admin,
+            // Nor does anyone below make a seat or keys in the name of an office person.
+            Change::Seat(SeatCert {
+                person: Some(person),
+                ..
+            })
+            | Change::Ring(RingGeneration { ring: person, .. })
+                if self.subject_role(&Subject::Person(*person)) >= Some(Role::Office) =>
+            {
+                Role::Admin
+            }
             Change::Role(change)
                 if change.role >= Role::Office
                     || self.newest_role(&change.seat) >= Some(Role::Office) =>
