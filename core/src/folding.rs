@@ -192,7 +192,8 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             Shown::Said(say) => say.reply_to(),
             _ => None,
         };
-        let hash = blake3::hash(format!("{:?}", (entry, &words)).as_bytes());
+        let seen = view.at_office(&entry.order);
+        let hash = blake3::hash(format!("{:?}", (entry, &words, seen)).as_bytes());
         let before = old.remove(entry.id.0.as_slice());
         if before.as_deref() == Some(hash.as_bytes().as_slice()) {
             continue;
@@ -203,8 +204,8 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
         }
         tx.prepare_cached(
             "INSERT INTO view_entries (id, thread, shown_lamport, seat, store, seq, person,
-                time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash, seen)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             entry.id.0.as_slice(),
@@ -224,6 +225,7 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             retracted.and_then(|r| r.reason.clone()),
             reply_to.map(|id| id.0.to_vec()),
             hash.as_bytes().as_slice(),
+            seen,
         ])?;
     }
     for id in old.keys() {

@@ -163,7 +163,12 @@ pub fn author(db: &Connection, seat: &SeatId) -> Result<Author, Error> {
     })
 }
 
-fn ring_secret(db: &Connection, ring: &RingId, generation: u32) -> Result<Option<Identity>, Error> {
+/// A ring's secret of a generation, if it is here.
+pub fn ring_secret(
+    db: &Connection,
+    ring: &RingId,
+    generation: u32,
+) -> Result<Option<Identity>, Error> {
     let secret: Option<Vec<u8>> = db
         .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?
         .query_row(params![ring.0.as_slice(), generation], |row| row.get(0))

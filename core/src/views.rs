@@ -89,7 +89,6 @@ impl Desk<'_> {
 struct EntryRow {
     id: OpId,
     thread: ThreadId,
-    shown_lamport: i64,
     seat: SeatId,
     store: Vec<u8>,
     seq: u32,
@@ -101,10 +100,11 @@ struct EntryRow {
     retracted: bool,
     reason: Option<String>,
     reply_to: Option<Vec<u8>>,
+    seen: bool,
 }
 
-const ENTRY_COLUMNS: &str = "e.id, e.thread, e.shown_lamport, e.seat, e.store, e.seq, e.time_ms,
-    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to";
+const ENTRY_COLUMNS: &str = "e.id, e.thread, e.seat, e.store, e.seq, e.time_ms,
+    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to, e.seen";
 
 fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
     let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
@@ -112,18 +112,18 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
     Ok(EntryRow {
         id: op_id(&bytes(0)?).map_err(bad)?,
         thread: thread_id(&bytes(1)?).map_err(bad)?,
-        shown_lamport: row.get(2)?,
-        seat: seat_id(&bytes(3)?).map_err(bad)?,
-        store: bytes(4)?,
-        seq: row.get(5)?,
-        time_ms: row.get::<_, i64>(6)?.cast_unsigned(),
-        offset_s: row.get(7)?,
-        kind: row.get(8)?,
-        words: row.get(9)?,
-        edited: row.get(10)?,
-        retracted: row.get(11)?,
-        reason: row.get(12)?,
-        reply_to: row.get(13)?,
+        seat: seat_id(&bytes(2)?).map_err(bad)?,
+        store: bytes(3)?,
+        seq: row.get(4)?,
+        time_ms: row.get::<_, i64>(5)?.cast_unsigned(),
+        offset_s: row.get(6)?,
+        kind: row.get(7)?,
+        words: row.get(8)?,
+        edited: row.get(9)?,
+        retracted: row.get(10)?,
+        reason: row.get(11)?,
+        reply_to: row.get(12)?,
+        seen: row.get(13)?,
     })
 }
 
@@ -906,7 +906,7 @@ fn state(
     let at_office = if desk.is_office && !from_here {
         carried.clone().all(|blob| blob.here)
     } else {
-        known("view_seen")? && carried.clone().all(|blob| blob.seen)
+        row.seen && carried.clone().all(|blob| blob.seen)
     };
     if at_office {
         return Ok((State::Office, None));

@@ -91,7 +91,8 @@ CREATE TABLE view_entries (
     shown_lamport INTEGER NOT NULL, seat BLOB NOT NULL, store BLOB NOT NULL,
     seq INTEGER NOT NULL, person BLOB, time_ms INTEGER NOT NULL, offset_s INTEGER,
     late INTEGER NOT NULL, kind INTEGER NOT NULL, words TEXT, edited INTEGER NOT NULL,
-    retracted INTEGER NOT NULL, reason TEXT, reply_to BLOB, row_hash BLOB NOT NULL
+    retracted INTEGER NOT NULL, reason TEXT, reply_to BLOB, seen INTEGER NOT NULL,
+    row_hash BLOB NOT NULL
 ) STRICT;
 CREATE INDEX view_entries_order ON view_entries (thread, shown_lamport, seat, store, seq, id);
 CREATE VIRTUAL TABLE view_search USING fts5 (

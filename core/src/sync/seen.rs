@@ -123,21 +123,9 @@ impl Inner {
         {
             return Ok(false);
         }
-        // Verified, decrypted and on disk: what waits for a key or predecessor isn't seen yet.
-        let held = view
-            .judgements
-            .values()
-            .any(|j| matches!(j, kolonne_model::judge::Judgement::Held(_)));
-        let heads: Vec<_> = fold::heads(&set, &author.seat)
+        let heads: Vec<_> = fold::seen_heads(&set, &view, &author.seat)
             .into_iter()
             .filter(|head| !is_device(&head.seat))
-            .filter(|head| {
-                !held
-                    || !matches!(
-                        view.judgements.get(&head.head.id),
-                        Some(kolonne_model::judge::Judgement::Held(_))
-                    )
-            })
             .collect();
         let new_head = heads.iter().any(|head| {
             !on_this(&head.seat) && !view.seen_heads.values().any(|seen| seen.contains(head))
