@@ -12,7 +12,7 @@ mod common;
 use common::*;
 use kolonne_hub::{HubService, Quotas};
 use kolonne_model::control::{
-    Control, KeyMade, KeyRing, MemberChange, MemberWrite, Members, ThreadKind,
+    Control, Erase, EraseReason, KeyMade, KeyRing, MemberChange, MemberWrite, Members, ThreadKind,
 };
 use kolonne_model::hub::*;
 use kolonne_model::ids::*;
@@ -394,6 +394,58 @@ fn a_new_member_is_told_to_fill() {
         limit_bytes: 1 << 20,
     };
     assert_eq!(now(w.other().pull(next)).unwrap().fill, []);
+}
+
+#[test]
+fn what_is_to_fill_is_not_forgotten_between_small_answers() {
+    let w = world();
+    let c = &w.company;
+    let ops = w.push_job(&["eins"]);
+    let thread = ops[0].context().thread;
+    let mut cursor = now(w.other().pull(FROM_START)).unwrap().cursor;
+    let write = MemberWrite {
+        ring: c.other_crew,
+        change: MemberChange::In { stays_out: vec![] },
+        names: vec![],
+    };
+    let members = Control::Members(Members {
+        writes: vec![write],
+    });
+    let joins = c.control(&c.phone.person, &ops[1], &members);
+    let after = c.data(&c.phone.person, thread, Some(&joins), "zwei");
+    let page = segment(&c.phone.person, &[joins, after]);
+    now(w.phone().push(push(page))).unwrap();
+    let mut fill = Vec::new();
+    for more in [true, false] {
+        let pull = Pull {
+            cursor: Some(cursor),
+            limit_bytes: 1,
+        };
+        let answer = now(w.other().pull(pull)).unwrap();
+        assert_eq!(answer.more, more);
+        fill.extend(answer.fill);
+        cursor = answer.cursor;
+    }
+    assert_eq!(fill, [thread]);
+}
+
+#[test]
+fn erased_payloads_are_sent_to_nobody_and_not_taken_again() {
+    let w = world();
+    let c = &w.company;
+    let ops = w.push_job(&["eins"]);
+    let erase = Control::Erase(Erase {
+        ops: vec![ops[1].form.id()],
+        reason: EraseReason::Mistake,
+    });
+    let mut erasing = c.control(&c.office.person, &ops[0], &erase);
+    erasing.form.context.seq = 1;
+    erasing.form.context.previous = OpId::ZERO;
+    now(w.office().push(push(segment(&c.office.person, &[erasing])))).unwrap();
+    now(w.phone().push(push(segment(&c.phone.person, &ops)))).unwrap();
+    let pulled = entries(c, &now(w.phone().pull(FROM_START)).unwrap());
+    assert_eq!((pulled.len(), &pulled[0]), (3, &ops[0]));
+    assert_eq!(pulled.iter().filter(|op| op.payload.is_none()).count(), 1);
 }
 
 #[test]

@@ -28,7 +28,7 @@ const MAX_BLOBS: usize = 16 * 1024;
 /// Heads in one answer, within the size of a message.
 const MAX_HEADS: usize = 16 * 1024;
 
-/// A cursor's mark: how far beyond its place visibility was looked at, and the first bytes of
+/// A cursor's mark: how far beyond (or before) its place visibility was looked at, and the first bytes of
 /// what lies at its place, so that a database that was put back is noticed.
 struct Mark {
     seen_through: u64,
@@ -38,15 +38,19 @@ struct Mark {
 impl Mark {
     fn of(cursor: &Cursor) -> Self {
         let [a, b, c, d, check @ ..] = cursor.mark;
-        let ahead = u32::from_be_bytes([a, b, c, d]);
+        let ahead = i32::from_be_bytes([a, b, c, d]);
         Self {
-            seen_through: cursor.hub_seq.saturating_add(ahead.into()),
+            seen_through: cursor.hub_seq.saturating_add_signed(ahead.into()),
             check,
         }
     }
 
     fn bytes(&self, hub_seq: u64) -> [u8; 8] {
-        let ahead = u32::try_from(self.seen_through.saturating_sub(hub_seq)).unwrap_or(u32::MAX);
+        let ahead = self
+            .seen_through
+            .cast_signed()
+            .saturating_sub(hub_seq.cast_signed());
+        let ahead = i32::try_from(ahead).unwrap_or(if ahead < 0 { i32::MIN } else { i32::MAX });
         let mut mark = [0; 8];
         for (to, from) in mark
             .iter_mut()

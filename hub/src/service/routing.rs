@@ -30,6 +30,8 @@ struct Route {
     erased: BTreeSet<OpId>,
     /// Something waits for the roster: look again when it grows.
     has_held: bool,
+    /// Something to erase isn't here yet: look again when anything comes.
+    awaits_erased: bool,
 }
 
 /// What a device may have.
@@ -86,6 +88,8 @@ impl View {
             .filter(|thread| thread.control_seq > 0)
             .map(|thread| thread.thread)
             .collect();
+        let waiting = self.threads.iter().filter(|(_, route)| route.awaits_erased);
+        stale.extend(waiting.map(|(thread, _)| *thread));
         if grew {
             let waiting = self
                 .threads
@@ -94,8 +98,9 @@ impl View {
             stale.extend(waiting.map(|(thread, _)| *thread));
         }
         for thread in stale {
-            let chains = storage.control_chains(&company, &thread)?;
-            self.fold(thread, &chains, row.hub_seq);
+            let mut chains = storage.control_chains(&company, &thread)?;
+            let awaits_erased = add_erased(storage, &company, &mut chains)?;
+            self.fold(thread, &chains, row.hub_seq, awaits_erased);
         }
         self.through = row.hub_seq;
         Ok(())
@@ -144,7 +149,7 @@ impl View {
         ends
     }
 
-    fn fold(&mut self, thread: ThreadId, chains: &[StoredOp], now_seq: u64) {
+    fn fold(&mut self, thread: ThreadId, chains: &[StoredOp], now_seq: u64, awaits_erased: bool) {
         let ops: Vec<VerifiedOp> = chains.iter().map(StoredOp::verified).collect();
         let state = control_state(&ThreadOps::new(thread, &ops), &self.roster);
         // Folded for the first time here: since the last op that can have changed members.
@@ -168,6 +173,7 @@ impl View {
                 members,
                 erased: state.erased,
                 has_held,
+                awaits_erased,
             },
         );
     }
@@ -314,6 +320,36 @@ pub fn all_parts(op: &StoredOp) -> BTreeSet<Hash32> {
         Named::Key(key) => key.all_parts().into_iter().collect(),
         Named::Cuts(cuts) => cuts.into_iter().map(|(_, list)| list).collect(),
     }
+}
+
+/// Adds the data ops that are to be erased, since only what is here is judged; the answer is
+/// whether some aren't.
+fn add_erased(
+    storage: &dyn Storage,
+    company: &CompanyId,
+    chains: &mut Vec<StoredOp>,
+) -> Stored<bool> {
+    let mut named = BTreeSet::new();
+    for op in chains.iter() {
+        let control = op.op.payload.as_deref().map(control::read);
+        if let Some(Ok(Control::Erase(erase))) = control {
+            named.extend(erase.ops);
+        }
+    }
+    let mut awaits = false;
+    for id in named {
+        if chains.iter().any(|op| op.id == id) {
+            continue;
+        }
+        match storage.op(company, &id)?.filter(|op| op.hub_seq.is_some()) {
+            Some(mut op) => {
+                op.op.payload = None;
+                chains.push(op);
+            }
+            None => awaits = true,
+        }
+    }
+    Ok(awaits)
 }
 
 fn last_member_change(chains: &[StoredOp]) -> u64 {
