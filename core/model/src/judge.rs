@@ -335,7 +335,7 @@ impl<'a> Judge<'a> {
                 None if erased => self.verdict_on_seat(op),
                 Some(body) => self.verdict_on_control(op, body),
                 None if op.op().payload.is_none() => self.verdict_on_seat(op),
-                None => Err(Judgement::Ignored(Ignored::Malformed)),
+                None => Err(self.held_or_malformed(op)),
             };
             let judgement = judgement(verdict);
             self.control.judgements.insert(id, judgement);
@@ -511,6 +511,12 @@ impl<'a> Judge<'a> {
         self.unless_admitted(op, right)
     }
 
+    fn held_or_malformed(&self, op: &VerifiedOp) -> Judgement {
+        self.verdict_on_seat(op)
+            .err()
+            .unwrap_or(Judgement::Ignored(Ignored::Malformed))
+    }
+
     fn verdict_on_ends(&self, op: &VerifiedOp) -> Verdict {
         let context = op.context();
         let Some(seat) = self.roster.seat(&context.seat) else {
@@ -565,10 +571,10 @@ impl<'a> Judge<'a> {
                 .opening
                 .as_ref()
                 .is_some_and(|o| o.op == op.id());
-            return match self.ops.chain_says(&op.id()) {
-                _ if opens => Ok(Timeliness::Timely),
-                Some(judgement) => Err(judgement),
-                None => Err(Judgement::Ignored(Ignored::Malformed)),
+            return if opens {
+                Ok(Timeliness::Timely)
+            } else {
+                Err(self.held_or_malformed(op))
             };
         }
         let timeliness = self.verdict_on_seat(op)?;

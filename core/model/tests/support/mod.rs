@@ -13,6 +13,8 @@
     clippy::must_use_candidate
 )]
 
+pub mod world;
+
 use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
