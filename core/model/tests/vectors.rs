@@ -1,0 +1,514 @@
+//! Test vectors, byte for byte: what a second implementation must reproduce, and what must never
+//! change. `KOLONNE_WRITE_VECTORS=1` writes them; without it they are compared.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use ed25519_dalek::{Signer, SigningKey};
+use kolonne_model::body::{Body, Say, Text};
+use kolonne_model::cbor;
+use kolonne_model::control::{Control, Opened, ThreadKind};
+use kolonne_model::enrol::{
+    self, Answer, Code, Grant, OneTimeSecret, Opening, PhoneKeys, Transcript,
+};
+use kolonne_model::hash::label;
+use kolonne_model::hub::login_message;
+use kolonne_model::ids::{
+    BlobId, CompanyId, DeviceId, Hash32, Head, HubEpoch, KeyId, OpId, RingId, RosterDigest,
+    RosterPosition, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
+};
+use kolonne_model::key::HistorySecret;
+use kolonne_model::op::{self, Class, ClassByte, Context, Op, SUITE_1, Unknown, extension_hash};
+use kolonne_model::page::{self, SegmentToSend, StrandName};
+use kolonne_model::payload;
+use kolonne_model::receipt::{BlobReceipt, OpReceipt, Possession, Slice, slices_hash};
+use kolonne_model::roster::change::{
+    Change, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind, Role, cut_list,
+};
+use kolonne_model::roster::{Roster, part_hash};
+use serde_json::{Value, json};
+use support::{public, seat_id};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        use std::fmt::Write;
+        write!(out, "{byte:02x}").unwrap();
+        out
+    })
+}
+
+/// Keys of the vectors: 32 times the same byte.
+fn key(byte: u8) -> SigningKey {
+    SigningKey::from_bytes(&[byte; 32])
+}
+
+fn check(name: &str, made: &Value) {
+    let path = format!("{}/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = format!("{}\n", serde_json::to_string_pretty(made).unwrap());
+    if std::env::var_os("KOLONNE_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&path).expect("vector file");
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(
+        &kept, made,
+        "{name}: bytes that must never change have changed"
+    );
+}
+
+const THREAD: ThreadId = ThreadId([0x22; 16]);
+const STORE: StoreId = StoreId([0x33; 8]);
+
+fn company() -> CompanyId {
+    CompanyId::of_root(&public(&key(1)))
+}
+
+fn opened_body() -> Vec<u8> {
+    cbor::encode(&Control::Opened(Opened {
+        kind: ThreadKind::Job,
+        parent: None,
+        owner: RingId([0x44; 16]),
+        random: [0x55; 16],
+    }))
+}
+
+#[test]
+fn ids() {
+    let root = public(&key(1));
+    let recipient = Recipient::x25519([0x66; 32]);
+    let body = opened_body();
+    let strand_head = |n: u8| StrandHead {
+        strand: Strand {
+            thread: THREAD,
+            seat: SeatId([n; 16]),
+            store: STORE,
+        },
+        head: Head {
+            seq: n.into(),
+            id: OpId([n; 32]),
+        },
+    };
+    let (one, two) = (strand_head(1), strand_head(2));
+    check(
+        "ids",
+        &json!({
+            "root_signing_seed": hex(&[1; 32]),
+            "root_public_key": hex(&root.0),
+            "company": hex(&company().0),
+            "roster_thread": hex(&company().roster_thread().0),
+            "seat_signing_seed": hex(&[2; 32]),
+            "seat_public_key": hex(&public(&key(2)).0),
+            "seat": hex(&seat_id(&key(2)).0),
+            "device_of_same_key": hex(&DeviceId::of_key(&public(&key(2))).0),
+            "recipient_kind": recipient.kind,
+            "recipient_key": hex(&recipient.key),
+            "ring": hex(&recipient.ring().0),
+            "opened_body": hex(&body),
+            "thread_of_company_seat_and_opened_body":
+                hex(&Opened::thread(&body, &company(), &seat_id(&key(2))).0),
+            "head_1": { "thread": hex(&THREAD.0), "seat": hex(&[1; 16]), "store": hex(&STORE.0),
+                        "seq": 1, "id": hex(&[1; 32]), "sum": hex(&one.sum()) },
+            "head_2_sum": hex(&two.sum()),
+            "sum_of_heads_1_and_2": hex(&head_sum([&one, &two])),
+        }),
+    );
+}
+
+#[test]
+fn keys() {
+    let secret = HistorySecret::from_bytes([0x77; 32]);
+    let thread_key = secret.thread_key();
+    let earlier = HistorySecret::from_bytes([0x78; 32]);
+    let earlier_id = earlier.thread_key().id(&company(), &THREAD);
+    let sealed = secret.seal_earlier(&earlier_id, &earlier);
+    assert!(
+        secret.open_earlier(&company(), &THREAD, &earlier_id, &sealed) == Some(earlier.clone())
+    );
+    check(
+        "keys",
+        &json!({
+            "company": hex(&company().0),
+            "thread": hex(&THREAD.0),
+            "history_secret": hex(secret.as_bytes()),
+            "thread_key": hex(thread_key.as_bytes()),
+            "key_hash": hex(&thread_key.hash(&company(), &THREAD).0),
+            "key_id": hex(&thread_key.id(&company(), &THREAD).0),
+            "earlier_history_secret": hex(earlier.as_bytes()),
+            "earlier_key_id": hex(&earlier_id.0),
+            "earlier_sealed_under_history_secret": hex(&sealed),
+            "part_hash_of_the_sealed": hex(&part_hash(&sealed).0),
+        }),
+    );
+}
+
+fn context(seat: &SigningKey, seq: u32, previous: OpId, key_id: KeyId) -> Context {
+    Context {
+        suite: SUITE_1,
+        class: ClassByte::plain(Class::Data),
+        company: company(),
+        thread: THREAD,
+        seat: seat_id(seat),
+        store: STORE,
+        seq,
+        previous,
+        roster: RosterPosition::new(1, 5).unwrap(),
+        roster_digest: RosterDigest([0x88; 32]),
+        key: key_id,
+        lamport: 1000 + u64::from(seq),
+        time_ms: 1_700_000_000_000 + 60_000 * u64::from(seq),
+        extension_hash: Hash32::ZERO,
+    }
+}
+
+#[test]
+fn ops() {
+    let seat = key(2);
+    let thread_key = HistorySecret::from_bytes([0x77; 32]).thread_key();
+    let key_id = thread_key.id(&company(), &THREAD);
+    let mut ops: Vec<Op> = vec![];
+    let mut previous = OpId::ZERO;
+    let mut listed = vec![];
+    for (seq, text) in [
+        (1, "ja"),
+        (2, "Gerüst steht, wir fangen morgen um sieben an."),
+    ] {
+        let context = context(&seat, seq, previous, key_id);
+        let salt = [u8::try_from(seq).unwrap(); 12];
+        let body = Body {
+            offset_s: Some(-3),
+            say: Say::Text(Text {
+                text: text.into(),
+                reply_to: None,
+            }),
+        }
+        .to_bytes();
+        let sealed = payload::seal(&thread_key, &context, &salt, &body).unwrap();
+        let op = Op::new(context, sealed.clone());
+        previous = op.form.id();
+        listed.push(json!({
+            "context": hex(&context.to_bytes()),
+            "salt": hex(&salt),
+            "body": hex(&body),
+            "entry_key": hex(&*payload::entry_key(&thread_key, &context, &salt)),
+            "payload": hex(&sealed),
+            "payload_hash": hex(&op.form.payload_hash.0),
+            "signed_form": hex(&op.form.to_bytes()),
+            "id": hex(&previous.0),
+            "signature": hex(&op::sign(&seat, &previous).0),
+        }));
+        ops.push(op);
+    }
+    let extension = b"\xa0".to_vec();
+    let mut strange = context(&seat, 3, previous, KeyId::ZERO);
+    strange.class = ClassByte {
+        class: Class::Control,
+        unknown: Unknown::MustBeUnderstood,
+    };
+    strange.extension_hash = extension_hash(&extension);
+    let mut control = Op::new(strange, payload::clear(&[3; 12], &opened_body()));
+    control.extension = Some(extension.clone());
+    let control_id = control.form.id();
+    let bare = Op {
+        payload: None,
+        ..ops[1].clone()
+    };
+    let page = |name, base: Option<&Op>, ops: &[Op], links| {
+        let signature = op::sign(&seat, &ops.last().unwrap().form.id());
+        let mut page = vec![];
+        page::write_segment(
+            &mut page,
+            &SegmentToSend {
+                name,
+                receivers_base: base.map(Op::context),
+                ops,
+                links,
+                signature: &signature,
+            },
+        );
+        assert!(page::read(&page).is_ok());
+        hex(&page)
+    };
+    let strand = ops[0].context().strand();
+    let all = [ops[0].clone(), ops[1].clone(), control.clone()];
+    check(
+        "ops",
+        &json!({
+            "seat_signing_seed": hex(&[2; 32]),
+            "thread_key": hex(thread_key.as_bytes()),
+            "ops": listed,
+            "third": {
+                "extension": hex(&extension),
+                "extension_hash": hex(&extension_hash(&extension).0),
+                "signed_form": hex(&control.form.to_bytes()),
+                "id": hex(&control_id.0),
+                "payload": hex(control.payload.as_ref().unwrap()),
+            },
+            "pages": {
+                "first_and_second_in_full": page(StrandName::Full(strand), None, &ops, 0),
+                "second_by_handle_300_on_the_receivers_first":
+                    page(StrandName::Handle(300), Some(&ops[0]), &ops[1..], 0),
+                "second_by_handle_300_with_stated_base": page(StrandName::Handle(300), None, &ops[1..], 0),
+                "second_without_its_payload": page(StrandName::Handle(300), Some(&ops[0]), &[bare], 0),
+                "three_of_which_the_last_two_are_links": page(StrandName::Full(strand), None, &all, 2),
+                "all_three": page(StrandName::Full(strand), None, &all, 0),
+            },
+        }),
+    );
+}
+
+#[test]
+fn roster() {
+    let root = key(1);
+    let mut roster = Roster::new(company());
+    let recipient = Recipient::x25519([0x66; 32]);
+    let changes = vec![
+        Change::Found(Found {
+            root_key: public(&root),
+        }),
+        Change::HubKey(HubKey {
+            key: public(&key(9)),
+        }),
+        Change::Ring(RingGeneration {
+            ring: recipient.ring(),
+            kind: RingKind::Recovery,
+            generation: 1,
+            recipient,
+            wraps: vec![],
+            previous_sealed: None,
+        }),
+    ];
+    let (context, body) = roster
+        .draft(&public(&root), 1, 1_700_000_000_000, changes)
+        .unwrap();
+    let op = Op::new(context, payload::clear(&[4; 12], &body));
+    let signature = op::sign(&root, &op.form.id());
+    let mut page = vec![];
+    page::write_segment(
+        &mut page,
+        &SegmentToSend {
+            name: StrandName::Full(context.strand()),
+            receivers_base: None,
+            ops: std::slice::from_ref(&op),
+            links: 0,
+            signature: &signature,
+        },
+    );
+    let received = page::read(&page).unwrap().remove(0);
+    let received = received.resolve(&company(), &page::NoBases).unwrap();
+    let verified = roster.verify(received).unwrap();
+    roster.append(&verified);
+    let (position, digest) = roster.head();
+    let list = cut_list(&[StrandHead {
+        strand: Strand {
+            thread: THREAD,
+            seat: SeatId([1; 16]),
+            store: STORE,
+        },
+        head: Head {
+            seq: 1,
+            id: OpId([1; 32]),
+        },
+    }]);
+    check(
+        "roster",
+        &json!({
+            "root_signing_seed": hex(&[1; 32]),
+            "body": hex(&body),
+            "payload": hex(op.payload.as_ref().unwrap()),
+            "signed_form": hex(&op.form.to_bytes()),
+            "id": hex(&op.form.id().0),
+            "signature": hex(&signature.0),
+            "page": hex(&page),
+            "position_after": position.0,
+            "digest_after": hex(&digest.0),
+            "cut_list": hex(&list),
+            "cut_list_hash": hex(&part_hash(&list).0),
+        }),
+    );
+}
+
+#[test]
+fn hub() {
+    let hub = key(9);
+    let device = key(3);
+    let through = StrandHead {
+        strand: Strand {
+            thread: THREAD,
+            seat: SeatId([1; 16]),
+            store: STORE,
+        },
+        head: Head {
+            seq: 7,
+            id: OpId([1; 32]),
+        },
+    };
+    let epoch = HubEpoch([0x99; 8]);
+    let blob = BlobId(*blake3::hash(b"ciphertext").as_bytes());
+    let op_receipt = OpReceipt::new(
+        &hub,
+        &company(),
+        through,
+        (epoch, 42),
+        1_700_000_000_000,
+        300,
+    );
+    let blob_receipt =
+        BlobReceipt::new(&hub, &company(), (blob, 10), (epoch, 43), 1_700_000_001_000);
+    let nonce = Hash32([0xaa; 32]);
+    let slice = Slice { from: 2, bytes: 4 };
+    let slices = slices_hash(&nonce, &[(slice, b"pher".to_vec())]);
+    let possession = Possession::new(&hub, &company(), blob, nonce, slices);
+    assert!(op_receipt.is_good(&public(&hub), &company()));
+    assert!(blob_receipt.is_good(&public(&hub), &company()));
+    assert!(possession.is_good(&public(&hub), &company()));
+    assert!(!op_receipt.is_good(&public(&device), &company()));
+    assert!(!op_receipt.is_good(&public(&hub), &CompanyId([0; 16])));
+    let mut forged = op_receipt.clone();
+    forged.hub_seq += 1;
+    assert!(!forged.is_good(&public(&hub), &company()));
+    let mut forged = blob_receipt.clone();
+    forged.sealed_bytes += 1;
+    assert!(!forged.is_good(&public(&hub), &company()));
+    let mut forged = possession.clone();
+    forged.nonce = Hash32([0; 32]);
+    assert!(!forged.is_good(&public(&hub), &company()));
+    let device_id = DeviceId::of_key(&public(&device));
+    let login = login_message(&public(&hub), &company(), &device_id, &nonce);
+    check(
+        "hub",
+        &json!({
+            "hub_signing_seed": hex(&[9; 32]),
+            "hub_public_key": hex(&public(&hub).0),
+            "company": hex(&company().0),
+            "op_receipt": hex(&cbor::encode(&op_receipt)),
+            "op_receipt_signature": hex(&op_receipt.signature.0),
+            "blob_of_ciphertext": hex(&blob.0),
+            "blob_receipt": hex(&cbor::encode(&blob_receipt)),
+            "blob_receipt_signature": hex(&blob_receipt.signature.0),
+            "slices_hash_of_bytes_2_to_6": hex(&slices.0),
+            "possession": hex(&cbor::encode(&possession)),
+            "device_signing_seed": hex(&[3; 32]),
+            "login_nonce": hex(&nonce.0),
+            "login_message": hex(&login),
+            "login_signature": hex(&device.sign(&login).to_bytes()),
+        }),
+    );
+}
+
+#[test]
+fn enrolment() {
+    let office = key(2);
+    let code = Code {
+        hub_url: "https://hub.example.org".into(),
+        hub_key: public(&key(9)),
+        company: company(),
+        roster: RosterPosition::new(0, 4).unwrap(),
+        roster_digest: RosterDigest([0x88; 32]),
+        root_key_hash: Code::root_key_hash(&public(&key(1))),
+        secret: OneTimeSecret::from_bytes([0xbb; 16]),
+        expires_ms: 1_700_000_600_000,
+    };
+    let keys = PhoneKeys {
+        device_key: public(&key(3)),
+        recipient: Recipient::x25519([0x66; 32]),
+        seat_keys: vec![(public(&key(4)), Recipient::x25519([0x67; 32]))],
+    };
+    let grant = Grant {
+        kind: DeviceKind::Phone,
+        crew: Some(RingId([0x44; 16])),
+        seats: vec![(None, Role::Crew)],
+    };
+    let phone_nonce = Hash32([0xcc; 32]);
+    let commitment = enrol::commit(&phone_nonce, &keys);
+    let answer = Answer::new(&code, &commitment, Hash32([0xdd; 32]), grant, &office);
+    let opening = Opening {
+        nonce: phone_nonce,
+        keys,
+    };
+    let transcript = Transcript {
+        code: &code,
+        commitment: &commitment,
+        answer: &answer,
+        opening: &opening,
+    };
+    let words = transcript.words().unwrap();
+    check(
+        "enrolment",
+        &json!({
+            "code": hex(&code.to_bytes()),
+            "mailbox": hex(&code.secret.mailbox().0),
+            "commitment": hex(&cbor::encode(&commitment)),
+            "commitment_message": hex(&enrol::seal_message(&code.secret, enrol::From::Phone, enrol::slot::COMMITMENT, &commitment)),
+            "answer": hex(&cbor::encode(&answer)),
+            "answer_message": hex(&enrol::seal_message(&code.secret, enrol::From::Office, enrol::slot::ANSWER, &answer)),
+            "opening": hex(&cbor::encode(&opening)),
+            "word_numbers": transcript.word_numbers().unwrap(),
+            "words_de": words.map(|(de, _)| de),
+            "words_en": words.map(|(_, en)| en),
+        }),
+    );
+}
+
+/// A label that began another one would let a message of one purpose pass for another's.
+#[test]
+fn no_label_begins_another() {
+    let labels = [
+        label::COMPANY,
+        label::SEAT,
+        label::DEVICE,
+        label::RING,
+        label::THREAD,
+        label::ROSTER_THREAD,
+        label::OP_ID,
+        label::OP_SIGNATURE,
+        label::PAYLOAD,
+        label::EXTENSION,
+        label::PART,
+        label::ROSTER_STATE,
+        label::THREAD_KEY,
+        label::KEY_HASH,
+        label::HISTORY_SEAL,
+        label::ENTRY_KEY,
+        label::OP_RECEIPT,
+        label::BLOB_RECEIPT,
+        label::POSSESSION,
+        label::POSSESSION_SLICES,
+        label::LOGIN,
+        label::HEAD_SUM,
+        label::MAILBOX,
+        label::MAC_TO_OFFICE,
+        label::MAC_TO_PHONE,
+        label::COMMITMENT,
+        label::ENROL_SIGNATURE,
+        label::ENROL_WORDS,
+        label::ROOT_KEY,
+    ];
+    for (at, one) in labels.iter().enumerate() {
+        assert!(one.starts_with("kolonne ") && one.ends_with(" v1"));
+        for (other_at, other) in labels.iter().enumerate() {
+            assert!(at == other_at || !other.starts_with(one), "{one}");
+        }
+    }
+}
+
+/// The list is part of the protocol: 256 different words in each language.
+#[test]
+fn words_are_different() {
+    use std::collections::BTreeSet;
+    let words = kolonne_model::words::WORDS;
+    let german: BTreeSet<&str> = words.iter().map(|(de, _)| *de).collect();
+    let english: BTreeSet<&str> = words.iter().map(|(_, en)| *en).collect();
+    assert_eq!((german.len(), english.len()), (256, 256));
+    let all: Vec<String> = words.iter().map(|(de, en)| format!("{de} {en}")).collect();
+    check(
+        "words",
+        &json!({ "hash_of_all": hex(blake3::hash(all.join("\n").as_bytes()).as_bytes()) }),
+    );
+}
