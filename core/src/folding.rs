@@ -2,11 +2,12 @@
 //!
 //! Only this module writes views. Everything it writes can be dropped and rebuilt from the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use kolonne_model::body::{Body, Say, field};
 use kolonne_model::control::ThreadKind;
-use kolonne_model::fold::{Content, Contents, Entry, Shown, ThreadView, fold};
+use kolonne_model::fold::{self, Content, Contents, Shown, ThreadView, fold};
 use kolonne_model::ids::{DeviceId, OpId, ThreadId};
 use kolonne_model::judge::{ThreadOps, Timeliness, control_state};
 use kolonne_model::op::Class;
@@ -131,13 +132,14 @@ fn open_bodies(
             continue;
         };
         let key_id = op.context().key;
-        if !thread_keys.contains_key(&key_id) {
-            let key = keys::history(tx, thread, &key_id)?.map(|secret| secret.thread_key());
-            thread_keys.insert(key_id, key);
-        }
-        let Some(Some(key)) = thread_keys.get(&key_id) else {
-            continue;
+        let key = match thread_keys.entry(key_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let secret = keys::history(tx, thread, &key_id)?;
+                new.insert(secret.map(|secret| secret.thread_key()))
+            }
         };
+        let Some(key) = key else { continue };
         let body = match payload::open(key, op.context(), payload) {
             Ok(body) => Some(body.to_vec()),
             Err(PayloadError::Size | PayloadError::DoesNotOpen | PayloadError::Form) => None,
@@ -149,7 +151,7 @@ fn open_bodies(
     Ok(Bodies(bodies))
 }
 
-fn kind_of(entry: &Entry) -> i64 {
+fn kind_of(entry: &fold::Entry) -> i64 {
     match &entry.shown {
         Shown::Said(Say::Text(_)) => kind::TEXT,
         Shown::Said(Say::Photo(_)) => kind::PHOTO,

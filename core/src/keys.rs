@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use kolonne_model::control::{Control, KeyMade, KeyRing, KeySeal, ThreadKind};
-use kolonne_model::ids::{DeviceId, Hash32, KeyId, PublicKey, RingId, SeatId, ThreadId};
+use kolonne_model::ids::{DeviceId, Hash32, KeyId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
@@ -455,7 +455,7 @@ fn make_key(
         moment,
         author,
         thread,
-        Saying::Control(Control::KeyMade(made)),
+        &Saying::Control(Control::KeyMade(made)),
     )?;
     for part in &parts {
         oplog::keep_part(tx, &op.id(), part)?;
@@ -484,9 +484,4 @@ fn keys_to_seal(
         .flat_map(|made| made.seals.iter().map(|seal| seal.earlier))
         .collect();
     Ok(known.difference(&covered).copied().collect())
-}
-
-/// The seat id of a public key, for messages that name a seat.
-pub fn seat_of(key: &PublicKey) -> SeatId {
-    SeatId::of_key(key)
 }

@@ -8,7 +8,9 @@ pub mod kolonne;
 pub mod records;
 
 pub mod capture;
+pub mod enrolment;
 mod folding;
+mod founding;
 mod inbox;
 mod oplog;
 mod outbox;
@@ -23,6 +25,8 @@ pub mod media;
 mod store;
 mod sync;
 
+pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use error::{Error, ErrorCode};
+pub use founding::{Founded, NewCompany};
 pub use kolonne::{Clock, Config, Flight, Kolonne};
 pub use sync::{Budget, SyncReport, SyncTask};

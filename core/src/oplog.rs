@@ -193,7 +193,7 @@ pub fn append(
     moment: &Moment<'_>,
     author: &Author,
     thread: &ThreadId,
-    saying: Saying<'_>,
+    saying: &Saying<'_>,
 ) -> Result<VerifiedOp, Error> {
     let store = store_id(tx)?;
     let last = last_of_strand(tx, thread, &author.seat, &store)?;
@@ -202,7 +202,7 @@ pub fn append(
     if let Some(last) = last.as_ref().filter(|last| last.roster > roster) {
         (roster, roster_digest) = (last.roster, last.roster_digest);
     }
-    let class = match &saying {
+    let class = match saying {
         Saying::Data(..) => Class::Data,
         Saying::Control(_) => Class::Control,
     };
@@ -221,7 +221,7 @@ pub fn append(
         previous: last.as_ref().map_or(OpId::ZERO, |last| last.id),
         roster,
         roster_digest,
-        key: match &saying {
+        key: match saying {
             Saying::Data(_, key, _) => *key,
             Saying::Control(_) => KeyId::ZERO,
         },
@@ -233,7 +233,7 @@ pub fn append(
         extension_hash: Hash32::ZERO,
     };
     let salt = random::bytes()?;
-    let payload = match &saying {
+    let payload = match saying {
         Saying::Data(key, _, say) => {
             let body = Body {
                 offset_s: hub_offset_s(tx)?,

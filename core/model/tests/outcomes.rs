@@ -68,7 +68,7 @@ fn a_forged_signature_is_refused() {
     let key = public(&pen.key);
     let received = receive(&job.company, &page_of(&[&text]));
     let verified = strand::verify(received.clone(), &key, 1).unwrap();
-    assert_eq!(verified.ops, [text.clone()]);
+    assert_eq!(verified.ops, std::slice::from_ref(&text));
 
     let mut forged = received.clone();
     forged.signature = op::sign(&signing("stranger", 1), &text.id());
@@ -215,10 +215,10 @@ fn a_second_encoding_is_refused() {
             let mut roster = vec![];
             let mut value = more.context().roster.0;
             while value >= 0x80 {
-                roster.push((value & 0x7f) as u8 | 0x80);
+                roster.push(value.to_le_bytes()[0] | 0x80);
                 value >>= 7;
             }
-            roster.push(value as u8);
+            roster.push(value.to_le_bytes()[0]);
             roster.extend(more.context().roster_digest.0);
             roster
         }),

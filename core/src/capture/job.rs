@@ -16,7 +16,7 @@ use super::{MAX_LINE_BYTES, checked, control, field_names, say};
 use crate::crypt::random;
 use crate::error::Error;
 use crate::keys;
-use crate::kolonne::{Inner, Kolonne, drafted, keep_draft, thread_id};
+use crate::kolonne::{Kolonne, drafted, keep_draft, thread_id};
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::records::Changed;
 
@@ -122,7 +122,7 @@ fn write_members(
         return Ok(());
     }
     let members = Control::Members(Members { writes });
-    oplog::append(tx, moment, author, thread, Saying::Control(members)).map(drop)
+    oplog::append(tx, moment, author, thread, &Saying::Control(members)).map(drop)
 }
 
 /// Where the strands of a ring's seats end as this device knows them: the cut of an out.
@@ -190,23 +190,21 @@ fn needs_role(moment: &Moment<'_>, seat: &SeatId, role: Role) -> Result<(), Erro
     }
 }
 
-impl Inner {
-    /// The ring that owns what this seat opens: the office's, else its device's crew, else its
-    /// person's.
-    fn owner_ring(&self, moment: &Moment<'_>, seat: &SeatId) -> Result<RingId, Error> {
-        let (position, _) = moment.roster.head();
-        let rings = moment.roster.speaks_for(seat, position);
-        let of = |kind| {
-            rings
-                .iter()
-                .find(|ring| moment.roster.ring(ring).is_some_and(|r| r.kind == kind))
-                .copied()
-        };
-        of(RingKind::Office)
-            .or_else(|| of(RingKind::Crew))
-            .or_else(|| of(RingKind::Person))
-            .ok_or(Error::NotFound { kind: "seat" })
-    }
+/// The ring that owns what this seat opens: the office's, else its device's crew, else its
+/// person's.
+fn owner_ring(moment: &Moment<'_>, seat: &SeatId) -> Result<RingId, Error> {
+    let (position, _) = moment.roster.head();
+    let rings = moment.roster.speaks_for(seat, position);
+    let of = |kind| {
+        rings
+            .iter()
+            .find(|ring| moment.roster.ring(ring).is_some_and(|r| r.kind == kind))
+            .copied()
+    };
+    of(RingKind::Office)
+        .or_else(|| of(RingKind::Crew))
+        .or_else(|| of(RingKind::Person))
+        .ok_or(Error::NotFound { kind: "seat" })
 }
 
 impl Kolonne {
@@ -241,7 +239,7 @@ impl Kolonne {
                 roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
             }
             let author = keys::author(tx, seat)?;
-            let owner = inner.owner_ring(&moment, seat)?;
+            let owner = owner_ring(&moment, seat)?;
             let thread = open_thread(tx, &moment, &author, ThreadKind::Job, owner)?;
             add_members(tx, &moment, &author, &thread, &job.members)?;
             for (code, value) in fields {

@@ -93,7 +93,7 @@ pub(crate) fn say(
     }
     keys::open_thread_keys(tx, moment.roster, thread, &control)?;
     let (key, key_id) = keys::key_to_send(tx, moment, author, thread, &control)?;
-    oplog::append(tx, moment, author, thread, Saying::Data(&key, key_id, say))
+    oplog::append(tx, moment, author, thread, &Saying::Data(&key, key_id, say))
 }
 
 impl Inner {

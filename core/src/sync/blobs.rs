@@ -70,11 +70,12 @@ impl Sync<'_> {
         })
         .await?;
         match self.try_slice(&out, slice_bytes).await {
-            Ok(()) => Ok(()),
             // This blob waits for its next try; the others go on.
             Err(Error::Invalid { .. }) => self.wedge(blob, "too_large").await,
             Err(Error::NotFound { kind: "media" }) => self.wedge(blob, "missing").await,
-            Err(Error::Internal { .. } | Error::NotFound { .. } | Error::AuthExpired) => Ok(()),
+            Ok(()) | Err(Error::Internal { .. } | Error::NotFound { .. } | Error::AuthExpired) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -236,7 +237,7 @@ impl Sync<'_> {
         }
         blocking(self.inner, move |inner| {
             match inner.blobs.partial(&blob, bytes)?.complete() {
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(BlobError::WrongHash) => {
                     // Whoever sent these bytes, they are not the blob.
                     return Err(Error::NotFound { kind: "media" });

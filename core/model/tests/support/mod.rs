@@ -10,7 +10,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
-    clippy::must_use_candidate
+    clippy::must_use_candidate,
+    clippy::type_complexity,
+    clippy::unused_self
 )]
 
 pub mod world;

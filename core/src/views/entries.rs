@@ -1,0 +1,381 @@
+//! A thread's entries, how far each has come, and their media.
+
+use kolonne_model::body::{BlobRef, Body, Say, field};
+use kolonne_model::ids::{OpId, SeatId, ThreadId};
+use rusqlite::{OptionalExtension, params};
+
+use super::threads::first_unread;
+use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, row_of, snippet};
+use crate::blobs::BlobStore;
+use crate::capture::thread_of;
+use crate::crypt::{BlobIdentity, open_blob};
+use crate::error::Error;
+use crate::folding::{self, part};
+use crate::kolonne::{Kolonne, op_id};
+use crate::records::{
+    DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart, PhotoRecord,
+    Quote, RetractedRecord, State, VoiceRecord,
+};
+
+impl Kolonne {
+    /// A piece of a thread: the newest entries, or those before one.
+    pub fn entries(
+        &self,
+        seat: &SeatId,
+        thread: &ThreadId,
+        before: Option<OpId>,
+        limit: u32,
+    ) -> Result<EntryPage, Error> {
+        self.at_desk(|desk| {
+            let before = before.unwrap_or(OpId::ZERO);
+            let limit = limit.clamp(1, 500);
+            let sql = format!(
+                "SELECT {ENTRY_COLUMNS} FROM view_entries e
+                 LEFT JOIN view_entries b ON b.id = ?2
+                 WHERE e.thread = ?1 AND (b.id IS NULL OR
+                    (e.shown_lamport, e.seat, e.store, e.seq, e.id)
+                        < (b.shown_lamport, b.seat, b.store, b.seq, b.id))
+                 ORDER BY e.shown_lamport DESC, e.seat DESC, e.store DESC, e.seq DESC, e.id DESC
+                 LIMIT ?3"
+            );
+            let mut statement = desk.db.prepare_cached(&sql)?;
+            let rows: Vec<EntryRow> = statement
+                .query_map(
+                    params![thread.0.as_slice(), before.0.as_slice(), limit + 1],
+                    entry_row,
+                )?
+                .collect::<Result<_, _>>()?;
+            let more = rows.len() > limit as usize;
+            let mut entries = rows
+                .iter()
+                .take(limit as usize)
+                .map(|row| entry(desk, seat, row))
+                .collect::<Result<Vec<_>, _>>()?;
+            entries.reverse();
+            let (held, quarantined) = desk
+                .db
+                .query_row(
+                    "SELECT held, quarantined FROM view_threads WHERE thread = ?1",
+                    [thread.0.as_slice()],
+                    |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+                )
+                .optional()?
+                .ok_or(Error::NotFound { kind: "thread" })?;
+            Ok(EntryPage {
+                before: entries.first().filter(|_| more).map(|entry| entry.id),
+                unread_from: first_unread(desk, seat, thread)?,
+                entries,
+                held: held.cast_unsigned(),
+                quarantined: quarantined.cast_unsigned(),
+            })
+        })
+    }
+
+    /// The thread an entry is in.
+    pub fn entry_thread(&self, entry: &OpId) -> Result<ThreadId, Error> {
+        self.inner.store.read(|db| thread_of(db, entry))
+    }
+
+    /// A part of an entry, decrypted.
+    ///
+    /// # Errors
+    /// `NotFound{kind: "media"}` if it isn't on this device (yet), was erased or taken back.
+    pub fn media(&self, entry: &OpId, wanted: Part) -> Result<Media, Error> {
+        let missing = || Error::NotFound { kind: "media" };
+        let body = self.inner.store.read(|db| {
+            let gone: Option<bool> = db
+                .prepare_cached("SELECT retracted FROM view_entries WHERE id = ?1 AND kind < 10")?
+                .query_row([entry.0.as_slice()], |row| row.get(0))
+                .optional()?;
+            match gone {
+                None => Err(Error::NotFound { kind: "entry" }),
+                Some(true) => Err(missing()),
+                Some(false) => folding::body(db, entry)?.ok_or_else(missing),
+            }
+        })?;
+        let jpeg = || "image/jpeg".to_owned();
+        let (blob, media_type, name) = match (&body.say, wanted) {
+            (Say::Photo(photo), Part::Thumb) => (&photo.thumb, jpeg(), None),
+            (Say::Photo(photo), Part::Picture) => (&photo.picture, jpeg(), None),
+            (Say::Photo(photo), Part::Original) => {
+                (&photo.original, photo.media_type.clone(), None)
+            }
+            (Say::Voice(voice), Part::Voice) => (&voice.sound, voice.media_type.clone(), None),
+            (Say::Document(document), Part::Document) => (
+                &document.file,
+                document.media_type.clone(),
+                Some(document.name.clone()),
+            ),
+            _ => return Err(missing()),
+        };
+        let bytes = open_media(&self.inner.blobs, blob)?;
+        Ok(Media {
+            bytes,
+            media_type,
+            name,
+        })
+    }
+}
+
+/// A blob of an entry and how far it is.
+struct BlobRow {
+    part: i64,
+    bytes: u64,
+    here: bool,
+    at_hub: bool,
+    seen: bool,
+    done_bytes: u64,
+    wedged: Option<String>,
+}
+
+fn blobs_of(desk: &Desk<'_>, entry: &OpId) -> Result<Vec<BlobRow>, Error> {
+    let mut statement = desk.db.prepare_cached(
+        "SELECT b.part, b.bytes, b.here, b.at_hub, s.blob IS NOT NULL,
+                coalesce(o.done_bytes, 0), o.wedged
+         FROM blobs b LEFT JOIN view_seen_blobs s ON s.blob = b.blob
+         LEFT JOIN outbox_blobs o ON o.blob = b.blob
+         WHERE b.entry = ?1 ORDER BY b.part",
+    )?;
+    let rows = statement.query_map([entry.0.as_slice()], |row| {
+        Ok(BlobRow {
+            part: row.get(0)?,
+            bytes: row.get::<_, i64>(1)?.cast_unsigned(),
+            here: row.get(2)?,
+            at_hub: row.get(3)?,
+            seen: row.get(4)?,
+            done_bytes: row.get::<_, i64>(5)?.cast_unsigned(),
+            wedged: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn part_of(number: i64) -> Part {
+    match number {
+        part::THUMB => Part::Thumb,
+        part::VOICE => Part::Voice,
+        part::PICTURE => Part::Picture,
+        part::DOCUMENT => Part::Document,
+        _ => Part::Original,
+    }
+}
+
+fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error> {
+    let body = if row.retracted {
+        None
+    } else {
+        folding::body(desk.db, &row.id)?
+    };
+    let blobs = blobs_of(desk, &row.id)?;
+    let (state, stuck) = state(desk, row, &blobs)?;
+    let kind = row.kind();
+    let words = row.words.as_deref().map(|words| {
+        words
+            .split_once(NAME_MARK)
+            .map_or(words, |(caption, _)| caption)
+            .to_owned()
+    });
+    let words = words.filter(|words| !words.is_empty());
+    let (text, caption) = match kind {
+        EntryKind::Text => (words, None),
+        _ => (None, words),
+    };
+    let here = |number: i64| blobs.iter().any(|blob| blob.part == number && blob.here);
+    let (photo, voice, document, notice) = parts(body.as_ref(), here);
+    let person = desk.seat_person(&row.seat);
+    Ok(Entry {
+        id: row.id,
+        author: desk.author(&row.seat),
+        own: person.is_some() && person == desk.seat_person(seat),
+        kind,
+        text,
+        caption,
+        reply_to: quote(desk, row.reply_to.as_deref())?,
+        edited: row.edited,
+        retracted: row.retracted.then(|| RetractedRecord {
+            reason: row.reason.clone(),
+        }),
+        time_ms: row.shown_time_ms(),
+        clock: row.clock(),
+        state,
+        stuck,
+        pending: if row.retracted {
+            Vec::new()
+        } else {
+            pending(desk, row, &blobs)
+        },
+        photo,
+        voice,
+        document,
+        notice,
+    })
+}
+
+type Parts = (
+    Option<PhotoRecord>,
+    Option<VoiceRecord>,
+    Option<DocumentRecord>,
+    Option<Notice>,
+);
+
+fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
+    match body.map(|body| &body.say) {
+        Some(Say::Photo(photo)) => {
+            let record = PhotoRecord {
+                width: photo.width,
+                height: photo.height,
+                preview: Some(data_encoding::BASE64.encode(&photo.preview)),
+                thumb: here(part::THUMB),
+                picture: here(part::PICTURE),
+                original: here(part::ORIGINAL),
+                taken_ms: None,
+                camera: photo.camera.clone(),
+            };
+            (Some(record), None, None, None)
+        }
+        Some(Say::Voice(voice)) => {
+            let record = VoiceRecord {
+                duration_ms: voice.duration_ms,
+                waveform: voice.waveform.to_vec(),
+                media_type: voice.media_type.clone(),
+                here: here(part::VOICE),
+            };
+            (None, Some(record), None, None)
+        }
+        Some(Say::Document(document)) => {
+            let record = DocumentRecord {
+                name: document.name.clone(),
+                media_type: document.media_type.clone(),
+                bytes: document.file.plain_bytes,
+                here: here(part::DOCUMENT),
+            };
+            (None, None, Some(record), None)
+        }
+        Some(Say::Set(set)) => {
+            let code = match set.field {
+                field::TITLE => "title",
+                field::STATUS => "status",
+                field::ADDRESS => "address",
+                field::CUSTOMER => "customer",
+                _ => "other",
+            };
+            (
+                None,
+                None,
+                None,
+                Some(Notice {
+                    code: code.to_owned(),
+                    value: set.value.clone(),
+                }),
+            )
+        }
+        _ => (None, None, None, None),
+    }
+}
+
+fn quote(desk: &Desk<'_>, parent: Option<&[u8]>) -> Result<Option<Quote>, Error> {
+    let Some(parent) = parent else {
+        return Ok(None);
+    };
+    let id = op_id(parent)?;
+    Ok(row_of(desk, &id)?.map(|row| Quote {
+        id,
+        author: desk.seat_name(&row.seat),
+        kind: row.kind(),
+        snippet: snippet(&row.line()),
+    }))
+}
+
+/// How far an entry has come, its original apart; and why it is stuck.
+fn state(
+    desk: &Desk<'_>,
+    row: &EntryRow,
+    blobs: &[BlobRow],
+) -> Result<(State, Option<String>), Error> {
+    let wedged: Option<String> = desk
+        .db
+        .prepare_cached("SELECT wedged FROM outbox_ops WHERE op = ?1")?
+        .query_row([row.id.0.as_slice()], |row| row.get::<_, Option<String>>(0))
+        .optional()?
+        .flatten();
+    if let Some(why) = wedged.or_else(|| blobs.iter().find_map(|blob| blob.wedged.clone())) {
+        return Ok((State::Stuck, Some(why)));
+    }
+    let mut carried = blobs.iter().filter(|blob| blob.part != part::ORIGINAL);
+    let from_here = desk.device_of(&row.seat) == Some(desk.device);
+    let strand = params![
+        row.thread.0.as_slice(),
+        row.seat.0.as_slice(),
+        row.store,
+        row.seq
+    ];
+    let known = |table: &str| -> Result<bool, Error> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {table}
+                WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq >= ?4)"
+        );
+        Ok(desk
+            .db
+            .prepare_cached(&sql)?
+            .query_row(strand, |row| row.get(0))?)
+    };
+    // What this office device itself holds is at the office.
+    let at_office = if desk.is_office && !from_here {
+        carried.clone().all(|blob| blob.here)
+    } else {
+        row.seen && carried.clone().all(|blob| blob.seen)
+    };
+    if at_office {
+        return Ok((State::Office, None));
+    }
+    let at_hub = !from_here || known("receipts")?;
+    let state = if at_hub && carried.all(|blob| blob.at_hub) {
+        State::Sent
+    } else {
+        State::Saved
+    };
+    Ok((state, None))
+}
+
+fn pending(desk: &Desk<'_>, row: &EntryRow, blobs: &[BlobRow]) -> Vec<PendingPart> {
+    let device = desk.device_of(&row.seat);
+    let from_here = device == Some(desk.device);
+    blobs
+        .iter()
+        .filter(|blob| match (from_here, desk.is_office) {
+            (true, true) => !blob.at_hub,
+            (true, false) => !blob.seen,
+            (false, true) => !blob.here,
+            (false, false) => false,
+        })
+        .map(|blob| PendingPart {
+            part: part_of(blob.part),
+            device_name: if from_here {
+                None
+            } else {
+                device.map(|id| desk.name(&id.0))
+            },
+            bytes: blob.bytes,
+            done_bytes: if blob.at_hub {
+                blob.bytes
+            } else {
+                blob.done_bytes
+            },
+        })
+        .collect()
+}
+fn open_media(blobs: &BlobStore, blob: &BlobRef) -> Result<Vec<u8>, Error> {
+    let file = blobs.open_blob(&blob.blob)?;
+    let mut bytes = Vec::new();
+    let plain = open_blob(
+        std::io::BufReader::new(file),
+        &BlobIdentity::from_bytes(blob.identity),
+        &mut bytes,
+        blob.plain_bytes,
+    )?;
+    if plain.blake3 == blob.plain_hash {
+        Ok(bytes)
+    } else {
+        Err(Error::Corrupt)
+    }
+}

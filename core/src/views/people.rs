@@ -1,0 +1,107 @@
+//! People, crews and devices, as the roster and the company's thread say.
+
+use std::collections::BTreeMap;
+
+use kolonne_model::ids::{RingId, SeatId};
+use kolonne_model::roster::change::{RingKind, Role, SeatKind};
+
+use super::Desk;
+use super::threads::backlog;
+use crate::error::Error;
+use crate::kolonne::Kolonne;
+use crate::records::{Crew, DeviceRecord, Person};
+
+impl Kolonne {
+    /// People and crews.
+    pub fn people(&self) -> Result<(Vec<Person>, Vec<Crew>), Error> {
+        self.at_desk(|desk| Ok(people(desk)))
+    }
+
+    /// Devices, with what is still on them as far as this one knows.
+    pub fn devices(&self) -> Result<Vec<DeviceRecord>, Error> {
+        self.at_desk(|desk| {
+            let backlog = backlog(desk, None)?;
+            let mut records = Vec::new();
+            for (id, device) in desk.roster.devices() {
+                if desk.roster.device_has_ended(id) {
+                    continue;
+                }
+                let seats: Vec<(&SeatId, RingId)> = desk
+                    .roster
+                    .seats()
+                    .filter(|(_, seat)| seat.cert.device == *id)
+                    .filter_map(|(seat, record)| Some((seat, record.cert.person?)))
+                    .collect();
+                let mut last = None;
+                for (seat, _) in &seats {
+                    let newest: Option<i64> = desk.db.query_row(
+                        "SELECT max(time_ms) FROM view_entries WHERE seat = ?1",
+                        [seat.0.as_slice()],
+                        |row| row.get(0),
+                    )?;
+                    last = last.max(newest.map(i64::cast_unsigned));
+                }
+                let crew = device.crews.last().and_then(|(_, crew)| *crew);
+                records.push(DeviceRecord {
+                    id: *id,
+                    name: desk.name(&id.0),
+                    kind: device.cert.kind,
+                    this_device: *id == desk.device,
+                    people: seats
+                        .iter()
+                        .map(|(_, person)| desk.name(&person.0))
+                        .collect(),
+                    crew: crew.map(|crew| desk.name(&crew.0)),
+                    last_contact_ms: last,
+                    backlog: backlog.iter().find(|b| b.device == *id).cloned(),
+                });
+            }
+            records.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(records)
+        })
+    }
+}
+
+fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
+    let (position, _) = desk.roster.head();
+    let mut people: BTreeMap<RingId, Person> = BTreeMap::new();
+    for (id, seat) in desk.roster.seats() {
+        let (SeatKind::Person, Some(person)) = (seat.cert.kind, seat.cert.person) else {
+            continue;
+        };
+        if desk.roster.ends_of(id).next().is_some() {
+            continue;
+        }
+        let role = desk.roster.role_at(id, position).unwrap_or(Role::Crew);
+        let crew = desk
+            .roster
+            .device(&seat.cert.device)
+            .and_then(|device| device.crews.last().and_then(|(_, crew)| *crew));
+        let record = people.entry(person).or_insert_with(|| Person {
+            id: person,
+            name: desk.name(&person.0),
+            role,
+            crew: None,
+        });
+        record.role = record.role.max(role);
+        record.crew = record.crew.or(crew);
+    }
+    let mut crews: Vec<Crew> = desk
+        .roster
+        .rings()
+        .filter(|(_, ring)| ring.kind == RingKind::Crew)
+        .map(|(id, _)| Crew {
+            id: *id,
+            name: desk.name(&id.0),
+            people: people
+                .values()
+                .filter(|p| p.crew == Some(*id))
+                .map(|p| p.id)
+                .collect(),
+        })
+        .collect();
+    crews.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut people: Vec<Person> = people.into_values().collect();
+    people.sort_by(|a, b| a.name.cmp(&b.name));
+    (people, crews)
+}

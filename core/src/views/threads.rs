@@ -1,0 +1,272 @@
+//! The list of threads: heads, last lines, unread counts, backlogs, search.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kolonne_model::control::ThreadKind;
+use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::roster::change::RingKind;
+use rusqlite::{OptionalExtension, params};
+
+use super::{Desk, NAME_MARK, row_of, snippet};
+use crate::error::Error;
+use crate::folding::part;
+use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
+use crate::records::{Backlog, LastLine, Member, MemberKind, Thread, ThreadRow};
+
+impl Kolonne {
+    /// Threads, newest last line first; with a query, those in which it is found.
+    pub fn threads(&self, seat: &SeatId, query: &str) -> Result<Vec<ThreadRow>, Error> {
+        self.at_desk(|desk| {
+            let query = query.trim();
+            let mut statement = desk.db.prepare_cached(
+                "SELECT thread FROM view_threads WHERE kind <> 1 OR last_entry IS NOT NULL
+                 ORDER BY last_time_ms DESC, thread",
+            )?;
+            let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            let hits = if query.is_empty() {
+                None
+            } else {
+                Some(search(desk, query)?)
+            };
+            let mut rows = Vec::new();
+            for thread in threads {
+                let thread = thread_id(&thread?)?;
+                let mut row = thread_row(desk, seat, &thread)?;
+                if let Some(hits) = &hits {
+                    row.hit = hits.get(&thread).cloned();
+                    if row.hit.is_none() && !head_matches(&row, query) {
+                        continue;
+                    }
+                }
+                rows.push(row);
+            }
+            Ok(rows)
+        })
+    }
+
+    /// One thread.
+    pub fn thread(&self, seat: &SeatId, thread: &ThreadId) -> Result<Thread, Error> {
+        self.at_desk(|desk| {
+            let row = thread_row(desk, seat, thread)?;
+            let (opened_by, opened_ms): (Vec<u8>, i64) = desk.db.query_row(
+                "SELECT opened_by, opened_ms FROM view_threads WHERE thread = ?1",
+                [thread.0.as_slice()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let mut statement = desk
+                .db
+                .prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
+            let rings =
+                statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+            let mut members = Vec::new();
+            for ring in rings {
+                let id = RingId::try_from(ring?.as_slice()).map_err(|_| Error::Corrupt)?;
+                let kind = match desk.roster.ring(&id).map(|ring| ring.kind) {
+                    Some(RingKind::Crew) => MemberKind::Crew,
+                    Some(RingKind::Person) => MemberKind::Person,
+                    Some(RingKind::Office) => MemberKind::Office,
+                    Some(RingKind::Recovery) | None => continue,
+                };
+                members.push(Member {
+                    kind,
+                    id,
+                    name: desk.name(&id.0),
+                });
+            }
+            members.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+            Ok(Thread {
+                row,
+                members,
+                opened_by: desk.seat_name(&seat_id(&opened_by)?),
+                opened_ms: opened_ms.cast_unsigned(),
+            })
+        })
+    }
+}
+
+fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<ThreadRow, Error> {
+    let row = desk
+        .db
+        .prepare_cached(
+            "SELECT kind, title, status, customer, address, last_entry, held, quarantined
+             FROM view_threads WHERE thread = ?1",
+        )?
+        .query_row([thread.0.as_slice()], |row| {
+            Ok(ThreadRow {
+                id: *thread,
+                kind: match row.get::<_, i64>(0)? {
+                    1 => ThreadKind::Company,
+                    3 => ThreadKind::Crew,
+                    4 => ThreadKind::Direct,
+                    5 => ThreadKind::Guest,
+                    _ => ThreadKind::Job,
+                },
+                title: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+                status: row.get(2)?,
+                customer: row.get(3)?,
+                address: row.get(4)?,
+                unread: 0,
+                last: None,
+                backlog: Vec::new(),
+                held: row.get::<_, i64>(6)?.cast_unsigned(),
+                quarantined: row.get::<_, i64>(7)?.cast_unsigned(),
+                hit: None,
+            })
+            .map(|record| (record, row.get::<_, Option<Vec<u8>>>(5)))
+        })
+        .optional()?;
+    let (mut record, last) = row.ok_or(Error::NotFound { kind: "thread" })?;
+    if record.kind == ThreadKind::Company && record.title.is_empty() {
+        record.title = desk.names.get(&Vec::new()).cloned().unwrap_or_default();
+    }
+    if let Some(last) = last? {
+        record.last = row_of(desk, &op_id(&last)?)?.map(|row| LastLine {
+            author: desk.seat_name(&row.seat),
+            own: desk.device_of(&row.seat) == Some(desk.device),
+            kind: row.kind(),
+            text: row.line(),
+            time_ms: row.shown_time_ms(),
+            clock: row.clock(),
+        });
+    }
+    record.unread = unread(desk, seat, thread)?;
+    record.backlog = backlog(desk, Some(thread))?;
+    Ok(record)
+}
+
+const UNREAD: &str = "FROM view_entries e
+    LEFT JOIN view_read r ON r.thread = e.thread AND r.person = ?2
+        AND r.seat = e.seat AND r.store = e.store
+    WHERE e.thread = ?1 AND e.person IS NOT ?2 AND e.kind < 10 AND e.retracted = 0
+        AND e.seq > coalesce(r.seq, 0)";
+
+fn unread(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<u64, Error> {
+    let person = desk.seat_person(seat).unwrap_or(RingId::ZERO);
+    let count: i64 = desk
+        .db
+        .prepare_cached(&format!("SELECT count(*) {UNREAD}"))?
+        .query_row(params![thread.0.as_slice(), person.0.as_slice()], |row| {
+            row.get(0)
+        })?;
+    Ok(count.cast_unsigned())
+}
+
+pub(super) fn first_unread(
+    desk: &Desk<'_>,
+    seat: &SeatId,
+    thread: &ThreadId,
+) -> Result<Option<OpId>, Error> {
+    let person = desk.seat_person(seat).unwrap_or(RingId::ZERO);
+    let sql = format!(
+        "SELECT e.id {UNREAD} ORDER BY e.shown_lamport, e.seat, e.store, e.seq, e.id LIMIT 1"
+    );
+    let id: Option<Vec<u8>> = desk
+        .db
+        .prepare_cached(&sql)?
+        .query_row(params![thread.0.as_slice(), person.0.as_slice()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    id.map(|id| op_id(&id)).transpose()
+}
+
+/// What is named by entries of other devices and is neither here nor at the hub, by device.
+pub(super) fn backlog(desk: &Desk<'_>, thread: Option<&ThreadId>) -> Result<Vec<Backlog>, Error> {
+    if !desk.is_office {
+        return Ok(Vec::new());
+    }
+    let mut statement = desk.db.prepare_cached(
+        "SELECT e.seat, e.id, b.part, b.bytes, e.time_ms FROM blobs b
+         JOIN view_entries e ON e.id = b.entry
+         WHERE b.here = 0 AND b.at_hub = 0 AND e.retracted = 0 AND (?1 IS NULL OR b.thread = ?1)
+         ORDER BY e.id",
+    )?;
+    let rows = statement.query_map([thread.map(|thread| thread.0.to_vec())], |row| {
+        Ok((
+            row.get::<_, Vec<u8>>(0)?,
+            row.get::<_, Vec<u8>>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, i64>(3)?.cast_unsigned(),
+            row.get::<_, i64>(4)?.cast_unsigned(),
+        ))
+    })?;
+    let mut found: BTreeMap<DeviceId, (Backlog, Vec<u8>, bool)> = BTreeMap::new();
+    for row in rows {
+        let (seat, entry, number, bytes, time_ms) = row?;
+        let Some(device) = desk
+            .device_of(&seat_id(&seat)?)
+            .filter(|id| *id != desk.device)
+        else {
+            continue;
+        };
+        let (record, last, photo) = found.entry(device).or_insert_with(|| {
+            let record = Backlog {
+                device,
+                device_name: desk.name(&device.0),
+                entries: 0,
+                photos: 0,
+                originals: 0,
+                bytes: 0,
+                since_ms: time_ms,
+            };
+            (record, Vec::new(), false)
+        });
+        if *last != entry {
+            record.entries += 1;
+            *last = entry;
+            *photo = false;
+        }
+        if matches!(number, part::THUMB | part::PICTURE) && !*photo {
+            record.photos += 1;
+            *photo = true;
+        }
+        record.originals += u64::from(number == part::ORIGINAL);
+        record.bytes += bytes;
+        record.since_ms = record.since_ms.min(time_ms);
+    }
+    Ok(found.into_values().map(|(record, _, _)| record).collect())
+}
+
+/// Each word of a query as a prefix, quoted so that nothing in it is syntax.
+fn fts_query(query: &str) -> String {
+    let words = query.split_whitespace().take(8);
+    words
+        .map(|word| format!("\"{}\"*", word.replace('"', "\"\"")))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn search(desk: &Desk<'_>, query: &str) -> Result<HashMap<ThreadId, String>, Error> {
+    let mut statement = desk.db.prepare_cached(
+        "SELECT e.thread, e.words FROM view_search s JOIN view_entries e ON e.place = s.rowid
+         WHERE view_search MATCH ?1 ORDER BY e.time_ms DESC LIMIT 1000",
+    )?;
+    let rows = statement.query_map([fts_query(query)], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?))
+    })?;
+    let mut hits = HashMap::new();
+    for row in rows {
+        let (thread, words) = row?;
+        let words = words.unwrap_or_default().replace(NAME_MARK, " ");
+        hits.entry(thread_id(&thread)?)
+            .or_insert_with(|| snippet(words.trim()));
+    }
+    Ok(hits)
+}
+
+fn head_matches(row: &ThreadRow, query: &str) -> bool {
+    let head = [
+        Some(&row.title),
+        row.customer.as_ref(),
+        row.address.as_ref(),
+    ];
+    let head = head
+        .into_iter()
+        .flatten()
+        .map(|text| text.to_lowercase())
+        .collect::<Vec<_>>();
+    query
+        .to_lowercase()
+        .split_whitespace()
+        .all(|word| head.iter().any(|text| text.contains(word)))
+}
