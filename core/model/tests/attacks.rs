@@ -501,6 +501,48 @@ fn many_ops_behind_many_cuts_stay_cheap() {
     assert!(took.as_millis() < 2000, "{took:?}");
 }
 
+/// A thread as most are: no cuts, many texts. And a firm of 500 phones.
+#[test]
+fn a_common_thread_and_a_large_roster_take_little() {
+    let mut job = Job::new();
+    let mut pen = job.pen(3, 3);
+    for i in 0..2000 {
+        job.ops
+            .push(pen.text(&job.company, &job.key, &i.to_string()));
+    }
+    job.keyring.open(&job.ops);
+    let start = std::time::Instant::now();
+    let ops = ThreadOps::new(job.thread, &job.ops);
+    let view = fold::fold(&ops, &job.company.roster, &job.keyring);
+    println!("fold of 2,000 texts: {:?}", start.elapsed());
+    assert_eq!(view.entries.len(), 2000);
+
+    let chief = job.company.people[0].key.clone();
+    let mut company = Company::found();
+    for n in 0..500 {
+        let crew = company.crews[0];
+        let (_, mut changes) = support::device_cert(
+            10_000 + n,
+            kolonne_model::roster::change::DeviceKind::Phone,
+            Some(crew),
+        );
+        changes.push(Change::Wraps(kolonne_model::roster::change::RingWraps {
+            ring: crew,
+            generation: 1,
+            wraps: vec![kolonne_model::roster::change::Wrap {
+                to: support::bytes("to", n),
+                file: vec![7; 300].into(),
+            }],
+        }));
+        company.change(&chief, changes);
+    }
+    let start = std::time::Instant::now();
+    let roster = company.roster_at(company.roster_ops.len());
+    let took = start.elapsed();
+    println!("roster of {} ops: {took:?}", roster.links().len());
+    assert!(took.as_secs() < 10, "{took:?}");
+}
+
 /// Several ends of one seat: each has to let an op through, in whatever order they stand.
 #[test]
 fn several_ends_all_hold() {
