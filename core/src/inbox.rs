@@ -6,10 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use kolonne_model::control::{self, Control};
 use kolonne_model::hub::{MAX_PART_BYTES, Part};
 use kolonne_model::ids::ThreadId;
+use kolonne_model::op::Class;
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
-use kolonne_model::roster::{Roster, RosterRefusal};
+use kolonne_model::roster::change::Change;
+use kolonne_model::roster::{Roster, RosterRefusal, part_hash, read_body};
 use kolonne_model::strand;
 use rusqlite::{Transaction, params};
 
@@ -42,17 +45,6 @@ pub fn take(
     parts: &[Part],
 ) -> Result<Taken, Error> {
     let mut taken = Taken::default();
-    for part in parts
-        .iter()
-        .filter(|part| part.bytes.len() <= MAX_PART_BYTES)
-    {
-        // Kept by its hash; without an op that names it, it is never looked at.
-        oplog::keep_part(tx, &part.op, &part.bytes)?;
-        roster.add_part(&part.bytes);
-        if let Some(op) = oplog::get(tx, &part.op)? {
-            taken.threads.insert(op.context().thread);
-        }
-    }
     let Ok(segments) = page::read(page) else {
         taken.refused += 1;
         return Ok(taken);
@@ -64,12 +56,51 @@ pub fn take(
         }
     }
     for part in parts {
-        roster.add_part(&part.bytes);
+        take_part(tx, roster, part, &mut taken)?;
     }
     if taken.roster_grew {
         retry_waiting(tx, roster, &mut taken)?;
     }
     Ok(taken)
+}
+
+/// Keeps a part that an op here names; anything else would only fill the disk.
+fn take_part(
+    tx: &Transaction<'_>,
+    roster: &mut Roster,
+    part: &Part,
+    taken: &mut Taken,
+) -> Result<(), Error> {
+    if part.bytes.len() > MAX_PART_BYTES {
+        return Ok(());
+    }
+    let Some(op) = oplog::get(tx, &part.op)? else {
+        return Ok(());
+    };
+    let hash = part_hash(&part.bytes);
+    let payload = op.op().payload.as_deref();
+    let named = match op.context().class.class {
+        Class::Roster => read_body(payload).is_some_and(|body| {
+            body.changes.iter().any(|change| match change {
+                Change::End(end) => end.cuts.iter().any(|cut| cut.list == hash),
+                _ => false,
+            })
+        }),
+        Class::Control => match payload.map(control::read) {
+            Some(Ok(Control::KeyMade(made))) => made.all_parts().contains(&hash),
+            _ => false,
+        },
+        Class::Data => false,
+    };
+    if named && op.context().class.class == Class::Roster {
+        oplog::keep_part(tx, &part.op, &part.bytes)?;
+        roster.add_part(&part.bytes);
+        taken.roster_grew = true;
+    } else if named {
+        oplog::keep_part(tx, &part.op, &part.bytes)?;
+        taken.threads.insert(op.context().thread);
+    }
+    Ok(())
 }
 
 fn take_segment(
