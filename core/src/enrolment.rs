@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::transport::HttpDoor;
 
-pub use office::{InviteState, Invitation};
+pub use office::{Invitation, InviteState};
 pub use phone::Enrolment;
 
 /// Most people on one device; a phone commits to this many seats before it knows how many it gets.

@@ -147,8 +147,8 @@ fn online(inner: &Inner) -> Result<Arc<HttpHub>, Error> {
 
 fn check_right(roster: &Roster, seat: &SeatId, new: &NewInvite) -> Result<(), Error> {
     let (position, _) = roster.head();
-    let office = new.kind == DeviceKind::Office
-        || new.seats.iter().any(|grant| grant.role >= Role::Office);
+    let office =
+        new.kind == DeviceKind::Office || new.seats.iter().any(|grant| grant.role >= Role::Office);
     let needed = if office { Role::Admin } else { Role::Office };
     let has = roster.role_at(seat, position) >= Some(needed);
     if has && roster.ends_of(seat).next().is_none() {
@@ -196,7 +196,11 @@ fn is_a(roster: &Roster, ring: &RingId, kind: RingKind) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::NotFound {
-        kind: if kind == RingKind::Crew { "crew" } else { "person" },
+        kind: if kind == RingKind::Crew {
+            "crew"
+        } else {
+            "person"
+        },
     })
 }
 
@@ -276,7 +280,11 @@ impl Invitation {
             self.failed_try();
             return Ok(());
         };
-        let author = self.kolonne.inner.store.read(|db| keys::author(db, &self.seat))?;
+        let author = self
+            .kolonne
+            .inner
+            .store
+            .read(|db| keys::author(db, &self.seat))?;
         let grant = Grant {
             kind: self.new.kind,
             crew: self.new.crew,
@@ -383,7 +391,11 @@ impl Invitation {
 }
 
 fn link<'a>(roster: &'a Roster, plan: &Plan) -> Option<&'a Link> {
-    roster.links().iter().rev().find(|link| link.id == plan.op.id())
+    roster
+        .links()
+        .iter()
+        .rev()
+        .find(|link| link.id == plan.op.id())
 }
 
 /// Whether all of a phone's keys can be certified: a key twice, or one that nothing can be sealed
@@ -434,7 +446,10 @@ fn draft(
                 keys::wrap(secret, office.0, office_recipient)?,
             ];
             let recipient = keys::public_recipient(&identity)?;
-            names.push((recipient.ring().0.to_vec(), name.clone().unwrap_or_default()));
+            names.push((
+                recipient.ring().0.to_vec(),
+                name.clone().unwrap_or_default(),
+            ));
             crew = Some(recipient.ring());
             changes.push(new_ring(RingKind::Crew, recipient, wraps));
         }

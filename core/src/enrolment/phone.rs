@@ -167,10 +167,9 @@ impl Enrolment {
                 (roster, ops)
             }
             // The office can have gone between admitting and saying so; the roster is what counts.
-            Err(Error::Invalid { .. }) => self
-                .whole_roster()
-                .await
-                .map_err(|_| bad_code("expired"))?,
+            Err(Error::Invalid { .. }) => {
+                self.whole_roster().await.map_err(|_| bad_code("expired"))?
+            }
             Err(error) => return Err(error),
         };
         self.check(&roster, &answer)?;
@@ -253,7 +252,11 @@ impl Enrolment {
         if roster.needs_newer_app() {
             return Err(Error::UpgradeRequired);
         }
-        if is_right { Ok(()) } else { Err(bad_code("forged")) }
+        if is_right {
+            Ok(())
+        } else {
+            Err(bad_code("forged"))
+        }
     }
 
     fn extends_the_code(&self, roster: &Roster) -> bool {
@@ -323,16 +326,17 @@ impl Enrolment {
 
     /// Writes everything in one transaction: before it this folder holds nothing, after it an
     /// enrolled device.
-    fn keep(
-        self,
-        roster: &Roster,
-        ops: &[VerifiedOp],
-        answer: &Answer,
-    ) -> Result<Kolonne, Error> {
+    fn keep(self, roster: &Roster, ops: &[VerifiedOp], answer: &Answer) -> Result<Kolonne, Error> {
         let store = free_store(&self.config.dir)?;
         let code = &self.code;
         store.write(|tx| {
-            keep_membership(tx, &code.company, &code.hub_url, &code.hub_key, &self.device)?;
+            keep_membership(
+                tx,
+                &code.company,
+                &code.hub_url,
+                &code.hub_key,
+                &self.device,
+            )?;
             for (place, seat) in (0..).zip(&self.seats).take(answer.grant.seats.len()) {
                 keys::keep_seat(tx, place, seat)?;
             }
