@@ -1,0 +1,364 @@
+//! The command line as clap reads it. What each command does is in `commands`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::lang::Language;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; what was sent is saved on this device, with or without a connection
+  1    the program failed in a way nobody foresaw
+  2    called wrongly, or a person has to decide and nobody is there to ask
+  3    refused: a file, a name, a code or a job that can't be used
+  4    this needs the hub now, and it isn't reached
+  5    not allowed: a right is missing, or the device's access has ended
+  6    this computer: storage full or damaged, address taken, newer program needed
+  130  stopped by Ctrl-C
+
+Folder: --dir, else KOLONNE_DIR, else kolonne in your data folder.
+Jobs and people are named by a part of their name that fits only one, or by their id.";
+
+/// Kolonne, the job messenger of a craft company: works without a network, readable by nobody else.
+#[derive(Debug, Parser)]
+#[command(name = "kolonne", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Speak German or English (else as the system does).
+    #[arg(long, global = true, value_enum)]
+    pub lang: Option<Language>,
+    /// Print data as JSON, one line per answer.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Trust this certificate (PEM) too when talking to the hub.
+    #[arg(long, global = true, value_name = "FILE", env = "KOLONNE_TRUST")]
+    pub trust: Option<PathBuf>,
+}
+
+/// Where a device's data is.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// Folder of this device.
+    #[arg(long, value_name = "DIR", env = "KOLONNE_DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Where a device's data is, and who acts.
+#[derive(Debug, Clone, Args)]
+pub struct Acting {
+    #[command(flatten)]
+    pub place: Place,
+    /// Who does it, by name or seat, where several people write on a device.
+    #[arg(long = "as", value_name = "NAME")]
+    pub who: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the hub: it keeps and routes what it can't read.
+    Hub(HubArgs),
+    /// Found a company at a hub; this device becomes its first office.
+    Found(FoundArgs),
+    /// Admit a phone or PC: show a code, compare four words.
+    Invite(InviteArgs),
+    /// Make this a device of the company with a code from the office.
+    Enrol(EnrolArgs),
+    /// List, open, show and change jobs (Aufträge).
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Send a text, photos, voice notes or files into a job.
+    Send(SendArgs),
+    /// Print a job's thread (Verlauf).
+    Thread(ThreadArgs),
+    /// Mark a thread as read.
+    Read(ReadArgs),
+    /// Exchange with the hub what is new.
+    Sync(SyncArgs),
+    /// Open the office's page on this computer.
+    Office(OfficeArgs),
+    /// Show this device, its people and what is still on its way.
+    Status(Acting),
+    /// Version, licence and how pictures are computed here.
+    About,
+    /// Show it all: hub, office and two phones with a week of work.
+    Demo(DemoArgs),
+}
+
+/// `kolonne hub`
+#[derive(Debug, Args)]
+pub struct HubArgs {
+    /// Its folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4700")]
+    pub listen: SocketAddr,
+    /// Certificate chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// `kolonne found`
+#[derive(Debug, Args)]
+pub struct FoundArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// Name of the company.
+    #[arg(long)]
+    pub company: String,
+    /// Your name.
+    #[arg(long)]
+    pub name: String,
+    /// Name of this computer, such as "Büro 1".
+    #[arg(long)]
+    pub device: String,
+    /// Address of the hub.
+    #[arg(long, value_name = "URL")]
+    pub hub: String,
+    /// Its key as `kolonne hub` prints it; else you are asked to compare it.
+    #[arg(long, value_name = "KEY")]
+    pub hub_key: Option<String>,
+}
+
+/// Roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Works in a crew, on the crew's phone.
+    Crew,
+    /// Leads, with a phone of their own.
+    Foreman,
+    /// Another computer of the office.
+    Office,
+}
+
+/// `kolonne invite`
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// Name of the new device, such as "Handy Kolonne 3".
+    #[arg(long, value_name = "NAME")]
+    pub device_name: String,
+    /// What its people are.
+    #[arg(long, value_enum)]
+    pub role: RoleWord,
+    /// The crew that shares it; made if it isn't there.
+    #[arg(long, value_name = "NAME", required_if_eq("role", "crew"))]
+    pub crew: Option<String>,
+    /// Who writes on it (several times for several people).
+    #[arg(long = "person", value_name = "NAME", required = true)]
+    pub people: Vec<String>,
+    /// Admit whoever answers, without comparing the words: only for scripts and tests.
+    #[arg(long)]
+    pub admit_without_asking: bool,
+}
+
+/// `kolonne enrol`
+#[derive(Debug, Args)]
+pub struct EnrolArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// The code that the office shows; - reads it from stdin.
+    pub code: String,
+}
+
+/// `kolonne job`
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// List jobs, the newest last line first.
+    List {
+        #[command(flatten)]
+        acting: Acting,
+        /// Only those with these words.
+        #[arg(default_value = "")]
+        query: String,
+    },
+    /// Open a job.
+    Open {
+        #[command(flatten)]
+        acting: Acting,
+        /// What the crew calls it.
+        #[arg(long)]
+        title: String,
+        /// For whom.
+        #[arg(long, default_value = "")]
+        customer: String,
+        /// Where.
+        #[arg(long, default_value = "")]
+        address: String,
+        /// inquiry, quote, order, done, billed, paid, or a word of your own.
+        #[arg(long, default_value = "")]
+        status: String,
+        /// A crew or person who belongs to it (several times). The office always does.
+        #[arg(long = "member", value_name = "NAME")]
+        members: Vec<String>,
+    },
+    /// Show a job's head and members.
+    Show {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of its title, or its id.
+        job: String,
+    },
+    /// Change a job's head.
+    Set {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of its title, or its id.
+        job: String,
+        #[command(flatten)]
+        head: HeadArgs,
+    },
+    /// Add or remove crews and people.
+    Members {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of its title, or its id.
+        job: String,
+        /// Who comes in (several times).
+        #[arg(long, value_name = "NAME")]
+        add: Vec<String>,
+        /// Who goes out (several times).
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+    },
+}
+
+/// What `job set` changes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct HeadArgs {
+    /// Its title.
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Its status.
+    #[arg(long)]
+    pub status: Option<String>,
+    /// For whom.
+    #[arg(long)]
+    pub customer: Option<String>,
+    /// Where.
+    #[arg(long)]
+    pub address: Option<String>,
+}
+
+/// `kolonne send`
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// The job: part of its title, or its id.
+    #[arg(long)]
+    pub job: String,
+    /// The words; - reads them from stdin. Put them before --photo, --voice or --file.
+    pub text: Option<String>,
+    /// Photos.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub photo: Vec<PathBuf>,
+    /// Voice notes.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub voice: Vec<PathBuf>,
+    /// Any files.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub file: Vec<PathBuf>,
+    /// Words under the first of them.
+    #[arg(long)]
+    pub caption: Option<String>,
+    /// The entry that is answered, by its id or some of its words.
+    #[arg(long, value_name = "ENTRY")]
+    pub reply_to: Option<String>,
+    /// Only save; hand it over with the next sync.
+    #[arg(long)]
+    pub later: bool,
+}
+
+/// `kolonne thread`
+#[derive(Debug, Args)]
+pub struct ThreadArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// The job: part of its title, or its id.
+    #[arg(long)]
+    pub job: String,
+    /// How many entries, the newest.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub limit: u32,
+    /// Those before this entry.
+    #[arg(long, value_name = "ENTRY")]
+    pub before: Option<String>,
+    /// Write pictures, voice notes and files that are here into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub save: Option<PathBuf>,
+}
+
+/// `kolonne read`
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// The job: part of its title, or its id.
+    #[arg(long)]
+    pub job: String,
+    /// Up to this entry; else to the newest.
+    #[arg(long, value_name = "ENTRY")]
+    pub up_to: Option<String>,
+}
+
+/// `kolonne sync`
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// Go on until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `kolonne office`
+#[derive(Debug, Args)]
+pub struct OfficeArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// Where the page is, on this computer; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Open it in the browser.
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// `kolonne demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Its folder (else kolonne-demo in your data folder).
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Port of the start page; the next free one if it is taken.
+    #[arg(long, default_value_t = 4711)]
+    pub port: u16,
+    /// Throw the demo's folder away and begin anew.
+    #[arg(long)]
+    pub reset: bool,
+    /// Don't open the browser.
+    #[arg(long)]
+    pub no_open: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_agrees_with_the_definitions() {
+        Cli::command().debug_assert();
+    }
+}

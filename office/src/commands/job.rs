@@ -1,0 +1,196 @@
+//! `kolonne job`: the list of jobs and their heads.
+
+use kolonne_core::Kolonne;
+use kolonne_core::capture::{JobChange, NewJob};
+use kolonne_core::records::{Thread, ThreadRow};
+use kolonne_model::ids::ThreadId;
+use serde_json::json;
+
+use super::{Context, pick};
+use crate::cli::JobCommand;
+use crate::failure::Outcome;
+use crate::lang::Language;
+use crate::output::{Output, clean_line, size, time};
+
+/// Runs one of them.
+pub async fn run(context: &Context, command: JobCommand) -> Outcome {
+    let out = context.output;
+    match command {
+        JobCommand::List { acting, query } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let rows = kolonne.threads(&seat.seat, query.trim())?;
+            out.json(&json!({ "threads": rows }));
+            if rows.is_empty() {
+                out.hint(out.of("Noch kein Auftrag.", "No job yet."));
+            }
+            for row in &rows {
+                show_row(out, row);
+            }
+            Ok(())
+        }
+        JobCommand::Open {
+            acting,
+            title,
+            customer,
+            address,
+            status,
+            members,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let members = pick::members(&kolonne, &members)?;
+            let job = NewJob {
+                title,
+                customer,
+                address,
+                status,
+                members,
+                draft: None,
+            };
+            let id = kolonne.open_job(&seat.seat, &job)?;
+            done(
+                context,
+                &kolonne,
+                &id,
+                out.of("Auftrag eröffnet", "Job opened"),
+            )
+            .await
+        }
+        JobCommand::Show { acting, job } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let row = pick::job(&kolonne, &seat.seat, &job)?;
+            let thread = kolonne.thread(&seat.seat, &row.id)?;
+            out.json(&thread);
+            show(out, &thread);
+            Ok(())
+        }
+        JobCommand::Set { acting, job, head } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let row = pick::job(&kolonne, &seat.seat, &job)?;
+            let change = JobChange {
+                title: head.title,
+                status: head.status,
+                customer: head.customer,
+                address: head.address,
+            };
+            kolonne.set_job(&seat.seat, &row.id, &change)?;
+            done(
+                context,
+                &kolonne,
+                &row.id,
+                out.of("Auftrag geändert", "Job changed"),
+            )
+            .await
+        }
+        JobCommand::Members {
+            acting,
+            job,
+            add,
+            remove,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let row = pick::job(&kolonne, &seat.seat, &job)?;
+            let add = pick::members(&kolonne, &add)?;
+            let remove = pick::members(&kolonne, &remove)?;
+            if add.is_empty() && remove.is_empty() {
+                let thread = kolonne.thread(&seat.seat, &row.id)?;
+                out.json(&json!({ "members": thread.members }));
+                for member in &thread.members {
+                    out.line(&clean_line(&member.name));
+                }
+                return Ok(());
+            }
+            kolonne.change_members(&seat.seat, &row.id, &add, &remove)?;
+            done(
+                context,
+                &kolonne,
+                &row.id,
+                out.of("Mitglieder geändert", "Members changed"),
+            )
+            .await
+        }
+    }
+}
+
+async fn done(context: &Context, kolonne: &Kolonne, id: &ThreadId, said: &str) -> Outcome {
+    context.hand_over(kolonne).await;
+    context.output.json(&json!({ "id": id }));
+    context.output.line(&format!("{said}: {id}"));
+    Ok(())
+}
+
+/// A status as people here call it.
+fn status_word(code: &str, language: Language) -> &str {
+    match code {
+        "inquiry" => language.of("Anfrage", "inquiry"),
+        "quote" => language.of("Angebot", "quote"),
+        "order" => language.of("Auftrag", "order"),
+        "done" => language.of("fertig", "done"),
+        "billed" => language.of("abgerechnet", "billed"),
+        "paid" => language.of("bezahlt", "paid"),
+        own => own,
+    }
+}
+
+fn show_row(out: Output, row: &ThreadRow) {
+    if out.is_json() {
+        return;
+    }
+    let id: String = row.id.to_string().chars().take(8).collect();
+    let mut parts = vec![format!("{id}  {}", clean_line(&row.title))];
+    if let Some(status) = &row.status {
+        parts.push(format!(
+            "  [{}]",
+            clean_line(status_word(status, out.language))
+        ));
+    }
+    if row.unread > 0 {
+        parts.push(format!("  {} {}", row.unread, out.of("neu", "new")));
+    }
+    if let Some(last) = &row.last {
+        parts.push(format!(
+            "\n          {}  {}: {}",
+            time(last.time_ms, out.language),
+            clean_line(&last.author),
+            clean_line(&last.text),
+        ));
+    }
+    for backlog in &row.backlog {
+        parts.push(format!(
+            "\n          {} {}: {} {}, {}",
+            out.of("noch auf", "still on"),
+            clean_line(&backlog.device_name),
+            backlog.photos,
+            out.of("Fotos", "photos"),
+            size(backlog.bytes),
+        ));
+    }
+    out.line(&parts.concat());
+}
+
+fn show(out: Output, thread: &Thread) {
+    show_row(out, &thread.row);
+    let pairs = [
+        (out.of("Kunde", "Customer"), thread.row.customer.clone()),
+        (out.of("Adresse", "Address"), thread.row.address.clone()),
+        (
+            out.of("Eröffnet von", "Opened by"),
+            Some(thread.opened_by.clone()),
+        ),
+        (
+            out.of("Dabei", "Members"),
+            Some(
+                thread
+                    .members
+                    .iter()
+                    .map(|m| m.name.clone())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+        ),
+    ];
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            out.line(&format!("  {name}: {}", clean_line(&value)));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One module per command, and what they share: opening this device's folder, handing over what
+//! waits, ending on Ctrl-C.
+
+mod about;
+mod enrol;
+mod found;
+mod hub;
+mod invite;
+mod job;
+mod office;
+pub mod pick;
+mod read;
+mod send;
+mod status;
+mod sync;
+mod thread;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kolonne_core::records::{Me, SeatRecord};
+use kolonne_core::transport::Trust;
+use kolonne_core::{Budget, Config, Error, Kolonne, SyncReport};
+
+use crate::cli::{Acting, Cli, Command, Place};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+
+/// Longest try to hand over after something was sent; what is left waits for the next one.
+const HAND_OVER: Duration = Duration::from_mins(5);
+
+/// What every command gets.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// How to speak.
+    pub output: Output,
+    /// Whose certificates are good.
+    pub trust: Trust,
+}
+
+/// Runs a command.
+pub async fn run(cli: Cli, output: Output) -> Outcome {
+    let context = Context {
+        output,
+        trust: trust(cli.trust.as_deref())?,
+    };
+    match cli.command {
+        Command::Hub(args) => hub::run(&context, args).await,
+        Command::Found(args) => found::run(&context, args).await,
+        Command::Invite(args) => invite::run(&context, args).await,
+        Command::Enrol(args) => enrol::run(&context, args).await,
+        Command::Job(command) => job::run(&context, command).await,
+        Command::Send(args) => send::run(&context, args).await,
+        Command::Thread(args) => thread::run(&context, &args),
+        Command::Read(args) => read::run(&context, args).await,
+        Command::Sync(args) => sync::run(&context, args).await,
+        Command::Office(args) => office::run(&context, args).await,
+        Command::Status(acting) => status::run(&context, &acting),
+        Command::About => {
+            about::run(&context);
+            Ok(())
+        }
+        Command::Demo(args) => crate::demo::run(&context, args).await,
+    }
+}
+
+fn trust(path: Option<&Path>) -> Outcome<Trust> {
+    let Some(path) = path else {
+        return Ok(Trust::System);
+    };
+    let unread = || Failure::new("trust_unread").about(path.display().to_string());
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() && meta.len() <= 64 * 1024 => {}
+        _ => return Err(unread()),
+    }
+    Ok(Trust::SystemAnd {
+        pem: std::fs::read(path).map_err(|_| unread())?,
+    })
+}
+
+/// This user's folder for data of programs.
+pub fn data_dir() -> Option<PathBuf> {
+    let of = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    if cfg!(windows) {
+        of("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        of("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        of("XDG_DATA_HOME").or_else(|| of("HOME").map(|home| home.join(".local/share")))
+    }
+}
+
+impl Context {
+    /// The folder of a device.
+    pub fn dir(place: &Place) -> Outcome<PathBuf> {
+        let own = || data_dir().map(|dir| dir.join("kolonne"));
+        place
+            .dir
+            .clone()
+            .or_else(own)
+            .ok_or_else(|| Failure::new("usage").about("--dir"))
+    }
+
+    /// How a device in this folder is set up.
+    pub fn config(&self, dir: PathBuf) -> Config {
+        Config {
+            trust: self.trust.clone(),
+            ..Config::new(dir)
+        }
+    }
+
+    /// The device in this folder.
+    pub fn open(&self, place: &Place) -> Outcome<Kolonne> {
+        let dir = Self::dir(place)?;
+        let shown = dir.display().to_string();
+        Kolonne::open(self.config(dir)).map_err(|error| Failure::from(error).about(shown))
+    }
+
+    /// The device in this folder, and who acts on it.
+    pub fn act(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
+        let kolonne = self.open(&acting.place)?;
+        let me = kolonne.me()?;
+        let seat = pick::seat(&me, acting.who.as_deref())?.clone();
+        Ok((kolonne, me, seat))
+    }
+
+    /// Tries to hand over what was just written. It is saved already, so nothing here fails.
+    pub async fn hand_over(&self, kolonne: &Kolonne) -> Option<SyncReport> {
+        let tried = tokio::select! {
+            tried = kolonne.sync_once(Budget::unlimited()) => tried,
+            () = tokio::time::sleep(HAND_OVER) => Err(Error::Offline { retry_after_ms: 0 }),
+            () = stopped() => Err(Error::Cancelled),
+        };
+        match tried {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.output.hint(match error {
+                    Error::Offline { .. } => self.output.of(
+                        "Gesichert auf diesem Gerät. Gerade keine Verbindung zum Betrieb; „kolonne sync“ schickt es später.",
+                        "Saved on this device. No connection to the company right now; “kolonne sync” sends it later.",
+                    ),
+                    _ => self.output.of(
+                        "Gesichert auf diesem Gerät. Übertragen ist es noch nicht; „kolonne sync“ holt das nach.",
+                        "Saved on this device. It isn't handed over yet; “kolonne sync” makes up for it.",
+                    ),
+                });
+                None
+            }
+        }
+    }
+}
+
+/// Waits for Ctrl-C or the system's wish to end.
+pub async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Opens an address in the browser, if there is one.
+pub fn open_browser(url: &str) {
+    let (program, args): (&str, &[&str]) = if cfg!(target_os = "macos") {
+        ("open", &[])
+    } else if cfg!(windows) {
+        ("rundll32", &["url.dll,FileProtocolHandler"])
+    } else {
+        ("xdg-open", &[])
+    };
+    // A machine without a browser still has the address on the screen.
+    let _ = std::process::Command::new(program)
+        .args(args)
+        .arg(url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+}

@@ -1,0 +1,159 @@
+//! Finds what a person means by a part of a name or the beginning of an id. Never guesses: two
+//! that fit are an error.
+
+use kolonne_core::Kolonne;
+use kolonne_core::records::{Entry, Me, SeatRecord, ThreadRow};
+use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
+
+use crate::failure::{Failure, Outcome};
+
+/// Fewest hex digits that count as the beginning of an id.
+const MIN_ID_CHARS: usize = 6;
+/// Entries looked through for the beginning of an id.
+const LOOK_BACK: u32 = 500;
+
+/// The one that is meant: an id (or its beginning), a whole name, or a part of one name only.
+fn unique<'a, T>(
+    items: &'a [T],
+    wanted: &str,
+    id: impl Fn(&T) -> String,
+    name: impl Fn(&T) -> &str,
+    kind: &'static str,
+) -> Outcome<&'a T> {
+    let wanted = wanted.trim();
+    let lower = wanted.to_lowercase();
+    let looks_like_id =
+        wanted.len() >= MIN_ID_CHARS && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let by_id = |item: &&T| looks_like_id && id(item).starts_with(&lower);
+    let whole = |item: &&T| name(item).to_lowercase() == lower;
+    let part = |item: &&T| !lower.is_empty() && name(item).to_lowercase().contains(&lower);
+    let ways: [&dyn Fn(&&T) -> bool; 3] = [&by_id, &whole, &part];
+    for fits in ways {
+        let mut found = items.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some(one), None) => return Ok(one),
+            (Some(_), Some(_)) => return Err(Failure::new("ambiguous").about(wanted)),
+            (None, _) => {}
+        }
+    }
+    Err(Failure::new(&format!("not_found.{kind}")).about(wanted))
+}
+
+/// Who acts: the one asked for, else the only one.
+pub fn seat<'a>(me: &'a Me, wanted: Option<&str>) -> Outcome<&'a SeatRecord> {
+    match (wanted, me.seats.as_slice()) {
+        (Some(wanted), seats) => unique(
+            seats,
+            wanted,
+            |seat| seat.seat.to_string(),
+            |seat| &seat.name,
+            "seat",
+        ),
+        (None, [only]) => Ok(only),
+        (None, []) => Err(Failure::new("not_found.seat")),
+        (None, _) => Err(Failure::new("who")),
+    }
+}
+
+/// A thread by a part of its title.
+pub fn job(kolonne: &Kolonne, seat: &SeatId, wanted: &str) -> Outcome<ThreadRow> {
+    let threads = kolonne.threads(seat, "")?;
+    unique(
+        &threads,
+        wanted,
+        |row| row.id.to_string(),
+        |row| &row.title,
+        "thread",
+    )
+    .cloned()
+}
+
+/// Crews and people by their names.
+pub fn members(kolonne: &Kolonne, wanted: &[String]) -> Outcome<Vec<RingId>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (people, crews) = kolonne.people()?;
+    // A foreman's own phone is a crew that bears their name; the crew reads on every device of it.
+    let mut known: Vec<(RingId, String)> = crews.into_iter().map(|c| (c.id, c.name)).collect();
+    for person in people {
+        if !known.iter().any(|(_, name)| *name == person.name) {
+            known.push((person.id, person.name));
+        }
+    }
+    let find = |name: &String| {
+        unique(
+            &known,
+            name,
+            |known| known.0.to_string(),
+            |known| &known.1,
+            "person",
+        )
+        .map(|known| known.0)
+    };
+    wanted.iter().map(find).collect()
+}
+
+/// What an entry is recognised by when read.
+fn words(entry: &Entry) -> &str {
+    entry
+        .text
+        .as_deref()
+        .or(entry.caption.as_deref())
+        .unwrap_or_default()
+}
+
+/// An entry by its id, the beginning of it, or some of its words.
+pub fn entry(kolonne: &Kolonne, seat: &SeatId, thread: &ThreadId, wanted: &str) -> Outcome<OpId> {
+    if let Ok(id) = wanted.parse() {
+        return Ok(id);
+    }
+    let page = kolonne.entries(seat, thread, None, LOOK_BACK)?;
+    unique(
+        &page.entries,
+        wanted,
+        |entry| entry.id.to_string(),
+        words,
+        "entry",
+    )
+    .map(|entry| entry.id)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const JOBS: [(&str, &str); 3] = [
+        ("aabbcc11", "Lindenweg 14: Dach"),
+        ("aabbcc22", "Lindenweg 14"),
+        ("ddeeff33", "Kirchplatz 2"),
+    ];
+
+    fn find(wanted: &str) -> Result<&'static str, String> {
+        unique(&JOBS, wanted, |job| job.0.to_owned(), |job| job.1, "thread")
+            .map(|job| job.0)
+            .map_err(|failure| failure.code)
+    }
+
+    #[test]
+    fn a_part_that_fits_one_is_enough() {
+        assert_eq!(find("kirch"), Ok("ddeeff33"));
+        assert_eq!(find("Dach"), Ok("aabbcc11"));
+        assert_eq!(find("ddeeff"), Ok("ddeeff33"));
+    }
+
+    #[test]
+    fn a_whole_name_wins_over_a_part() {
+        assert_eq!(find("lindenweg 14"), Ok("aabbcc22"));
+    }
+
+    #[test]
+    fn two_that_fit_and_none_are_told_apart() {
+        assert_eq!(find("lindenweg"), Err("ambiguous".into()));
+        assert_eq!(find("aabbcc"), Err("ambiguous".into()));
+        assert_eq!(find("Hafen"), Err("not_found.thread".into()));
+        assert_eq!(find(""), Err("not_found.thread".into()));
+    }
+}

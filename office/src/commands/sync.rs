@@ -1,0 +1,102 @@
+//! `kolonne sync`: exchanges what is new, once or until Ctrl-C.
+
+use kolonne_core::records::{HubState, Outbox};
+use kolonne_core::{Budget, Kolonne};
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Context, stopped};
+use crate::cli::SyncArgs;
+use crate::failure::{Failure, Outcome, needs_hub};
+use crate::output::{Output, size};
+
+/// Exchanges.
+pub async fn run(context: &Context, args: SyncArgs) -> Outcome {
+    let kolonne = context.open(&args.place)?;
+    if args.watch {
+        watch(context, &kolonne).await
+    } else {
+        once(context, &kolonne).await
+    }
+}
+
+async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
+    let out = context.output;
+    let report = tokio::select! {
+        report = kolonne.sync_once(Budget::unlimited()) => report.map_err(needs_hub)?,
+        () = stopped() => return Err(Failure::new("cancelled")),
+    };
+    out.json(&json!({
+        "pushed_ops": report.pushed_ops,
+        "pulled_ops": report.pulled_ops,
+        "uploaded_bytes": report.uploaded_bytes,
+        "downloaded_bytes": report.downloaded_bytes,
+        "left": report.left,
+    }));
+    out.line(&format!(
+        "{}: {} {}, {} {}",
+        out.of("Ausgetauscht", "Exchanged"),
+        size(report.uploaded_bytes),
+        out.of("hin", "out"),
+        size(report.downloaded_bytes),
+        out.of("her", "in"),
+    ));
+    show_outbox(out, &report.left);
+    Ok(())
+}
+
+async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
+    let out = context.output;
+    let mut changes = kolonne.subscribe();
+    let task = kolonne.start_sync();
+    let mut shown = None;
+    let mut end = std::pin::pin!(stopped());
+    loop {
+        let status = kolonne.status()?;
+        let now = (status.hub, status.outbox);
+        if shown != Some(now) {
+            shown = Some(now);
+            out.json(&status);
+            out.line(match status.hub {
+                HubState::Reachable => out.of("Verbunden.", "Connected."),
+                HubState::Unknown => out.of("Verbinde …", "Connecting …"),
+                HubState::Unreachable | HubState::Flight => {
+                    out.of("Gerade keine Verbindung.", "No connection right now.")
+                }
+            });
+            show_outbox(out, &status.outbox);
+        }
+        tokio::select! {
+            changed = changes.recv() => if matches!(changed, Err(RecvError::Closed)) { break },
+            () = &mut end => break,
+        }
+    }
+    task.stop().await;
+    Ok(())
+}
+
+/// What is still on its way, in words.
+pub fn show_outbox(out: Output, outbox: &Outbox) {
+    if *outbox == Outbox::default() {
+        out.line(out.of("Alles übertragen.", "Everything is handed over."));
+        return;
+    }
+    out.line(&format!(
+        "{}: {} {}, {} {}, {} {}, {}",
+        out.of("Noch auf diesem Gerät", "Still on this device"),
+        outbox.ops,
+        out.of("Einträge", "entries"),
+        outbox.photos,
+        out.of("Fotos", "photos"),
+        outbox.originals,
+        out.of("Originale", "originals"),
+        size(outbox.bytes),
+    ));
+    if outbox.stuck > 0 {
+        out.line(&format!(
+            "{}: {}",
+            out.of("Hängt fest", "Stuck"),
+            outbox.stuck
+        ));
+    }
+}

@@ -1,0 +1,159 @@
+//! `kolonne thread`: prints a thread, and writes its media that are here into a folder if asked.
+
+use std::io::Write;
+use std::path::Path;
+
+use kolonne_core::Kolonne;
+use kolonne_core::records::{ClockWord, Entry, EntryKind, Part};
+use serde_json::json;
+
+use super::send::state_word;
+use super::{Context, pick};
+use crate::cli::ThreadArgs;
+use crate::failure::Outcome;
+use crate::output::{Output, clean, clean_line, size, time};
+
+/// Prints.
+pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
+    let out = context.output;
+    let (kolonne, _, seat) = context.act(&args.acting)?;
+    let job = pick::job(&kolonne, &seat.seat, &args.job)?;
+    let before = match &args.before {
+        Some(wanted) => Some(pick::entry(&kolonne, &seat.seat, &job.id, wanted)?),
+        None => None,
+    };
+    let thread = kolonne.thread(&seat.seat, &job.id)?;
+    let page = kolonne.entries(&seat.seat, &job.id, before, args.limit)?;
+    let mut saved = Vec::new();
+    if let Some(dir) = &args.save {
+        std::fs::create_dir_all(dir)?;
+        for entry in &page.entries {
+            saved.extend(save(&kolonne, entry, dir)?);
+        }
+    }
+    out.json(&json!({ "thread": thread, "page": page, "saved": saved }));
+    out.line(&format!("{}\n", clean_line(&thread.row.title)));
+    if page.before.is_some() {
+        out.hint(out.of(
+            "Davor ist noch mehr (--before ID).",
+            "There is more before this (--before ID).",
+        ));
+    }
+    for entry in &page.entries {
+        show(out, entry);
+    }
+    if page.held > 0 {
+        let said = out.of(
+            "Einträge werden noch geladen.",
+            "entries are still on their way.",
+        );
+        out.hint(&format!("{} {said}", page.held));
+    }
+    for path in &saved {
+        out.line(path);
+    }
+    Ok(())
+}
+
+fn show(out: Output, entry: &Entry) {
+    let id: String = entry.id.to_string().chars().take(8).collect();
+    let doubt = if entry.clock == ClockWord::Doubt {
+        "?"
+    } else {
+        ""
+    };
+    let mut said = match entry.kind {
+        EntryKind::Photo => entry.photo.as_ref().map_or(String::new(), |photo| {
+            format!(
+                "[{} {}×{}]",
+                out.of("Foto", "photo"),
+                photo.width,
+                photo.height
+            )
+        }),
+        EntryKind::Voice => entry.voice.as_ref().map_or(String::new(), |voice| {
+            format!(
+                "[{} {} s]",
+                out.of("Sprachnotiz", "voice note"),
+                voice.duration_ms / 1000
+            )
+        }),
+        EntryKind::Document | EntryKind::Video => {
+            entry.document.as_ref().map_or(String::new(), |file| {
+                format!(
+                    "[{}: {}, {}]",
+                    out.of("Datei", "file"),
+                    file.name,
+                    size(file.bytes)
+                )
+            })
+        }
+        EntryKind::Notice => entry.notice.as_ref().map_or(String::new(), |notice| {
+            format!(
+                "— {} {}",
+                notice.code,
+                notice.value.as_deref().unwrap_or_default()
+            )
+        }),
+        EntryKind::Stub => out.of("[entfernt]", "[removed]").to_owned(),
+        EntryKind::Unknown => out
+            .of("[braucht ein neueres Programm]", "[needs a newer program]")
+            .to_owned(),
+        EntryKind::Text => String::new(),
+    };
+    if let Some(retracted) = &entry.retracted {
+        let reason = retracted.reason.as_deref().unwrap_or_default();
+        said = format!("[{}] {reason}", out.of("zurückgenommen", "taken back"));
+    }
+    for words in [&entry.text, &entry.caption].into_iter().flatten() {
+        if !said.is_empty() {
+            said.push(' ');
+        }
+        said.push_str(words);
+    }
+    if let Some(quote) = &entry.reply_to {
+        out.line(&format!(
+            "          > {}: {}",
+            clean_line(&quote.author),
+            clean_line(&quote.snippet)
+        ));
+    }
+    out.line(&format!(
+        "{id}  {}{doubt}  {}: {}  ({})",
+        time(entry.time_ms, out.language),
+        clean_line(&entry.author.name),
+        clean(said.trim()),
+        state_word(entry.state, out.language),
+    ));
+}
+
+/// Writes the best part that is here under a name of the entry's id, never one from afar.
+fn save(kolonne: &Kolonne, entry: &Entry, dir: &Path) -> Outcome<Option<String>> {
+    let parts: &[Part] = match entry.kind {
+        EntryKind::Photo => &[Part::Original, Part::Picture, Part::Thumb],
+        EntryKind::Voice => &[Part::Voice],
+        EntryKind::Document | EntryKind::Video => &[Part::Document],
+        _ => &[],
+    };
+    for part in parts {
+        let Ok(media) = kolonne.media(&entry.id, *part) else {
+            continue;
+        };
+        let ending = match media.media_type.as_str() {
+            "image/jpeg" => "jpg",
+            "image/png" => "png",
+            "image/webp" => "webp",
+            "image/heic" => "heic",
+            "audio/mp4" => "m4a",
+            "audio/ogg" => "ogg",
+            "audio/wav" | "audio/x-wav" => "wav",
+            "application/pdf" => "pdf",
+            _ => "bin",
+        };
+        let path = dir.join(format!("{}.{ending}", entry.id));
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(&media.bytes)?;
+        return Ok(Some(path.display().to_string()));
+    }
+    Ok(None)
+}

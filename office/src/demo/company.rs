@@ -1,0 +1,139 @@
+//! The demo's company: founded and enrolled by the real protocol over loopback, or opened again.
+//! The two phones' words are compared by the program here, since nobody sits before both.
+
+use std::path::PathBuf;
+
+use kolonne_core::transport::Trust;
+use kolonne_core::{Config, InviteState, Kolonne, NewCompany, NewInvite, SeatGrant};
+use kolonne_model::ids::PublicKey;
+use kolonne_model::roster::change::{DeviceKind, Role};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, sleep};
+
+use super::content::week::{Week, Who};
+use super::past;
+use crate::failure::{Failure, Outcome};
+
+const POLL: Duration = Duration::from_millis(50);
+
+type Words = [(&'static str, &'static str); 4];
+
+/// The three devices.
+#[derive(Clone)]
+pub struct Company {
+    pub office: Kolonne,
+    pub anna: Kolonne,
+    pub crew: Kolonne,
+}
+
+impl Company {
+    /// Whose device it is.
+    pub fn device(&self, who: Who) -> &Kolonne {
+        match who {
+            Who::Sabine => &self.office,
+            Who::Anna => &self.anna,
+            Who::Mehmet | Who::Jonas => &self.crew,
+        }
+    }
+
+    /// All of them.
+    pub fn devices(&self) -> [&Kolonne; 3] {
+        [&self.office, &self.anna, &self.crew]
+    }
+
+    /// Opens the devices of an earlier start.
+    pub fn open(dirs: [PathBuf; 3]) -> Outcome<Self> {
+        let [office, anna, crew] = dirs.map(config);
+        Ok(Self {
+            office: Kolonne::open(office)?,
+            anna: Kolonne::open(anna)?,
+            crew: Kolonne::open(crew)?,
+        })
+    }
+
+    /// Founds the company and enrols the phones.
+    pub async fn found(
+        dirs: [PathBuf; 3],
+        hub_url: &str,
+        hub_key: PublicKey,
+        week: &Week,
+    ) -> Outcome<Self> {
+        let [office, anna, crew] = dirs.map(config);
+        let new = NewCompany {
+            company_name: week.company.to_owned(),
+            person_name: Who::Sabine.name().to_owned(),
+            device_name: "Büro".to_owned(),
+            hub_url: hub_url.to_owned(),
+            hub_key: Some(hub_key),
+        };
+        let office = Kolonne::found(office, new).await?.kolonne;
+        let anna_phone = phone(Who::Anna.name(), &[Who::Anna], Role::Foreman);
+        let crew_phone = phone(week.crew, &[Who::Mehmet, Who::Jonas], Role::Crew);
+        // One after the other: both change the roster.
+        let anna = enrol(&office, anna_phone, anna).await?;
+        let crew = enrol(&office, crew_phone, crew).await?;
+        Ok(Self { office, anna, crew })
+    }
+}
+
+fn config(dir: PathBuf) -> Config {
+    Config {
+        dir,
+        clock: past::clock(),
+        trust: Trust::System,
+    }
+}
+
+fn phone(crew: &str, people: &[Who], role: Role) -> NewInvite {
+    let seat = |who: &Who| SeatGrant {
+        person: None,
+        name: who.name().to_owned(),
+        role,
+    };
+    NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: format!("Handy {crew}"),
+        crew: None,
+        crew_name: Some(crew.to_owned()),
+        seats: people.iter().map(seat).collect(),
+    }
+}
+
+async fn enrol(office: &Kolonne, new: NewInvite, config: Config) -> Outcome<Kolonne> {
+    let me = office.me()?;
+    let seat = me
+        .seats
+        .first()
+        .ok_or_else(|| Failure::new("not_found.seat"))?;
+    let mut invitation = office.invite(&seat.seat, new).await?;
+    let code = invitation.text();
+    let (tell, told) = oneshot::channel::<Words>();
+    let at_phone = async {
+        let mut enrolment = Kolonne::enrol(config, &code).await?;
+        // Nobody waits for them any more only if the office has failed already.
+        let _ = tell.send(enrolment.words().await?);
+        Ok::<_, Failure>(enrolment.admitted().await?)
+    };
+    let at_office = async {
+        let mut told = Some(told);
+        loop {
+            match invitation.step().await? {
+                InviteState::Admitted => return Ok(()),
+                InviteState::Expired => return Err(Failure::new("invite_expired")),
+                InviteState::Waiting => {}
+                InviteState::Words(words) => {
+                    if let Some(told) = told.take() {
+                        let same = told.await.is_ok_and(|there| there == words);
+                        if !same {
+                            return Err(Failure::new("demo_words"));
+                        }
+                        invitation.admit().await?;
+                    }
+                }
+            }
+            sleep(POLL).await;
+        }
+    };
+    let (phone, ()) = tokio::try_join!(at_phone, at_office)?;
+    Ok(phone)
+}

@@ -1,0 +1,224 @@
+//! How the program speaks: sentences or JSON on stdout, messages and progress on stderr. What
+//! others wrote is cleaned first, so that no text of theirs steers a terminal.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::lang::Language;
+
+/// Whether data is printed for people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Sentences.
+    Human,
+    /// One line of JSON per answer.
+    Json,
+}
+
+/// Where and how to speak.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// For whom.
+    pub form: Form,
+    /// In which language.
+    pub language: Language,
+}
+
+impl Output {
+    /// Whether programs read along.
+    pub fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// One of two languages.
+    pub fn of<'a>(&self, de: &'a str, en: &'a str) -> &'a str {
+        self.language.of(de, en)
+    }
+
+    /// A line for people; silent in JSON form.
+    pub fn line(&self, text: &str) {
+        if !self.is_json() {
+            put(text);
+        }
+    }
+
+    /// A value for programs; silent in human form.
+    pub fn json(&self, value: &impl Serialize) {
+        if self.is_json()
+            && let Ok(text) = serde_json::to_string(value)
+        {
+            put(&text);
+        }
+    }
+
+    /// A hint beside the data, on stderr.
+    pub fn hint(&self, text: &str) {
+        if !self.is_json() {
+            drop(writeln!(std::io::stderr(), "{text}"));
+        }
+    }
+
+    /// What stopped a command, on stderr (JSON: also on stdout, as the one answer).
+    pub fn failure(&self, failure: &Failure) {
+        let text = failure.text();
+        if self.is_json() {
+            self.json(&json!({ "error": {
+                "code": failure.code,
+                "about": failure.about,
+                "message_de": text.de,
+                "message_en": text.en,
+            }}));
+        }
+        let mut said = String::new();
+        if let Some(about) = &failure.about {
+            said = format!("{}: ", clean(about));
+        }
+        said.push_str(text.said(self.language));
+        if let Some(detail) = &failure.detail {
+            said = format!("{said}\n  {}", clean(detail));
+        }
+        drop(writeln!(std::io::stderr(), "{said}"));
+    }
+
+    /// Asks a person for yes or no; none when there is nobody to ask.
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() {
+            return None;
+        }
+        loop {
+            let mut stderr = std::io::stderr();
+            drop(write!(stderr, "{question} [{}] ", self.of("j/n", "y/n")));
+            drop(stderr.flush());
+            let mut answer = String::new();
+            if stdin.lock().read_line(&mut answer).ok()? == 0 {
+                return None;
+            }
+            match answer.trim().to_lowercase().as_str() {
+                "j" | "ja" | "y" | "yes" => return Some(true),
+                "n" | "nein" | "no" => return Some(false),
+                _ => {}
+            }
+        }
+    }
+
+    /// A bar over several steps; only where someone watches.
+    pub fn progress(&self, steps: u64, what: &str) -> ProgressBar {
+        if self.is_json() || steps < 2 || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:24}] {pos}/{len}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(what.to_owned());
+        bar
+    }
+}
+
+/// Prints a line; a reader that left early is fine.
+fn put(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// Without what steers a terminal or turns the reading direction around.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => '\n',
+            '\t' => ' ',
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
+            c if c.is_control() => '·',
+            c => c,
+        })
+        .collect()
+}
+
+/// As [`clean`], on one line.
+pub fn clean_line(text: &str) -> String {
+    clean(text).replace('\n', " ")
+}
+
+/// A time as people here write it.
+pub fn time(ms: u64, language: Language) -> String {
+    let time = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let Some(time) = time else {
+        return "–".to_owned();
+    };
+    let form = language.of("%d.%m. %H:%M", "%b %e, %H:%M");
+    time.to_zoned(TimeZone::system()).strftime(form).to_string()
+}
+
+/// A size with one digit.
+pub fn size(bytes: u64) -> String {
+    let (whole, rest) = (bytes / 1_000_000, bytes % 1_000_000 / 100_000);
+    if bytes < 1_000_000 {
+        format!("{} kB", bytes.div_ceil(1000))
+    } else {
+        format!("{whole},{rest} MB")
+    }
+}
+
+/// A QR code in half blocks, dark on light whatever the terminal's colours.
+pub fn qr_blocks(text: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+    let blocks = code.render::<Dense1x2>().quiet_zone(true).build();
+    if !std::io::stdout().is_terminal() {
+        return Some(blocks);
+    }
+    let lines = blocks
+        .lines()
+        .map(|line| format!("\x1b[38;5;16;48;5;231m{line}\x1b[0m"));
+    Some(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Rows of a QR code, "1" is dark, without the quiet zone.
+pub fn qr_rows(text: &str) -> Vec<String> {
+    let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::L) else {
+        return Vec::new();
+    };
+    code.to_colors()
+        .chunks(code.width())
+        .map(|row| row.iter().map(|color| color.select('1', '0')).collect())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn others_texts_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\td\ne"), "a·[2Jb·c d\ne");
+        assert_eq!(clean_line("a\nb"), "a b");
+    }
+
+    #[test]
+    fn sizes_have_one_digit() {
+        assert_eq!(size(1), "1 kB");
+        assert_eq!(size(999_999), "1000 kB");
+        assert_eq!(size(12_345_678), "12,3 MB");
+    }
+
+    #[test]
+    fn a_qr_is_square_and_has_its_finder() {
+        let rows = qr_rows("KOLONNE1:ABCDEFGHIJKLMNOP234567");
+        assert!(rows.len() >= 21);
+        assert!(rows.iter().all(|row| row.len() == rows.len()));
+        assert!(rows[0].starts_with("1111111"));
+        assert!(qr_blocks("KOLONNE1:ABC").unwrap().lines().count() > 10);
+        assert!(qr_rows(&"x".repeat(10_000)).is_empty());
+    }
+}

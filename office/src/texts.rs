@@ -1,0 +1,325 @@
+//! One table of what the program says when something doesn't work: what happened, what is safe,
+//! what to do, in German and English, by the error's stable code. No content and no technical
+//! words reach a person from here.
+
+use crate::lang::Language;
+
+/// A message in both languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// The error's code.
+    pub code: &'static str,
+    /// Three short sentences.
+    pub de: &'static str,
+    /// The same.
+    pub en: &'static str,
+}
+
+impl Text {
+    /// In one language.
+    pub const fn said(&self, language: Language) -> &'static str {
+        language.of(self.de, self.en)
+    }
+}
+
+/// The message for a code; a code that isn't listed falls back to its family.
+///
+/// `invalid.title.empty` looks for itself, then `invalid.*.empty`, `invalid.title`, `invalid`.
+pub fn text(code: &str) -> &'static Text {
+    let mut parts = code.split('.');
+    let family = parts.next().unwrap_or_default();
+    let field = parts.next();
+    let detail = parts.next();
+    let any = detail.map(|detail| format!("{family}.*.{detail}"));
+    let narrow = field.map(|field| format!("{family}.{field}"));
+    [
+        Some(code),
+        any.as_deref(),
+        narrow.as_deref(),
+        Some(family),
+        Some("internal"),
+    ]
+    .into_iter()
+    .flatten()
+    .find_map(find)
+    .unwrap_or(&INTERNAL)
+}
+
+fn find(code: &str) -> Option<&'static Text> {
+    TEXTS.iter().find(|text| text.code == code)
+}
+
+const fn t(code: &'static str, de: &'static str, en: &'static str) -> Text {
+    Text { code, de, en }
+}
+
+const INTERNAL: Text = t(
+    "internal",
+    "Das hat nicht geklappt, und der Grund liegt im Programm. Alles Gesicherte ist noch da. Bitte noch einmal versuchen; bleibt es dabei, melde uns, was du gerade getan hast.",
+    "That didn't work, and the reason lies in the program. Everything saved is still there. Please try again; if it stays, tell us what you were doing.",
+);
+
+/// All of them.
+#[rustfmt::skip] // a table
+pub const TEXTS: &[Text] = &[
+    INTERNAL,
+    t("offline",
+      "Kein Netz zum Betrieb. Alles ist auf diesem Gerät gesichert. Es geht von selbst weiter, sobald die Verbindung wieder da ist.",
+      "No connection to the company. Everything is saved on this device. It goes on by itself as soon as the connection is back."),
+    t("offline_now",
+      "Dafür braucht es jetzt eine Verbindung zum Betrieb, und die ist gerade nicht da. Es ist nichts verloren und nichts halb geschehen. Prüfe die Adresse und versuche es noch einmal.",
+      "This needs a connection to the company now, and there is none. Nothing is lost and nothing is half done. Check the address and try again."),
+    t("busy",
+      "Gerade arbeitet noch etwas anderes an diesen Daten. Es ist nichts verloren. Versuche es gleich noch einmal.",
+      "Something else is working on this data right now. Nothing is lost. Try again in a moment."),
+    t("cancelled",
+      "Abgebrochen. Was schon gesichert war, ist da. Du kannst es jederzeit noch einmal machen.",
+      "Stopped. What was saved before is there. You can do it again at any time."),
+    t("auth_expired",
+      "Dieses Gerät gehört nicht mehr zum Betrieb. Was hier gesichert ist, bleibt auf dem Gerät. Sprich mit dem Büro, damit es das Gerät neu aufnimmt.",
+      "This device no longer belongs to the company. What is saved here stays on the device. Talk to the office so that it admits the device again."),
+    t("locked",
+      "Das darfst du hier nicht. Es ist nichts verändert. Frage das Büro.",
+      "You may not do that here. Nothing was changed. Ask the office."),
+    t("locked.right",
+      "Dafür fehlt dir die Berechtigung. Es ist nichts verändert. Frage das Büro oder deine Vorarbeiterin.",
+      "You don't have the right to do that. Nothing was changed. Ask the office or your foreman."),
+    t("locked.member",
+      "Du bist in diesem Verlauf nicht dabei. Es ist nichts verändert. Bitte das Büro, dich aufzunehmen.",
+      "You aren't a member of this thread. Nothing was changed. Ask the office to add you."),
+    t("locked.pin",
+      "Diese Anmeldung braucht ihre PIN. Es ist nichts verloren. Gib die PIN ein und versuche es noch einmal.",
+      "This seat needs its PIN. Nothing is lost. Enter the PIN and try again."),
+    t("storage_full",
+      "Der Speicher ist voll. Was schon gesichert war, ist sicher; das Neue ist nicht dabei. Schaffe etwas Platz und schicke es noch einmal.",
+      "The storage is full. What was saved before is safe; the new item is not in it. Free some space and send it again."),
+    t("upgrade_required",
+      "Diese Daten hat ein neueres Programm geschrieben. Sie sind unberührt. Hole dir die neue Version und öffne sie damit.",
+      "A newer program wrote this data. It is untouched. Get the new version and open it with that."),
+    t("corrupt",
+      "Die Daten auf diesem Gerät sind beschädigt oder gehören zu einem anderen Schlüssel. Nichts wurde gelöscht. Lass den Ordner, wie er ist, und sprich mit dem Büro.",
+      "The data on this device is damaged or belongs to another key. Nothing was deleted. Leave the folder as it is and talk to the office."),
+
+    t("not_found",
+      "Das gibt es hier nicht. Es ist nichts verändert. Sieh nach, was da ist, und versuche es noch einmal.",
+      "There is no such thing here. Nothing was changed. Look at what is there and try again."),
+    t("not_found.company",
+      "In diesem Ordner ist kein aufgenommenes Gerät. Es ist nichts verändert. Nenne mit --dir den richtigen Ordner, gründe einen Betrieb (found) oder nimm das Gerät auf (enrol).",
+      "This folder holds no enrolled device. Nothing was changed. Name the right folder with --dir, found a company (found) or enrol the device (enrol)."),
+    t("not_found.thread",
+      "Diesen Auftrag gibt es auf diesem Gerät nicht. Es ist nichts verschickt worden. „kolonne job list“ zeigt, welche es gibt.",
+      "This device has no such job. Nothing was sent. “kolonne job list” shows which there are."),
+    t("not_found.entry",
+      "Diesen Eintrag gibt es hier nicht. Es ist nichts verändert. „kolonne thread“ zeigt die Einträge mit ihren Kennungen.",
+      "There is no such entry here. Nothing was changed. “kolonne thread” shows the entries with their ids."),
+    t("not_found.media",
+      "Das ist noch nicht auf diesem Gerät. Es ist nicht verloren, es kommt noch. Versuche es später noch einmal.",
+      "That isn't on this device yet. It isn't lost, it is on its way. Try again later."),
+    t("not_found.seat",
+      "So jemand schreibt auf diesem Gerät nicht. Es ist nichts verschickt worden. „kolonne status“ zeigt, wer hier angemeldet ist.",
+      "Nobody of that name writes on this device. Nothing was sent. “kolonne status” shows who is seated here."),
+    t("not_found.person",
+      "So jemanden gibt es im Betrieb nicht. Es ist nichts verändert. „kolonne status“ zeigt Leute und Kolonnen.",
+      "There is nobody of that name in the company. Nothing was changed. “kolonne status” shows people and crews."),
+    t("not_found.crew",
+      "So eine Kolonne gibt es im Betrieb nicht. Es ist nichts verändert. „kolonne status“ zeigt Leute und Kolonnen.",
+      "There is no such crew in the company. Nothing was changed. “kolonne status” shows people and crews."),
+    t("not_found.invite",
+      "Diese Aufnahme gibt es nicht mehr. Es ist nichts verändert. Beginne eine neue.",
+      "This admission is gone. Nothing was changed. Begin a new one."),
+    t("not_found.page",
+      "Diese Adresse gibt es hier nicht. Es ist nichts verändert. Geh zurück zur Übersicht.",
+      "There is no such address here. Nothing was changed. Go back to the overview."),
+
+    t("invalid",
+      "So kann das nicht übernommen werden. Es ist nichts verändert. Prüfe die Eingabe und versuche es noch einmal.",
+      "It can't be taken like that. Nothing was changed. Check the input and try again."),
+    t("invalid.*.empty",
+      "Da steht noch nichts. Es ist nichts verändert. Fülle das Feld aus und versuche es noch einmal.",
+      "There is nothing in it yet. Nothing was changed. Fill in the field and try again."),
+    t("invalid.*.too_large",
+      "Das ist zu lang. Es ist nichts verändert. Kürze es und versuche es noch einmal.",
+      "That is too long. Nothing was changed. Shorten it and try again."),
+    t("invalid.title.empty",
+      "Der Auftrag hat noch keinen Namen. Es ist nichts verändert. Gib ihm einen, zum Beispiel „Lindenweg 14: Dach“.",
+      "The job has no name yet. Nothing was changed. Give it one, for example “Lindenweg 14: roof”."),
+    t("invalid.text.empty",
+      "Die Nachricht ist leer. Es ist nichts verschickt worden. Schreib etwas und schicke sie noch einmal.",
+      "The message is empty. Nothing was sent. Write something and send it again."),
+    t("invalid.text.too_large",
+      "Die Nachricht ist zu lang. Es ist nichts verschickt worden. Teile sie auf oder schicke sie als Datei.",
+      "The message is too long. Nothing was sent. Split it or send it as a file."),
+    t("invalid.file",
+      "Diese Datei lässt sich so nicht verwenden. Das Original liegt unverändert an seinem Platz. Schicke sie als Datei (--file).",
+      "This file can't be used like that. The original lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.file.empty",
+      "Die Datei ist leer. Es ist nichts verschickt worden. Prüfe, ob sie fertig gespeichert ist, und versuche es noch einmal.",
+      "The file is empty. Nothing was sent. Check whether it was saved completely and try again."),
+    t("invalid.file.media_empty",
+      "Die Datei ist leer. Es ist nichts verschickt worden. Prüfe, ob sie fertig gespeichert ist, und versuche es noch einmal.",
+      "The file is empty. Nothing was sent. Check whether it was saved completely and try again."),
+    t("invalid.file.too_large",
+      "Die Datei ist zu groß: Dateien gehen bis 100 MB, Fotos und Sprachnotizen bis 64 MB. Sie liegt unverändert an ihrem Platz. Schicke eine kleinere Fassung.",
+      "The file is too large: files go up to 100 MB, photos and voice notes up to 64 MB. It lies unchanged in its place. Send a smaller version."),
+    t("invalid.file.media_too_large",
+      "Die Datei ist zu groß: Fotos und Sprachnotizen gehen bis 64 MB. Sie liegt unverändert an ihrem Platz. Schicke sie als Datei (--file) oder kleiner.",
+      "The file is too large: photos and voice notes go up to 64 MB. It lies unchanged in its place. Send it as a file (--file) or smaller."),
+    t("invalid.file.media_too_many_pixels",
+      "Das Bild hat mehr Bildpunkte, als hier verarbeitet werden. Es liegt unverändert an seinem Platz. Schicke es als Datei (--file).",
+      "The picture has more pixels than are processed here. It lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.file.media_too_much_memory",
+      "Das Bild braucht mehr Speicher, als hier erlaubt ist. Es liegt unverändert an seinem Platz. Schicke es als Datei (--file).",
+      "The picture needs more memory than is allowed here. It lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.file.media_too_long",
+      "Die Aufnahme ist länger als 30 Minuten. Sie liegt unverändert an ihrem Platz. Schicke sie als Datei (--file).",
+      "The recording is longer than 30 minutes. It lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.file.media_truncated",
+      "Die Datei hört mittendrin auf. Sie liegt unverändert an ihrem Platz. Kopiere sie noch einmal vom Gerät oder schicke sie als Datei (--file).",
+      "The file ends in the middle. It lies unchanged in its place. Copy it from the device again or send it as a file (--file)."),
+    t("invalid.file.media_corrupt",
+      "Die Datei ist beschädigt und lässt sich nicht als Foto oder Sprachnotiz lesen. Sie liegt unverändert an ihrem Platz. Schicke sie als Datei (--file).",
+      "The file is damaged and can't be read as a photo or voice note. It lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.file.media_unsupported",
+      "Das ist kein Foto und keine Sprachnotiz, wie der Name auch lautet. Es ist nichts verschickt worden, die Datei liegt unverändert an ihrem Platz. Schicke sie als Datei (--file).",
+      "This is no photo and no voice note, whatever its name says. Nothing was sent, the file lies unchanged in its place. Send it as a file (--file)."),
+    t("invalid.members.standing",
+      "Das Büro und der Notfallbogen gehören zu jedem Auftrag. Es ist nichts verändert. Nimm Kolonnen oder einzelne Leute heraus.",
+      "The office and the recovery kit belong to every job. Nothing was changed. Remove crews or single people instead."),
+    t("invalid.code",
+      "Dieser Aufnahmecode lässt sich nicht lesen. Es ist nichts geschehen. Tippe ihn noch einmal ab oder lass dir im Büro einen neuen zeigen.",
+      "This admission code can't be read. Nothing happened. Type it again or have the office show you a new one."),
+    t("invalid.*.spent",
+      "Dieser Aufnahmecode ist verbraucht oder abgelaufen. Es ist nichts geschehen. Lass dir im Büro einen neuen zeigen.",
+      "This admission code is used up or has expired. Nothing happened. Have the office show you a new one."),
+    t("invalid.*.expired",
+      "Dieser Aufnahmecode ist abgelaufen. Es ist nichts geschehen. Lass dir im Büro einen neuen zeigen.",
+      "This admission code has expired. Nothing happened. Have the office show you a new one."),
+    t("invalid.*.other_hub",
+      "Dort antwortet ein anderer, als erwartet: der Schlüssel passt nicht. Es ist nichts übertragen worden. Prüfe Adresse und Schlüssel mit dem, der den Kasten betreibt.",
+      "Someone else than expected answers there: the key doesn't fit. Nothing was sent. Check address and key with whoever runs the box."),
+    t("invalid.hub_url",
+      "Diese Adresse lässt sich nicht verwenden. Es ist nichts verändert. Sie beginnt mit https://, oder mit http:// auf diesem Computer.",
+      "This address can't be used. Nothing was changed. It begins with https://, or with http:// on this computer."),
+
+    // Of the program itself
+    t("usage",
+      "So lässt sich das nicht aufrufen. Es ist nichts verändert. „kolonne --help“ zeigt, wie.",
+      "It can't be called like that. Nothing was changed. “kolonne --help” shows how."),
+    t("file_missing",
+      "Diese Datei gibt es nicht. Es ist nichts verschickt worden. Prüfe den Namen und den Ordner.",
+      "There is no such file. Nothing was sent. Check the name and the folder."),
+    t("file_unreadable",
+      "Diese Datei lässt sich nicht lesen. Es ist nichts verschickt worden. Prüfe, ob sie wirklich eine Datei ist und ob du sie öffnen darfst.",
+      "This file can't be read. Nothing was sent. Check whether it really is a file and whether you may open it."),
+    t("ambiguous",
+      "Das passt auf mehrere. Es ist nichts verändert. Nenne einen längeren Teil des Namens oder die Kennung.",
+      "That fits several. Nothing was changed. Name a longer part or the id."),
+    t("who",
+      "Auf diesem Gerät schreiben mehrere Leute. Es ist nichts verschickt worden. Sag mit --as, wer schreibt.",
+      "Several people write on this device. Nothing was sent. Say with --as who writes."),
+    t("hub_key_unread",
+      "Dieser Schlüssel hat einen Tippfehler. Es ist nichts verändert. Vergleiche ihn Gruppe für Gruppe mit dem, was „kolonne hub“ zeigt.",
+      "This key has a typo. Nothing was changed. Compare it group by group with what “kolonne hub” shows."),
+    t("hub_key_unasked",
+      "Den Schlüssel muss ein Mensch vergleichen, und hier ist niemand zu fragen. Es ist nichts gegründet worden. Nenne ihn mit --hub-key oder rufe es in einem Terminal auf.",
+      "A person has to compare the key, and there is nobody to ask here. Nothing was founded. Name it with --hub-key or call this in a terminal."),
+    t("hub_key_denied",
+      "Der Schlüssel wurde nicht bestätigt. Es ist nichts gegründet worden. Vergleiche ihn mit dem, was „kolonne hub“ zeigt.",
+      "The key wasn't confirmed. Nothing was founded. Compare it with what “kolonne hub” shows."),
+    t("words_unasked",
+      "Die vier Wörter muss ein Mensch vergleichen, und hier ist niemand zu fragen. Das Gerät ist nicht aufgenommen. Rufe es in einem Terminal auf.",
+      "A person has to compare the four words, and there is nobody to ask here. The device isn't admitted. Call this in a terminal."),
+    t("words_denied",
+      "Die Wörter wurden nicht bestätigt. Das Gerät ist nicht aufgenommen. Beginne mit einem neuen Code.",
+      "The words weren't confirmed. The device isn't admitted. Begin with a new code."),
+    t("words_early",
+      "Das Handy hat noch nicht geantwortet, es gibt noch keine Wörter zu vergleichen. Es ist nichts geschehen. Warte, bis auf beiden Bildschirmen vier Wörter stehen.",
+      "The phone hasn't answered yet, there are no words to compare. Nothing happened. Wait until both screens show four words."),
+    t("invite_expired",
+      "Der Aufnahmecode ist abgelaufen. Es ist niemand aufgenommen. Zeige einen neuen.",
+      "The admission code has expired. Nobody was admitted. Show a new one."),
+    t("founded_already",
+      "In diesem Ordner ist schon ein Gerät. Es ist unberührt. Nimm für den neuen Betrieb einen anderen Ordner.",
+      "This folder already holds a device. It is untouched. Take another folder for the new company."),
+    t("trust_unread",
+      "Die Datei mit dem Zertifikat lässt sich nicht lesen. Es ist nichts verändert. Prüfe den Namen; sie muss im PEM-Format sein.",
+      "The file with the certificate can't be read. Nothing was changed. Check the name; it must be in PEM form."),
+    t("port_taken",
+      "An dieser Adresse kann das Programm nicht lauschen; meist läuft dort schon etwas. Es ist nichts verloren. Beende das andere Programm oder nimm eine andere Adresse.",
+      "The program can't listen at this address; mostly something runs there already. Nothing is lost. End the other program or take another address."),
+    t("not_loopback",
+      "Die Seite wird nur auf diesem Computer gezeigt. Es ist nichts geöffnet worden. Nimm eine Adresse wie 127.0.0.1:0.",
+      "The page is shown on this computer only. Nothing was opened. Take an address like 127.0.0.1:0."),
+    t("hub_start",
+      "So kann der Hub nicht anfangen. Seine Daten sind unberührt. Der Grund steht darunter.",
+      "The hub can't start like that. Its data is untouched. The reason is below."),
+    t("hub_in_use",
+      "In diesem Ordner läuft schon ein Hub. Seine Daten sind unberührt. Beende den anderen oder nimm einen anderen Ordner.",
+      "A hub runs on this folder already. Its data is untouched. End the other one or take another folder."),
+    t("hub_plain",
+      "Ohne Zertifikat lauscht der Hub nur auf diesem Computer. Es ist nichts geöffnet worden. Gib --tls-cert und --tls-key an, oder lausche auf 127.0.0.1.",
+      "Without a certificate the hub listens on this computer only. Nothing was opened. Give --tls-cert and --tls-key, or listen on 127.0.0.1."),
+    t("demo_in_use",
+      "Die Vorführung läuft schon in diesem Ordner. Sie ist unberührt. Beende die andere, oder nimm mit --dir einen anderen Ordner.",
+      "The demo runs in this folder already. It is untouched. End the other one, or take another folder with --dir."),
+    t("demo_foreign",
+      "In diesem Ordner liegt etwas, das nicht von der Vorführung ist. Es ist unberührt. Nimm mit --dir einen leeren Ordner.",
+      "This folder holds something that isn't the demo's. It is untouched. Take an empty folder with --dir."),
+    t("demo_words",
+      "Die Wörter auf den beiden Geräten der Vorführung sind verschieden. Es ist nichts aufgenommen. Beginne mit --reset neu.",
+      "The words on the demo's two devices differ. Nothing was admitted. Begin anew with --reset."),
+    t("token",
+      "Diese Seite gehört nicht zum laufenden Programm. Es ist nichts verändert. Öffne die Adresse, die das Programm beim Start gezeigt hat.",
+      "This page doesn't belong to the running program. Nothing was changed. Open the address that the program showed at its start."),
+    t("origin",
+      "Die Anfrage kam von woanders als von dieser Seite. Es ist nichts verändert. Öffne die Adresse, die das Programm beim Start gezeigt hat.",
+      "The request came from elsewhere than this page. Nothing was changed. Open the address that the program showed at its start."),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_once_in_both_languages() {
+        let mut seen = HashSet::new();
+        for text in TEXTS {
+            assert!(seen.insert(text.code), "{} twice", text.code);
+            for said in [text.de, text.en] {
+                assert!(said.len() > 40, "{} is too short", text.code);
+                let sentences = said.matches(['.', ';', '?']).count();
+                assert!(
+                    sentences >= 3,
+                    "{}: what happened, what is safe, what to do",
+                    text.code
+                );
+                assert!(!said.contains("  "), "{}", text.code);
+            }
+            assert_ne!(text.de, text.en, "{}", text.code);
+        }
+    }
+
+    #[test]
+    fn german_avoids_technicians_words() {
+        for text in TEXTS {
+            for word in ["Server", "Upload", "synchronis", "ungültig", "Fehler"] {
+                assert!(!text.de.contains(word), "{} says {word}", text.code);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_codes_fall_back_to_their_family() {
+        assert_eq!(text("invalid.title.empty").code, "invalid.title.empty");
+        assert_eq!(
+            text("invalid.customer.too_large").code,
+            "invalid.*.too_large"
+        );
+        assert_eq!(text("invalid.file.media_mismatch").code, "invalid.file");
+        assert_eq!(text("not_found.hub").code, "not_found");
+        assert_eq!(text("internal.store").code, "internal");
+        assert_eq!(text("never heard of").code, "internal");
+    }
+}
