@@ -73,9 +73,10 @@ pub fn of_thread(db: &Connection, thread: &ThreadId) -> Result<Vec<VerifiedOp>, 
     Ok(ops.collect::<Result<_, _>>()?)
 }
 
-/// The control ops of a thread.
+/// A thread's ops for judging its control ops: all of them, since an op counts only on the chain
+/// before it, but no payloads of data.
 pub fn control_of_thread(db: &Connection, thread: &ThreadId) -> Result<Vec<VerifiedOp>, Error> {
-    let sql = format!("SELECT {COLUMNS} {JOINS} WHERE ops.thread = ?1 AND ops.class = 2");
+    let sql = format!("SELECT {COLUMNS} {JOINS} AND ops.class = 2 WHERE ops.thread = ?1");
     let mut statement = db.prepare_cached(&sql)?;
     let ops = statement.query_map([thread.0.as_slice()], read_op)?;
     Ok(ops.collect::<Result<_, _>>()?)

@@ -18,7 +18,6 @@ use kolonne_model::hub::{
 use kolonne_model::ids::{
     HubEpoch, OpId, PublicKey, SeatId, StoreId, Strand, StrandHead, ThreadId,
 };
-use kolonne_model::judge::{ThreadOps, control_state};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
@@ -538,20 +537,19 @@ impl Inner {
     /// Heads of every branch in the threads this device is in.
     fn own_heads(&self) -> Result<Vec<StrandHead>, Error> {
         self.store.read(|db| {
-            let roster = self.roster(db)?;
-            let rings = roster.rings_of_device(&self.device);
-            let heads = heads_of(db, None)?;
-            let threads: BTreeSet<ThreadId> = heads.iter().map(|head| head.strand.thread).collect();
-            let mut mine = BTreeSet::new();
-            for thread in threads {
-                let ops = oplog::control_of_thread(db, &thread)?;
-                if control_state(&ThreadOps::new(thread, &ops), &roster).has_member(&rings) {
-                    mine.insert(thread);
+            let rings = self.roster(db)?.rings_of_device(&self.device);
+            let mut mine: BTreeSet<Vec<u8>> = BTreeSet::new();
+            for ring in rings {
+                let mut statement =
+                    db.prepare_cached("SELECT thread FROM view_members WHERE ring = ?1")?;
+                let threads = statement.query_map([ring.0.as_slice()], |row| row.get(0))?;
+                for thread in threads {
+                    mine.insert(thread?);
                 }
             }
-            Ok(heads
+            Ok(heads_of(db, None)?
                 .into_iter()
-                .filter(|head| mine.contains(&head.strand.thread))
+                .filter(|head| mine.contains(head.strand.thread.0.as_slice()))
                 .collect())
         })
     }

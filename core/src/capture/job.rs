@@ -357,7 +357,14 @@ impl Kolonne {
                     });
                 }
             }
-            write_members(tx, moment, &author, thread, writes)
+            write_members(tx, moment, &author, thread, writes)?;
+            if add.is_empty() {
+                return Ok(());
+            }
+            // Who comes reads what was said so far at once, not from the next word on.
+            let state = control(tx, moment, thread)?;
+            keys::open_thread_keys(tx, moment.roster, thread, &state)?;
+            keys::key_to_send(tx, moment, &author, thread, &state).map(drop)
         })
     }
 }
