@@ -116,15 +116,23 @@ pub fn play(
     results.into_iter().collect()
 }
 
+/// Everybody's seat, by the person's ring as the office knows it.
 fn seats(company: &Company) -> Outcome<HashMap<Who, SeatId>> {
+    let (people, _) = company.office.people()?;
+    let unknown = || Failure::new("not_found.seat");
     let mut seats = HashMap::new();
     for who in Who::ALL {
+        let person = people
+            .iter()
+            .find(|person| person.name == who.name())
+            .ok_or_else(unknown)?;
         let me = company.device(who).me()?;
-        let seat = me.seats.iter().find(|seat| seat.name == who.name());
-        seats.insert(
-            who,
-            seat.ok_or_else(|| Failure::new("not_found.seat"))?.seat,
-        );
+        let seat = me
+            .seats
+            .iter()
+            .find(|seat| seat.person == person.id)
+            .ok_or_else(unknown)?;
+        seats.insert(who, seat.seat);
     }
     Ok(seats)
 }

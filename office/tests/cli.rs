@@ -1,0 +1,344 @@
+//! A firm lives with the program from a terminal: hub, founding, a crew's phone, work without
+//! network, the thread at the office; and what the program says to bad input.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use serde_json::Value;
+use support::{Firm, ask, jpeg, run, sparse};
+
+const JOB: &str = "Lindenweg 14: Sturmschaden";
+
+fn with_job() -> (Firm, String) {
+    let firm = Firm::founded();
+    let phone = firm.phone("Kolonne 3", &["Mehmet", "Jonas"]);
+    let office = firm.office();
+    ask(&[
+        "job",
+        "open",
+        "--dir",
+        &office,
+        "--title",
+        JOB,
+        "--customer",
+        "Familie Reuter",
+        "--address",
+        "Lindenweg 14",
+        "--status",
+        "order",
+        "--member",
+        "Kolonne 3",
+    ]);
+    ask(&["sync", "--dir", &phone]);
+    (firm, phone)
+}
+
+fn entries(dir: &str, who: &str) -> Vec<Value> {
+    let answer = ask(&["thread", "--dir", dir, "--as", who, "--job", "lindenweg"]);
+    answer["page"]["entries"].as_array().unwrap().clone()
+}
+
+fn of_kind<'a>(entries: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    entries
+        .iter()
+        .filter(|entry| entry["kind"] == kind)
+        .collect()
+}
+
+#[test]
+fn what_was_sent_without_network_arrives_at_the_office() {
+    let (mut firm, phone) = with_job();
+    let office = firm.office();
+    let photo = jpeg(1600, 1200);
+    let (one, two) = (
+        firm.file("dach.jpg", &photo),
+        firm.file("first.jpg", &jpeg(640, 480)),
+    );
+
+    firm.stop_hub();
+    let sent = ask(&[
+        "send",
+        "Ortgang gerissen, brauchen 12 Ziegel",
+        "--dir",
+        &phone,
+        "--as",
+        "Mehmet",
+        "--job",
+        "lindenweg",
+        "--photo",
+        &one,
+        &two,
+        "--caption",
+        "so sieht es aus",
+    ]);
+    let ids: Vec<&str> = sent["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 3);
+    for entry in sent["entries"].as_array().unwrap() {
+        assert_eq!(entry["state"], "saved");
+    }
+    assert_eq!(sent["outbox"]["photos"], 2);
+    let offline = run(&["sync", "--dir", &phone, "--json"]);
+    assert_eq!((offline.exit, offline.code().as_str()), (4, "offline_now"));
+
+    firm.start_hub();
+    let synced = ask(&["sync", "--dir", &phone]);
+    assert_eq!(synced["left"]["ops"], 0);
+    assert_eq!(synced["left"]["bytes"], 0);
+    ask(&["sync", "--dir", &office]);
+    let at_office = entries(&office, "Sabine");
+    let text = of_kind(&at_office, "text");
+    assert_eq!(text[0]["text"], "Ortgang gerissen, brauchen 12 Ziegel");
+    assert_eq!(text[0]["author"]["name"], "Mehmet");
+    let photos = of_kind(&at_office, "photo");
+    assert_eq!(photos.len(), 2);
+    assert_eq!(photos[0]["caption"], "so sieht es aus");
+    assert_eq!(photos[0]["photo"]["width"], 1600);
+
+    // The original arrives as it was captured.
+    let out = firm.path("saved");
+    let saved = ask(&[
+        "thread",
+        "--dir",
+        &office,
+        "--job",
+        "lindenweg",
+        "--save",
+        &out,
+    ]);
+    let paths = saved["saved"].as_array().unwrap();
+    let first = std::fs::read(paths[0].as_str().unwrap()).unwrap();
+    assert!(
+        first == photo,
+        "{} bytes instead of {}",
+        first.len(),
+        photo.len()
+    );
+
+    // The phone learns that the office has it, and gets its answer.
+    ask(&[
+        "send",
+        "Bestellt, kommt morgen früh",
+        "--dir",
+        &office,
+        "--job",
+        "lindenweg",
+        "--reply-to",
+        ids[0],
+    ]);
+    ask(&["sync", "--dir", &phone]);
+    let at_phone = entries(&phone, "Jonas");
+    let texts = of_kind(&at_phone, "text");
+    assert_eq!(texts[0]["state"], "office");
+    assert_eq!(texts[1]["reply_to"]["id"], ids[0]);
+    assert_eq!(texts[1]["author"]["name"], "Sabine");
+
+    // The two of the phone read apart.
+    let unread = |who: &str| {
+        ask(&["job", "list", "--dir", &phone, "--as", who, "lindenweg"])["threads"][0]["unread"]
+            .clone()
+    };
+    assert_eq!(unread("Mehmet"), 1);
+    ask(&[
+        "read",
+        "--dir",
+        &phone,
+        "--as",
+        "Mehmet",
+        "--job",
+        "lindenweg",
+    ]);
+    assert_eq!(unread("Mehmet"), 0);
+    assert_ne!(unread("Jonas"), 0);
+}
+
+#[test]
+fn jobs_are_named_changed_and_shown() {
+    let (firm, _) = with_job();
+    let office = firm.office();
+    ask(&["job", "open", "--dir", &office, "--title", "Lindenallee 3"]);
+    let twice = run(&["job", "show", "--dir", &office, "linden", "--json"]);
+    assert_eq!((twice.exit, twice.code().as_str()), (3, "ambiguous"));
+    ask(&[
+        "job",
+        "set",
+        "--dir",
+        &office,
+        "lindenweg",
+        "--status",
+        "done",
+        "--title",
+        "Lindenweg",
+    ]);
+    let shown = ask(&["job", "show", "--dir", &office, "Lindenweg"]);
+    assert_eq!(shown["title"], "Lindenweg");
+    assert_eq!(shown["status"], "done");
+    let names: Vec<_> = shown["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["name"].clone())
+        .collect();
+    assert!(names.contains(&"Kolonne 3".into()), "{names:?}");
+    ask(&[
+        "job",
+        "members",
+        "--dir",
+        &office,
+        "Lindenweg",
+        "--remove",
+        "Kolonne 3",
+    ]);
+    let shown = ask(&["job", "members", "--dir", &office, "Lindenweg"]);
+    assert!(!shown.to_string().contains("Kolonne 3"));
+}
+
+#[test]
+fn bad_input_is_refused_in_a_sentence_and_nothing_is_lost() {
+    let (firm, phone) = with_job();
+    let empty = firm.file("leer.jpg", b"");
+    let text = firm.file(
+        "notiz.jpg",
+        b"Das ist ein Text und kein Foto, wie er auch heisst.",
+    );
+    let huge = firm.path("film.mp4");
+    sparse(huge.as_ref(), 200 << 20);
+    let missing = firm.path("weg.jpg");
+    let cases: &[(&str, &str, &str, i32)] = &[
+        ("--photo", &missing, "file_missing", 3),
+        ("--photo", &empty, "invalid.file.empty", 3),
+        ("--photo", &text, "invalid.file.media_unsupported", 3),
+        ("--file", &huge, "invalid.file.too_large", 3),
+        ("--photo", &huge, "invalid.file.too_large", 3),
+        ("--voice", &text, "invalid.file.media_unsupported", 3),
+    ];
+    for (flag, file, code, exit) in cases {
+        let args = [
+            "send",
+            "--dir",
+            &phone,
+            "--as",
+            "Jonas",
+            "--job",
+            "lindenweg",
+            flag,
+            file,
+            "--json",
+        ];
+        let answer = run(&args);
+        assert_eq!(
+            (answer.exit, answer.code().as_str()),
+            (*exit, *code),
+            "{flag} {file}"
+        );
+        assert!(answer.stderr.contains(*file), "{}", answer.stderr);
+        assert!(!answer.stderr.contains("Error"), "{}", answer.stderr);
+    }
+    // The refused one doesn't hold up the good one.
+    let good = firm.file("gut.jpg", &jpeg(320, 240));
+    let answer = run(&[
+        "send",
+        "--dir",
+        &phone,
+        "--as",
+        "Jonas",
+        "--job",
+        "lindenweg",
+        "--photo",
+        &text,
+        &good,
+        "--json",
+    ]);
+    assert_eq!(answer.exit, 3);
+    let sent: Value = serde_json::from_str(answer.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(sent["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(sent["refused"][0]["code"], "invalid.file.media_unsupported");
+    // What was refused as a photo goes as a file.
+    ask(&[
+        "send",
+        "--dir",
+        &phone,
+        "--as",
+        "Jonas",
+        "--job",
+        "lindenweg",
+        "--file",
+        &text,
+    ]);
+    let there = entries(&phone, "Jonas");
+    assert_eq!(of_kind(&there, "photo").len(), 1);
+    assert_eq!(
+        of_kind(&there, "document")[0]["document"]["name"],
+        "notiz.jpg"
+    );
+
+    let nowhere = firm.path("nirgends");
+    let others: &[(&[&str], i32, &str)] = &[
+        (
+            &[
+                "send", "x", "--dir", &phone, "--as", "Jonas", "--job", "Hafen",
+            ],
+            3,
+            "not_found.thread",
+        ),
+        (
+            &["send", "x", "--dir", &phone, "--job", "lindenweg"],
+            2,
+            "who",
+        ),
+        (
+            &["send", "x", "--dir", &phone, "--as", "Sabine", "--job", "l"],
+            3,
+            "not_found.seat",
+        ),
+        (
+            &[
+                "send",
+                " ",
+                "--dir",
+                &phone,
+                "--as",
+                "Jonas",
+                "--job",
+                "lindenweg",
+            ],
+            3,
+            "invalid.text.empty",
+        ),
+        (&["status", "--dir", &nowhere], 3, "not_found.company"),
+        (
+            &[
+                "job", "open", "--dir", &phone, "--as", "Jonas", "--title", "T",
+            ],
+            5,
+            "locked.right",
+        ),
+        (&["enrol", "--dir", &nowhere, "KOLONNE1:QUATSCH"], 3, ""),
+        (
+            &["office", "--dir", &phone, "--listen", "0.0.0.0:0"],
+            2,
+            "not_loopback",
+        ),
+    ];
+    for (args, exit, code) in others {
+        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        let answer = run(&args);
+        assert_eq!(answer.exit, *exit, "{args:?} {}", answer.stderr);
+        if !code.is_empty() {
+            assert_eq!(answer.code(), *code);
+        }
+    }
+    assert_eq!(run(&["--nonsense"]).exit, 2);
+}
+
+#[test]
+fn about_says_version_and_licence() {
+    let about = ask(&["about"]);
+    assert_eq!(about["license"], "Apache-2.0");
+    assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
+}

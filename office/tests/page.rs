@@ -1,0 +1,241 @@
+//! The local page over a real socket: who may ask, what its headers forbid, and that files and
+//! texts go in and come out.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use support::{Firm, Response, Running, ask, http, jpeg};
+
+struct Page {
+    _firm: Firm,
+    _running: Running,
+    host: String,
+    token: String,
+    thread: String,
+}
+
+impl Page {
+    fn open() -> Self {
+        let firm = Firm::founded();
+        let office = firm.office();
+        let job = ask(&["job", "open", "--dir", &office, "--title", "Kirchplatz 2"]);
+        let mut running = Running::start(&["office", "--json", "--dir", &office]);
+        let url = running.json()["url"].as_str().unwrap().to_owned();
+        let (host, token) = url
+            .trim_start_matches("http://")
+            .split_once("/#t=")
+            .unwrap();
+        Self {
+            host: host.to_owned(),
+            token: token.to_owned(),
+            thread: job["id"].as_str().unwrap().to_owned(),
+            _firm: firm,
+            _running: running,
+        }
+    }
+
+    fn ask(&self, request: &str, body: &[u8]) -> Response {
+        let bearer = format!("Bearer {}", self.token);
+        http(
+            &self.host,
+            request,
+            &[("Host", &self.host), ("Authorization", &bearer)],
+            body,
+        )
+    }
+}
+
+#[test]
+fn only_this_page_with_this_token_is_answered() {
+    let page = Page::open();
+    let good = format!("Bearer {}", page.token);
+    let own = ("Host", page.host.as_str());
+    let token = ("Authorization", good.as_str());
+    let port = page.host.rsplit(':').next().unwrap();
+    let (evil, evil_port) = ("evil.example", format!("evil.example:{port}"));
+    let cases: &[(&[(&str, &str)], u16, &str)] = &[
+        (&[own], 401, "token"),
+        (&[own, ("Authorization", "Bearer 00")], 401, "token"),
+        (&[("Host", evil), token], 403, "origin"),
+        (&[("Host", &evil_port), token], 403, "origin"),
+        (&[token], 400, ""),
+        (
+            &[own, token, ("Origin", "http://evil.example")],
+            403,
+            "origin",
+        ),
+        (&[own, token, ("Origin", "null")], 403, "origin"),
+        (
+            &[own, token, ("Sec-Fetch-Site", "cross-site")],
+            403,
+            "origin",
+        ),
+    ];
+    for (headers, status, code) in cases {
+        for path in ["/api/me", "/media/00/thumb", "/api/events", "/nowhere"] {
+            let answer = http(&page.host, &format!("GET {path}"), headers, b"");
+            // Without any Host the server may refuse before the page does.
+            let refused = answer.status == *status || (code.is_empty() && answer.status == 403);
+            assert!(refused, "{headers:?} {path} {}", answer.status);
+            if answer.status == *status && !code.is_empty() {
+                assert_eq!(answer.json()["error"]["code"], *code);
+            }
+            assert!(answer.header("access-control-allow-origin").is_none());
+            assert!(answer.header("set-cookie").is_none());
+        }
+    }
+    let evil_page = http(&page.host, "GET /", &[("Host", &evil_port)], b"");
+    assert_eq!(evil_page.status, 403);
+    let me = page.ask("GET /api/me", b"");
+    assert_eq!(me.status, 200);
+    assert_eq!(me.json()["company"], "Dachdeckerei Test");
+    assert_eq!(me.json()["flight_mode"], serde_json::Value::Null);
+    assert_eq!(me.header("cache-control"), Some("no-store"));
+}
+
+#[test]
+fn static_files_forbid_everything_but_themselves() {
+    let page = Page::open();
+    let own = [("Host", page.host.as_str())];
+    let index = http(&page.host, "GET /", &own, b"");
+    assert_eq!(index.status, 200);
+    assert_eq!(
+        index.header("content-security-policy"),
+        Some(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+             media-src blob:; connect-src 'self'; font-src 'none'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'"
+        )
+    );
+    assert_eq!(index.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(index.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(
+        index.header("cross-origin-resource-policy"),
+        Some("same-origin")
+    );
+    assert_eq!(index.header("cache-control"), Some("no-cache"));
+    let script = http(&page.host, "GET /assets/page.js", &own, b"");
+    assert_eq!(
+        (script.status, script.header("cache-control")),
+        (200, Some("no-cache"))
+    );
+    let tricks = [
+        "/assets/../../../Cargo.toml",
+        "/assets/..%2f..%2fCargo.toml",
+        "/assets/%2e%2e/index.html",
+        "/assets//etc/passwd",
+        "/assets/page.js%00.svg",
+    ];
+    for path in tricks {
+        let answer = http(&page.host, &format!("GET {path}"), &own, b"");
+        assert!(
+            matches!(answer.status, 400 | 401 | 404),
+            "{path} {}",
+            answer.status
+        );
+    }
+    for path in [
+        "/media/../../device.key/original",
+        "/media/..%2f..%2fdevice.key/original",
+        "/media/00/original",
+        "/api/threads/..%2f..%2fx",
+    ] {
+        assert_eq!(page.ask(&format!("GET {path}"), b"").status, 404, "{path}");
+    }
+}
+
+#[test]
+fn texts_and_files_go_in_once_and_come_out() {
+    let page = Page::open();
+    let thread = &page.thread;
+    let say = format!("POST /api/threads/{thread}/entries");
+    let text = format!(
+        r#"{{"text":"Guten Morgen","reply_to":null,"draft_id":"{}"}}"#,
+        "0a".repeat(16)
+    );
+    let first = page.ask(&say, text.as_bytes());
+    assert_eq!(first.status, 200);
+    assert_eq!(page.ask(&say, text.as_bytes()).json(), first.json());
+
+    let send = |query: &str, draft: &str, bytes: &[u8]| {
+        let draft = draft.repeat(16);
+        page.ask(
+            &format!("POST /api/threads/{thread}/files?{query}&draft_id={draft}"),
+            bytes,
+        )
+    };
+    let photo = jpeg(640, 480);
+    let sent = send("kind=photo&name=a.jpg&caption=First", "0b", &photo);
+    assert_eq!(sent.status, 200);
+    let id = sent.json()["id"].as_str().unwrap().to_owned();
+    let refused = send("kind=photo&name=b.jpg", "0c", b"only words");
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone()),
+        (415, "bad_file".into())
+    );
+    assert_eq!(
+        send("kind=photo&name=c.jpg", "0d", b"").json()["error"]["code"],
+        "empty_file"
+    );
+    assert_eq!(
+        send("kind=hat&name=c.jpg", "0d", b"x").json()["error"]["code"],
+        "invalid"
+    );
+    let huge = vec![0u8; 65 << 20];
+    let too_big = send("kind=photo&name=d.jpg", "0e", &huge);
+    assert_eq!(
+        (too_big.status, too_big.json()["error"]["code"].clone()),
+        (413, "too_big".into())
+    );
+    let file = send(
+        "kind=document&name=..%2F..%2Fx.html",
+        "0f",
+        b"<script>alert(1)</script>",
+    );
+    let file = file.json()["id"].as_str().unwrap().to_owned();
+
+    let entries = page
+        .ask(&format!("GET /api/threads/{thread}/entries"), b"")
+        .json();
+    let entries = entries["entries"].as_array().unwrap().clone();
+    let said: Vec<_> = entries.iter().filter(|e| e["kind"] != "notice").collect();
+    assert_eq!(said.len(), 3);
+    assert_eq!(said[0]["text"], "Guten Morgen");
+    assert_eq!(said[0]["stuck"], serde_json::Value::Null);
+    assert_eq!(said[0]["waiting"], serde_json::Value::Null);
+    assert_eq!(said[1]["caption"], "First");
+
+    let original = page.ask(&format!("GET /media/{id}/original"), b"");
+    assert!(original.body == photo);
+    assert_eq!(original.header("content-type"), Some("image/jpeg"));
+    let document = page.ask(&format!("GET /media/{file}/document"), b"");
+    assert_eq!(
+        document.header("content-type"),
+        Some("application/octet-stream")
+    );
+    assert_eq!(
+        document.header("content-disposition"),
+        Some("attachment; filename*=UTF-8''x.html")
+    );
+    assert_eq!(page.ask(&format!("GET /media/{id}/voice"), b"").status, 404);
+
+    let long = format!(
+        r#"{{"text":"{}","reply_to":null,"draft_id":"{}"}}"#,
+        "x".repeat(20_000),
+        "1a".repeat(16)
+    );
+    assert_eq!(
+        page.ask(&say, long.as_bytes()).json()["error"]["field"],
+        "text"
+    );
+    assert_eq!(page.ask(&say, &vec![b' '; 100_000]).status, 413);
+    assert_eq!(page.ask(&say, b"{").status, 400);
+    let renamed = page.ask(
+        &format!("PATCH /api/threads/{thread}"),
+        br#"{"title":"Kirchplatz 3"}"#,
+    );
+    assert_eq!(renamed.status, 200);
+    let list = page.ask("GET /api/threads?query=Kirchplatz", b"").json();
+    assert_eq!(list["threads"][0]["title"], "Kirchplatz 3");
+}

@@ -1,0 +1,295 @@
+//! Runs the real program: each device is a folder, each command a process, answers are JSON.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string
+)]
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+/// A command that runs; killed when dropped.
+pub struct Running {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = program(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// The next line of JSON.
+    pub fn json(&mut self) -> Value {
+        let mut line = String::new();
+        assert!(
+            self.lines.read_line(&mut line).unwrap() > 0,
+            "the command ended"
+        );
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn finish(mut self) -> i32 {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kolonne"));
+    command
+        .args(args)
+        .env_remove("KOLONNE_DIR")
+        .env_remove("KOLONNE_TRUST")
+        .env("LANG", "de_DE.UTF-8");
+    command
+}
+
+/// What a command answered.
+pub struct Answer {
+    pub exit: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Its last line of JSON.
+    pub fn json(&self) -> Value {
+        let line = self
+            .stdout
+            .lines()
+            .last()
+            .unwrap_or_else(|| panic!("{}", self.stderr));
+        serde_json::from_str(line).unwrap()
+    }
+
+    /// The code of its failure.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+pub fn run(args: &[&str]) -> Answer {
+    let output = program(args).stdin(Stdio::null()).output().unwrap();
+    Answer {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs with `--json` and expects success.
+pub fn ask(args: &[&str]) -> Value {
+    let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+    let answer = run(&args);
+    assert_eq!(
+        answer.exit, 0,
+        "{args:?}: {}{}",
+        answer.stdout, answer.stderr
+    );
+    answer.json()
+}
+
+/// A company with an office, and a hub that can be stopped and started.
+pub struct Firm {
+    dir: tempfile::TempDir,
+    pub hub: Option<Running>,
+    address: String,
+    url: String,
+}
+
+impl Firm {
+    pub fn founded() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut firm = Self {
+            dir,
+            hub: None,
+            address: "127.0.0.1:0".to_owned(),
+            url: String::new(),
+        };
+        let said = firm.start_hub();
+        firm.url = said["url"].as_str().unwrap().to_owned();
+        firm.address = firm.url.trim_start_matches("http://").to_owned();
+        let office = firm.office();
+        let founded = ask(&[
+            "found",
+            "--dir",
+            &office,
+            "--company",
+            "Dachdeckerei Test",
+            "--name",
+            "Sabine",
+            "--device",
+            "Büro 1",
+            "--hub",
+            &firm.url,
+            "--hub-key",
+            said["key_groups"].as_str().unwrap(),
+        ]);
+        assert!(founded["recovery_kit"].as_str().unwrap().len() > 70);
+        firm
+    }
+
+    pub fn start_hub(&mut self) -> Value {
+        let data = self.path("hub");
+        let args = ["hub", "--json", "--data", &data, "--listen", &self.address];
+        let mut hub = Running::start(&args);
+        let said = hub.json();
+        self.hub = Some(hub);
+        said
+    }
+
+    pub fn stop_hub(&mut self) {
+        self.hub = None;
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    pub fn office(&self) -> String {
+        self.path("office")
+    }
+
+    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Enrols a phone that a crew shares; both sides must show the same words.
+    pub fn phone(&self, crew: &str, people: &[&str]) -> String {
+        let (office, phone) = (self.office(), self.path(crew));
+        let device = format!("Handy {crew}");
+        let mut args = vec![
+            "invite",
+            "--json",
+            "--dir",
+            &office,
+            "--device-name",
+            &device,
+            "--role",
+            "crew",
+            "--crew",
+            crew,
+            "--admit-without-asking",
+        ];
+        for name in people {
+            args.extend(["--person", name]);
+        }
+        let mut invite = Running::start(&args);
+        let code = invite.json()["code"].as_str().unwrap().to_owned();
+        assert!(code.starts_with("KOLONNE1:"), "{code}");
+        let mut enrol = Running::start(&["enrol", "--json", "--dir", &phone, &code]);
+        let (there, here) = (enrol.json(), invite.json());
+        assert_eq!(there["words_de"], here["words_de"]);
+        assert_eq!(there["words_de"].as_array().unwrap().len(), 4);
+        assert_eq!(enrol.json()["state"], "admitted");
+        assert_eq!(invite.json()["state"], "admitted");
+        assert_eq!((enrol.finish(), invite.finish()), (0, 0));
+        phone
+    }
+}
+
+/// A JPEG of so many pixels.
+pub fn jpeg(width: u32, height: u32) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([(x % 251) as u8, (y % 241) as u8, ((x * y) % 239) as u8])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Jpeg)
+        .unwrap();
+    bytes.into_inner()
+}
+
+/// What a page answered.
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+/// Sends one HTTP/1.1 request as it is written here: no client tidies the path.
+pub fn http(host: &str, request: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    let mut socket = TcpStream::connect(host).unwrap();
+    let mut head = format!("{request} HTTP/1.1\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(body).unwrap();
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(bytes.get(..end).unwrap().to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut body = bytes.get(end + 4..).unwrap().to_vec();
+    if head.to_lowercase().contains("transfer-encoding: chunked") {
+        body = unchunked(&body);
+    }
+    Response { status, head, body }
+}
+
+fn unchunked(bytes: &[u8]) -> Vec<u8> {
+    let (mut rest, mut out) = (bytes, Vec::new());
+    while let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        out.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 4 + size..];
+    }
+    out
+}
+
+pub fn sparse(path: &Path, bytes: u64) -> PathBuf {
+    std::fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    path.to_owned()
+}
