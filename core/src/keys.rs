@@ -206,6 +206,13 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
         )?;
         identities.push((seat.0, Identity::from_bytes(&*secret32(identity)?)?));
     }
+    let mut statement = tx.prepare_cached("SELECT ring, secret FROM ring_secrets")?;
+    let open = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
+    for row in open {
+        let (ring, secret) = row?;
+        let ring = RingId::try_from(ring.as_slice()).map_err(|_| Error::Corrupt)?;
+        identities.push((ring.0, Identity::from_bytes(&*secret32(secret)?)?));
+    }
     let mut any = false;
     loop {
         let mut found = false;
