@@ -5,6 +5,7 @@
 //! hub says but a signature changes what a screen promises.
 
 mod blobs;
+mod repair;
 mod seen;
 
 use std::collections::BTreeSet;
@@ -12,12 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kolonne_model::hub::{
-    Cursor, Fetch, FetchAnswer, Heads, Hub, HubError, Part, Pull, PullAnswer, RosterFrom,
-};
-use kolonne_model::ids::{
-    HubEpoch, OpId, PublicKey, SeatId, StoreId, Strand, StrandHead, ThreadId,
-};
+use kolonne_model::hub::{Cursor, Hub, HubError, Part, Pull, PullAnswer, RosterFrom};
+use kolonne_model::ids::{HubEpoch, PublicKey, ThreadId};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
@@ -26,7 +23,7 @@ use crate::kolonne::{Inner, Kolonne, lock, outbox_of};
 use crate::records::{Changed, HubState, Outbox};
 use crate::store::{get_meta, set_meta};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
-use crate::{folding, keys, oplog, outbox};
+use crate::{folding, keys, outbox};
 
 /// Bytes asked for at a time.
 const PULL_BYTES: u32 = 256 * 1024;
@@ -390,6 +387,10 @@ impl<'a> Sync<'a> {
             let fill = answer.fill.clone();
             let taken = blocking(self.inner, move |inner| inner.take_pull(&answer)).await?;
             self.note(&taken);
+            if taken.roster_refused.is_some() {
+                // Perhaps only because one before it never came.
+                pull_roster(self.inner, &self.hub).await?;
+            }
             for thread in fill {
                 self.fill(thread).await?;
             }
@@ -438,84 +439,6 @@ impl<'a> Sync<'a> {
         .await?;
         self.push().await
     }
-
-    /// Fills a thread from its heads, whatever the cursor says.
-    async fn fill(&mut self, thread: ThreadId) -> Result<(), Error> {
-        for _ in 0..MAX_ROUNDS {
-            self.check_flight()?;
-            let have = self.inner.store.read(|db| heads_of(db, Some(&thread)))?;
-            let before = have.len();
-            let answer: FetchAnswer = self
-                .hub
-                .fetch(Fetch {
-                    thread,
-                    have,
-                    limit_bytes: PULL_BYTES,
-                })
-                .await?;
-            let more = answer.more;
-            let taken = blocking(self.inner, move |inner| {
-                let taken = inner.take_page(&answer.page, &answer.parts)?;
-                inner.blobs_at_hub(&answer.blobs)?;
-                Ok(taken)
-            })
-            .await?;
-            self.note(&taken);
-            tracing::debug!(before, ops = taken.ops, "filled");
-            if !more || taken.ops == 0 {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Compares the sum of heads; where it differs, the heads, and heals in both directions.
-    async fn compare(&mut self, hub_sum: [u8; 16]) -> Result<(), Error> {
-        let own = blocking(self.inner, Inner::own_heads).await?;
-        if kolonne_model::ids::head_sum(&own) == hub_sum {
-            return Ok(());
-        }
-        let answer = self
-            .hub
-            .heads(Heads {
-                threads: Vec::new(),
-            })
-            .await?;
-        let theirs: BTreeSet<StrandHead> = answer.heads.iter().copied().collect();
-        let own: BTreeSet<StrandHead> = own.into_iter().collect();
-        let (lacking, requeued) = blocking(self.inner, move |inner| {
-            let mut lacking: BTreeSet<ThreadId> = BTreeSet::new();
-            let mut requeued = 0;
-            inner.store.write(|tx| {
-                for head in theirs.difference(&own) {
-                    if oplog::get(tx, &head.head.id)?.is_none() {
-                        lacking.insert(head.strand.thread);
-                    }
-                }
-                for head in own.difference(&theirs) {
-                    let theirs = theirs
-                        .iter()
-                        .filter(|other| other.strand == head.strand)
-                        .map(|other| other.head.seq)
-                        .min()
-                        .unwrap_or(0);
-                    if theirs < head.head.seq {
-                        requeued += outbox::requeue_beyond(tx, &head.strand, theirs)?;
-                    }
-                }
-                Ok(())
-            })?;
-            Ok((lacking, requeued))
-        })
-        .await?;
-        for thread in lacking {
-            self.fill(thread).await?;
-        }
-        if requeued > 0 {
-            self.push().await?;
-        }
-        Ok(())
-    }
 }
 
 impl Inner {
@@ -533,66 +456,11 @@ impl Inner {
         self.hub_seq.store(answer.cursor.hub_seq, Ordering::Release);
         Ok(taken)
     }
-
-    /// Heads of every branch in the threads this device is in.
-    fn own_heads(&self) -> Result<Vec<StrandHead>, Error> {
-        self.store.read(|db| {
-            let rings = self.roster(db)?.rings_of_device(&self.device);
-            let mut mine: BTreeSet<Vec<u8>> = BTreeSet::new();
-            for ring in rings {
-                let mut statement =
-                    db.prepare_cached("SELECT thread FROM view_members WHERE ring = ?1")?;
-                let threads = statement.query_map([ring.0.as_slice()], |row| row.get(0))?;
-                for thread in threads {
-                    mine.insert(thread?);
-                }
-            }
-            Ok(heads_of(db, None)?
-                .into_iter()
-                .filter(|head| mine.contains(head.strand.thread.0.as_slice()))
-                .collect())
-        })
-    }
 }
 
 fn cursor(db: &Connection) -> Result<Option<Cursor>, Error> {
     let bytes = get_meta(db, "cursor")?;
     Ok(bytes.and_then(|bytes| kolonne_model::cbor::decode(&bytes).ok()))
-}
-
-/// Ops that no other op here follows, roster apart.
-fn heads_of(db: &Connection, thread: Option<&ThreadId>) -> Result<Vec<StrandHead>, Error> {
-    let mut statement = db.prepare_cached(
-        "SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o
-         WHERE o.class <> 3 AND (?1 IS NULL OR o.thread = ?1)
-            AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)",
-    )?;
-    let rows = statement.query_map([thread.map(|thread| thread.0.to_vec())], |row| {
-        let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
-        Ok((
-            bytes(0)?,
-            bytes(1)?,
-            bytes(2)?,
-            row.get::<_, u32>(3)?,
-            bytes(4)?,
-        ))
-    })?;
-    rows.map(|row| {
-        let (thread, seat, store, seq, id) = row?;
-        let bad = |_| Error::Corrupt;
-        Ok(StrandHead {
-            strand: Strand {
-                thread: ThreadId::try_from(thread.as_slice()).map_err(bad)?,
-                seat: SeatId::try_from(seat.as_slice()).map_err(bad)?,
-                store: StoreId::try_from(store.as_slice()).map_err(bad)?,
-            },
-            head: kolonne_model::ids::Head {
-                seq,
-                id: OpId::try_from(id.as_slice()).map_err(bad)?,
-            },
-        })
-    })
-    .collect()
 }
 
 /// Marks a blob as held by the hub.

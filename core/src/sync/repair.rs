@@ -1,0 +1,179 @@
+//! Repair: what the cursor can't say is found by comparing heads, and filled in both directions.
+//!
+//! A head says nothing of what is below it: a hub, or a membership that began in the middle of a
+//! strand, may leave a gap. So what a device says it has is only what it has from the beginning.
+
+use std::collections::BTreeSet;
+
+use kolonne_model::hub::{Fetch, FetchAnswer, Heads, Hub, HubError};
+use kolonne_model::ids::{Head, OpId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum};
+use rusqlite::{Connection, Row, params};
+
+use super::{MAX_ROUNDS, PULL_BYTES, Sync, blocking, pull_roster};
+use crate::error::Error;
+use crate::kolonne::Inner;
+use crate::{oplog, outbox};
+
+/// An op `o` whose predecessor isn't here.
+const IS_CUT_OFF: &str = "o.seq > 1 AND NOT EXISTS (SELECT 1 FROM ops p WHERE p.id = o.previous)";
+
+impl Sync<'_> {
+    /// Fills a thread from its heads, whatever the cursor says.
+    pub(super) async fn fill(&mut self, thread: ThreadId) -> Result<(), Error> {
+        for _ in 0..MAX_ROUNDS {
+            self.check_flight()?;
+            let have = self.inner.store.read(|db| whole_heads_of(db, &thread))?;
+            let asked = Fetch {
+                thread,
+                have,
+                limit_bytes: PULL_BYTES,
+            };
+            let answer: FetchAnswer = match self.hub.fetch(asked).await {
+                // Not a member (any more): nothing more comes.
+                Err(HubError::NotThere) => return Ok(()),
+                answer => answer?,
+            };
+            let more = answer.more;
+            let taken = blocking(self.inner, move |inner| {
+                let taken = inner.take_page(&answer.page, &answer.parts)?;
+                inner.blobs_at_hub(&answer.blobs)?;
+                Ok(taken)
+            })
+            .await?;
+            self.note(&taken);
+            if !more || taken.ops == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the sum of heads; where it differs, the heads, and heals in both directions.
+    pub(super) async fn compare(&mut self, hub_sum: [u8; 16]) -> Result<(), Error> {
+        let (own, mut lacking) = blocking(self.inner, |inner| {
+            Ok((inner.own_heads()?, inner.store.read(|db| cut_off(db))?))
+        })
+        .await?;
+        let mut requeued = 0;
+        if head_sum(&own) != hub_sum {
+            // Heads of someone whose admission never came can't be understood.
+            pull_roster(self.inner, &self.hub).await?;
+            let heads = Heads {
+                threads: Vec::new(),
+            };
+            let answer = self.hub.heads(heads).await?;
+            let theirs: BTreeSet<StrandHead> = answer.heads.into_iter().collect();
+            let own: BTreeSet<StrandHead> = own.into_iter().collect();
+            let (beyond, again) =
+                blocking(self.inner, move |inner| inner.differences(&own, &theirs)).await?;
+            lacking.extend(beyond);
+            requeued = again;
+        }
+        for thread in lacking {
+            self.fill(thread).await?;
+        }
+        if requeued > 0 {
+            self.push().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Threads in which the hub has more; and how many ops it lacks, which go again.
+    fn differences(
+        &self,
+        own: &BTreeSet<StrandHead>,
+        theirs: &BTreeSet<StrandHead>,
+    ) -> Result<(BTreeSet<ThreadId>, usize), Error> {
+        self.store.write(|tx| {
+            let mut lacking = BTreeSet::new();
+            for head in theirs.difference(own) {
+                if oplog::get(tx, &head.head.id)?.is_none() {
+                    lacking.insert(head.strand.thread);
+                }
+            }
+            let mut requeued = 0;
+            for head in own.difference(theirs) {
+                let theirs = theirs
+                    .iter()
+                    .filter(|other| other.strand == head.strand)
+                    .map(|other| other.head.seq)
+                    .min()
+                    .unwrap_or(0);
+                if theirs < head.head.seq {
+                    requeued += outbox::requeue_beyond(tx, &head.strand, theirs)?;
+                }
+            }
+            Ok((lacking, requeued))
+        })
+    }
+
+    /// Heads of every branch in the threads this device is in.
+    fn own_heads(&self) -> Result<Vec<StrandHead>, Error> {
+        self.store.read(|db| {
+            let rings = self.roster(db)?.rings_of_device(&self.device);
+            let mut mine: BTreeSet<Vec<u8>> = BTreeSet::new();
+            for ring in rings {
+                let mut statement =
+                    db.prepare_cached("SELECT thread FROM view_members WHERE ring = ?1")?;
+                let threads = statement.query_map([ring.0.as_slice()], |row| row.get(0))?;
+                for thread in threads {
+                    mine.insert(thread?);
+                }
+            }
+            let mut statement = db.prepare_cached(
+                "SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o WHERE o.class <> 3
+                    AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)",
+            )?;
+            let heads = statement.query_map([], head)?;
+            let heads: Vec<StrandHead> = heads.collect::<Result<_, _>>()?;
+            Ok(heads
+                .into_iter()
+                .filter(|head| mine.contains(head.strand.thread.0.as_slice()))
+                .collect())
+        })
+    }
+}
+
+/// Threads with an op whose predecessor isn't here.
+fn cut_off(db: &Connection) -> Result<BTreeSet<ThreadId>, Error> {
+    let sql = format!("SELECT DISTINCT o.thread FROM ops o WHERE o.class <> 3 AND {IS_CUT_OFF}");
+    let mut statement = db.prepare_cached(&sql)?;
+    let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    threads
+        .map(|thread| crate::kolonne::thread_id(&thread?))
+        .collect()
+}
+
+/// The last ops of a thread's strands that are here from the beginning. Of a forked strand with a
+/// gap it may name less than there is: what comes twice does no harm.
+fn whole_heads_of(db: &Connection, thread: &ThreadId) -> Result<Vec<StrandHead>, Error> {
+    let sql = format!(
+        "WITH cut AS (SELECT o.seat, o.store, min(o.seq) AS seq FROM ops o
+            WHERE o.thread = ?1 AND {IS_CUT_OFF} GROUP BY 1, 2)
+         SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o
+            LEFT JOIN cut ON cut.seat = o.seat AND cut.store = o.store
+         WHERE o.thread = ?1 AND (cut.seq IS NULL OR o.seq < cut.seq)
+            AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let heads = statement.query_map(params![thread.0.as_slice()], head)?;
+    Ok(heads.collect::<Result<_, _>>()?)
+}
+
+fn head(row: &Row<'_>) -> rusqlite::Result<StrandHead> {
+    let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
+    let bad = |_| rusqlite::Error::InvalidQuery;
+    Ok(StrandHead {
+        strand: Strand {
+            thread: ThreadId::try_from(bytes(0)?.as_slice()).map_err(bad)?,
+            seat: SeatId::try_from(bytes(1)?.as_slice()).map_err(bad)?,
+            store: StoreId::try_from(bytes(2)?.as_slice()).map_err(bad)?,
+        },
+        head: Head {
+            seq: row.get(3)?,
+            id: OpId::try_from(bytes(4)?.as_slice()).map_err(bad)?,
+        },
+    })
+}
