@@ -227,25 +227,32 @@ impl ThreadControl {
         self.member_rings().any(|ring| rings.contains(&ring))
     }
 
-    /// The key op to send under: the newest that counts, has no open complaint, and is for
-    /// exactly the members at their newest generations. None: make one first.
+    /// The key op to send under: the newest that counts, has no open complaint, is for exactly
+    /// the members at their newest generations, and isn't older than one for anyone else: a newer
+    /// key opens the older ones, so whoever left could read on. None: make one first.
     #[must_use]
     pub fn key_to_send(&self, roster: &Roster) -> Option<&ThreadKeyOp> {
         let wanted: BTreeSet<(RingId, u32)> = self
             .member_rings()
             .filter_map(|ring| Some((ring, roster.newest_generation(&ring)?.0)))
             .collect();
-        self.keys.iter().rev().find(|op| {
-            let Some(key) = &op.key else { return false };
-            let has: BTreeSet<(RingId, u32)> = key
+        let counted = |op: &&ThreadKeyOp| matches!(op.judgement, Judgement::Counted(_));
+        for op in self.keys.iter().rev().filter(counted) {
+            let has: BTreeSet<(RingId, u32)> = op
+                .key
+                .as_ref()?
                 .rings
                 .iter()
                 .map(|entry| (entry.ring, entry.generation))
                 .collect();
-            matches!(op.judgement, Judgement::Counted(_))
-                && has == wanted
-                && !self.complaints.iter().any(|c| c.key_op == op.order.id)
-        })
+            if !has.is_subset(&wanted) {
+                return None;
+            }
+            if has == wanted && !self.complaints.iter().any(|c| c.key_op == op.order.id) {
+                return Some(op);
+            }
+        }
+        None
     }
 }
 
