@@ -1,0 +1,404 @@
+//! A lying hub: it changes, drops, repeats and invents answers. A device refuses or waits, shows
+//! nothing false, and heals with the next honest answer.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use kolonne_core::records::{Part, State};
+use kolonne_model::cbor;
+use kolonne_model::hub::{FetchAnswer, PullAnswer, PushAnswer, RosterAnswer};
+use kolonne_model::ids::{CompanyId, OpId, PublicKey, SeatId};
+use kolonne_model::op::{Op, SUITE_1, sign};
+use kolonne_model::page::{self, NoBases, SegmentToSend, StrandName};
+use kolonne_model::payload;
+use kolonne_model::roster::Roster;
+use kolonne_model::roster::change::{
+    Change, DeviceCert, DeviceKind, Recipient, Role, Scope, SeatCert, SeatKind,
+};
+use kolonne_tests::wire::Asked;
+use kolonne_tests::world::{person, phone};
+use kolonne_tests::{Device, JobId, World, files};
+
+async fn a_job(world: &World) -> JobId {
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    job
+}
+
+/// Changes the page of pulls, fetches and roster answers.
+fn in_pages(asked: &Asked, answer: &mut Vec<u8>, change: &mut dyn FnMut(&mut Vec<u8>)) {
+    if let ("POST /v1/pull", Ok(mut told)) =
+        (asked.what.as_str(), cbor::decode::<PullAnswer>(answer))
+    {
+        change(&mut told.page);
+        *answer = cbor::encode(&told);
+    } else if let ("POST /v1/fetch", Ok(mut told)) =
+        (asked.what.as_str(), cbor::decode::<FetchAnswer>(answer))
+    {
+        change(&mut told.page);
+        *answer = cbor::encode(&told);
+    } else if let ("POST /v1/roster", Ok(mut told)) =
+        (asked.what.as_str(), cbor::decode::<RosterAnswer>(answer))
+    {
+        change(&mut told.page);
+        *answer = cbor::encode(&told);
+    }
+}
+
+fn texts(device: &Device, job: &JobId) -> Vec<String> {
+    let entries = device.entries(job);
+    entries.into_iter().filter_map(|entry| entry.text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_byte_anywhere_is_refused_and_heals() {
+    let world = World::new().await;
+    let (anna, kolonne_3) = (&world.anna, &world.kolonne_3);
+    let job = a_job(&world).await;
+    let (mut refused, mut late) = (0, 0);
+    let rounds = 40;
+    for round in 0..rounds {
+        anna.text(&job, &format!("Lieferung {round} ist da"));
+        anna.sync().await;
+        world.wire.lie(move |asked, answer| {
+            in_pages(asked, answer, &mut |page| {
+                if !page.is_empty() {
+                    let at = page.len() * round / rounds;
+                    page[at] ^= 1 << (round % 8);
+                }
+            });
+        });
+        let report = kolonne_3.try_sync().await.unwrap();
+        world.wire.be_honest();
+        refused += report.refused;
+        let honest = texts(anna, &job);
+        let shown = texts(kolonne_3, &job);
+        assert!(shown.iter().all(|text| honest.contains(text)), "{shown:?}");
+        late += usize::from(shown.len() < honest.len());
+        kolonne_3.sync().await;
+        assert_eq!(texts(kolonne_3, &job), honest, "round {round}");
+    }
+    println!("{refused} segments refused, {late} of {rounds} texts came late");
+    assert!(refused >= rounds as u64 / 2 && late > rounds / 2);
+    world.everyone_syncs().await;
+    assert_eq!(kolonne_3.thread(&job), anna.thread(&job));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_segments_are_missed_and_fetched() {
+    let world = World::new().await;
+    let (anna, büro, kolonne_3) = (&world.anna, &world.büro, &world.kolonne_3);
+    let job = a_job(&world).await;
+    for n in 0..5 {
+        anna.text(&job, &format!("Teil {n}"));
+        anna.sync().await;
+        büro.text(&job, &format!("Antwort {n}"));
+        büro.sync().await;
+    }
+    // Every other page comes empty.
+    let mut count = 0;
+    world.wire.lie(move |asked, answer| {
+        in_pages(asked, answer, &mut |page| {
+            count += 1;
+            if count % 2 == 1 {
+                page.clear();
+            }
+        });
+    });
+    kolonne_3.sync().await;
+    world
+        .wire
+        .lie(|asked, answer| in_pages(asked, answer, &mut Vec::clear));
+    kolonne_3.sync().await;
+    world.wire.be_honest();
+    kolonne_3.sync().await;
+    world.everyone_syncs().await;
+    assert_eq!(kolonne_3.thread(&job), anna.thread(&job));
+
+    // The roster is no exception: who was admitted while the hub kept it back is known afterwards.
+    let new = phone(
+        "Handy Kolonne 7",
+        "Kolonne 7",
+        vec![person("Timo Fuchs", Role::Crew)],
+    );
+    let timo = world.enrol("kolonne-7", new).await;
+    world
+        .wire
+        .lie(|asked, answer| in_pages(asked, answer, &mut Vec::clear));
+    kolonne_3.sync().await;
+    world.wire.be_honest();
+    let seat = büro.seat();
+    let crew = world.ring("Kolonne 7");
+    büro
+        .core()
+        .change_members(&seat, &job, &[crew], &[])
+        .unwrap();
+    büro.sync().await;
+    timo.sync().await;
+    timo.text(&job, "Bin auch da");
+    timo.sync().await;
+    for _ in 0..2 {
+        kolonne_3.sync().await;
+    }
+    assert!(
+        kolonne_3
+            .thread(&job)
+            .contains("Timo Fuchs: Text \"Bin auch da\"")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_answer_again_changes_nothing() {
+    let world = World::new().await;
+    let (anna, kolonne_3) = (&world.anna, &world.kolonne_3);
+    let job = a_job(&world).await;
+    let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    anna.text(&job, "Erst");
+    anna.sync().await;
+    world.wire.lie(move |asked, answer| {
+        if asked.what == "POST /v1/pull" {
+            keep.lock().unwrap().get_or_insert_with(|| answer.clone());
+        }
+    });
+    kolonne_3.sync().await;
+    anna.text(&job, "Dann");
+    anna.sync().await;
+    let old = kept.lock().unwrap().clone().unwrap();
+    world.wire.lie(move |asked, answer| {
+        if asked.what == "POST /v1/pull" {
+            answer.clone_from(&old);
+        }
+    });
+    for _ in 0..3 {
+        kolonne_3.sync().await;
+        let shown = texts(kolonne_3, &job);
+        assert_eq!(shown.iter().filter(|text| *text == "Erst").count(), 1);
+    }
+    world.wire.be_honest();
+    kolonne_3.sync().await;
+    assert_eq!(texts(kolonne_3, &job), ["Erst", "Dann"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ops_of_another_company_are_refused() {
+    let world = World::new().await;
+    let kolonne_3 = &world.kolonne_3;
+    let job = a_job(&world).await;
+    let kern = world.found_another("kern").await;
+    let new = kolonne_core::capture::NewJob {
+        title: "Nicht eure Sache".to_owned(),
+        ..Default::default()
+    };
+    let foreign = kern.core().open_job(&kern.seat(), &new).unwrap();
+    kern.text(&foreign, "Streng geheim");
+    // What the hub tells Kern from the beginning, it tells the crew of another company.
+    let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    world.wire.lie(move |asked, answer| {
+        if asked.what == "POST /v1/pull" {
+            *keep.lock().unwrap() = cbor::decode::<PullAnswer>(answer).unwrap().page.to_vec();
+        }
+    });
+    kern.sync().await;
+    let page = kept.lock().unwrap().clone();
+    assert!(!page.is_empty());
+    world.wire.lie(move |asked, answer| {
+        in_pages(asked, answer, &mut |told| told.extend_from_slice(&page));
+    });
+    let people = kolonne_3.core().people().unwrap();
+    kolonne_3.sync().await;
+    world.wire.be_honest();
+    // Read as this company's they are by nobody it knows: they may wait, they never count.
+    assert_eq!(kolonne_3.ops_of(&foreign), 0);
+    assert!(!kolonne_3.knows(&foreign));
+    assert_eq!(kolonne_3.core().people().unwrap(), people);
+    world.everyone_syncs().await;
+    assert_eq!(kolonne_3.thread(&job), world.anna.thread(&job));
+}
+
+/// The company's roster, as whoever reads the hub's pages has it.
+fn roster_in(company: CompanyId, pages: &[Vec<u8>]) -> Roster {
+    let mut roster = Roster::new(company);
+    for page in pages {
+        for raw in page::read(page).unwrap() {
+            let segment = raw.resolve(&company, &NoBases).unwrap();
+            if segment.strand.thread == company.roster_thread()
+                && let Ok(op) = roster.verify(segment)
+            {
+                roster.append(&op);
+            }
+        }
+    }
+    roster
+}
+
+/// Whose op the hub says it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Author {
+    Itself,
+    Sabine,
+}
+
+/// The hub's own idea of who belongs to the office, signed by itself.
+fn invented(roster: &Roster, hub: &SigningKey, author: Author) -> Vec<u8> {
+    let key = PublicKey(hub.verifying_key().to_bytes());
+    let recipient = Recipient::x25519([9; 32]);
+    let device = DeviceCert {
+        key,
+        recipient: recipient.clone(),
+        kind: DeviceKind::Office,
+        crew: None,
+    };
+    let seat = SeatCert {
+        key,
+        kind: SeatKind::Device,
+        suite: SUITE_1,
+        device: kolonne_model::ids::DeviceId::of_key(&key),
+        person: None,
+        role: Role::Office,
+        scope: Scope::All,
+        not_after_ms: None,
+        recipient: None,
+    };
+    let known = roster.seats().find_map(|(_, seat)| {
+        (seat.cert.kind == SeatKind::Person && seat.cert.role == Role::Admin)
+            .then_some(seat.cert.key)
+    });
+    let changes = vec![Change::Device(device), Change::Seat(seat)];
+    let lamport = roster.links().len() as u64 + 1;
+    let (mut context, body) = roster
+        .draft(&known.unwrap(), lamport, 1_800_000_000_000, changes)
+        .unwrap();
+    if author == Author::Itself {
+        context.seat = SeatId::of_key(&key);
+    }
+    let op = Op::new(context, payload::clear(&[7; 12], &body));
+    let signature = sign(hub, &op.form.id());
+    let mut page = Vec::new();
+    page::write_segment(
+        &mut page,
+        &SegmentToSend {
+            name: StrandName::Full(op.context().strand()),
+            receivers_base: None,
+            ops: &[op],
+            links: 0,
+            signature: &signature,
+        },
+    );
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roster_that_the_hub_invents_is_refused() {
+    let world = World::new().await;
+    // What a new phone is told from the beginning.
+    let pages: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let keep = Arc::clone(&pages);
+    world.wire.lie(move |asked, answer| {
+        in_pages(asked, answer, &mut |page| {
+            keep.lock().unwrap().push(page.clone());
+        });
+    });
+    let new = phone(
+        "Handy Kolonne 7",
+        "Kolonne 7",
+        vec![person("Timo Fuchs", Role::Crew)],
+    );
+    let timo = world.enrol("kolonne-7", new).await;
+    timo.sync().await;
+    world.wire.be_honest();
+    world.everyone_syncs().await;
+    let job = a_job(&world).await;
+
+    let kolonne_3 = &world.kolonne_3;
+    let company = kolonne_3.core().me().unwrap().company_id;
+    let roster = roster_in(company, &pages.lock().unwrap());
+    assert_eq!(roster.devices().count(), 4, "the newest roster");
+    let hub = SigningKey::from_bytes(&[66; 32]);
+    for author in [Author::Itself, Author::Sabine] {
+        let page = invented(&roster, &hub, author);
+        world.wire.lie(move |asked, answer| {
+            in_pages(asked, answer, &mut |told| told.extend_from_slice(&page));
+        });
+        let devices = kolonne_3.core().devices().unwrap().len();
+        let report = kolonne_3.sync().await;
+        world.wire.be_honest();
+        assert!(report.refused > 0);
+        assert_eq!(kolonne_3.core().devices().unwrap().len(), devices);
+        // And it goes on as if nothing had been.
+        let text = world.anna.text(&job, "Weiter geht's");
+        world.everyone_syncs().await;
+        assert_eq!(kolonne_3.state(&job, &text), State::Office);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_but_a_signature_changes_what_a_screen_promises() {
+    let world = World::new().await;
+    let anna = &world.anna;
+    let job = a_job(&world).await;
+    let text: OpId = anna.text(&job, "Kommt das an?");
+    let photo = anna.photo(&job, &files::photo(640, 480, 1));
+    world.wire.lie(|asked, answer| {
+        if let ("POST /v1/push", Ok(mut told)) =
+            (asked.what.as_str(), cbor::decode::<PushAnswer>(answer))
+        {
+            for receipt in &mut told.receipts {
+                receipt.signature.0[20] ^= 1;
+            }
+            *answer = cbor::encode(&told);
+        } else if (asked.what.starts_with("PATCH ") || asked.what == "POST /v1/blobs")
+            && let Some(last) = answer.last_mut()
+        {
+            *last ^= 1;
+        }
+    });
+    drop(anna.try_sync().await);
+    assert_eq!(anna.state(&job, &text), State::Saved);
+    assert_eq!(anna.state(&job, &photo), State::Saved);
+    let outbox = anna.core().status().unwrap().outbox;
+    println!("{outbox:?}");
+    assert!(outbox.ops >= 2 && outbox.photos == 1 && outbox.originals == 1);
+    world.wire.be_honest();
+    anna.later(Duration::from_mins(20));
+    anna.sync().await;
+    assert_eq!(anna.state(&job, &text), State::Sent);
+    assert_eq!(anna.state(&job, &photo), State::Sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_blob_is_not_taken_and_comes_again() {
+    let world = World::new().await;
+    let (anna, büro) = (&world.anna, &world.büro);
+    let job = a_job(&world).await;
+    let captured = files::photo(1600, 1200, 5);
+    let photo = anna.photo(&job, &captured);
+    anna.sync().await;
+    world.wire.lie(|asked, answer| {
+        let middle = answer.len() / 2;
+        if asked.what.starts_with("GET /v1/blobs/")
+            && let Some(byte) = answer.get_mut(middle)
+        {
+            *byte ^= 0x40;
+        }
+    });
+    büro.sync().await;
+    for part in [Part::Thumb, Part::Picture, Part::Original] {
+        assert!(büro.media(&photo, part).is_err(), "{part:?}");
+    }
+    assert_ne!(büro.state(&job, &photo), State::Office);
+    world.wire.be_honest();
+    büro.later(Duration::from_mins(20));
+    world.everyone_syncs().await;
+    assert_eq!(büro.media(&photo, Part::Original).unwrap().bytes, captured);
+    assert_eq!(anna.state(&job, &photo), State::Office);
+}

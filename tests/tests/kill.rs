@@ -1,0 +1,240 @@
+//! *Gesichert* means on the disk: a sending process is killed at random moments, without a hub.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kolonne_model::ids::{BlobId, OpId, ThreadId};
+use kolonne_tests::{Device, World};
+
+const KILLS: u64 = 100;
+const SEED: u64 = 20_261_123;
+/// After its start a process lives at most this long: from before it has opened its store to many
+/// items later.
+const LONGEST_LIFE_MS: u64 = 500;
+
+type SeatAndStore = (Vec<u8>, Vec<u8>);
+
+/// A number that looks random, the same for the same seed and place.
+fn random(seed: u64, place: u64) -> u64 {
+    let hash = blake3::hash(&[seed.to_be_bytes(), place.to_be_bytes()].concat());
+    u64::from_be_bytes(*hash.as_bytes().first_chunk().unwrap())
+}
+
+/// Starts a sender, kills it after a while, and gives what it acknowledged.
+fn send_until_killed(dir: &Path, job: &ThreadId, first: u64, life: Duration) -> Vec<(u64, OpId)> {
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_sender"))
+        .arg(dir)
+        .args([job.to_string(), first.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(sender.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = lines.lines().map_while(Result::ok);
+        lines
+            .filter_map(|line| {
+                let mut words = line.strip_prefix("gesichert ")?.split(' ');
+                Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+            })
+            .collect()
+    });
+    let died_itself = {
+        std::thread::sleep(life);
+        sender.try_wait().unwrap()
+    };
+    sender.kill().unwrap(); // SIGKILL
+    let end = sender.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    assert_eq!(died_itself, None, "the sender died by itself: {said}");
+    reader.join().unwrap()
+}
+
+/// What must hold of a device's folder after any death, as its database says by itself.
+fn assert_whole(device: &Device, job: &ThreadId) {
+    let db = device.database();
+    let check: String = db
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+    // Dense and chained.
+    let mut statement = db
+        .prepare(
+            "SELECT seat, store, seq, id, previous FROM ops WHERE thread = ?1 ORDER BY 1, 2, 3",
+        )
+        .unwrap();
+    let mut heads: BTreeMap<SeatAndStore, (u32, Vec<u8>)> = BTreeMap::new();
+    let rows = statement
+        .query_map([job.0.as_slice()], |row| {
+            let strand: SeatAndStore = (row.get(0)?, row.get(1)?);
+            let (id, previous): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(4)?);
+            Ok((strand, row.get::<_, u32>(2)?, id, previous))
+        })
+        .unwrap();
+    for row in rows {
+        let (strand, seq, id, previous) = row.unwrap();
+        let head = heads.entry(strand).or_insert((0, vec![0; 32]));
+        assert_eq!((seq, &previous), (head.0 + 1, &head.1), "a gap or a fork");
+        *head = (seq, id);
+    }
+    // Every own op is on its way out: none lost between log and outbox.
+    let waiting: i64 = db
+        .query_row(
+            "SELECT count(*) FROM ops o JOIN own_seats s ON s.seat = o.seat
+             WHERE o.thread = ?1 AND NOT EXISTS (SELECT 1 FROM outbox_ops x WHERE x.op = o.id)",
+            [job.0.as_slice()],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(waiting, 0, "ops that would never be sent");
+    // Blobs that ops name are there and are what they are called.
+    let files: HashSet<BlobId> = device.blob_files().into_iter().collect();
+    let mut statement = db
+        .prepare(
+            "SELECT b.blob, b.here, o.blob IS NOT NULL FROM blobs b
+             LEFT JOIN outbox_blobs o ON o.blob = b.blob",
+        )
+        .unwrap();
+    let rows = statement
+        .query_map([], |row| {
+            let blob: Vec<u8> = row.get(0)?;
+            Ok((blob, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
+        })
+        .unwrap();
+    let mut named = HashSet::new();
+    for row in rows {
+        let (blob, here, waits) = row.unwrap();
+        let blob = BlobId::try_from(blob.as_slice()).unwrap();
+        assert!(here && waits && files.contains(&blob));
+        let name = blob.to_string();
+        let bytes = std::fs::read(device.dir.join("blobs").join(&name[..2]).join(&name)).unwrap();
+        assert_eq!(blake3::hash(&bytes).as_bytes(), &blob.0);
+        named.insert(blob);
+    }
+    let orphans = files.difference(&named).count();
+    println!(
+        "{} blobs named, {orphans} left over by killed captures",
+        named.len()
+    );
+}
+
+/// What is missing or twice of what was acknowledged.
+fn faults(device: &Device, job: &ThreadId, kept: &BTreeMap<u64, OpId>) -> Vec<String> {
+    let mut shown: BTreeMap<String, Vec<OpId>> = BTreeMap::new();
+    for entry in device.entries(job) {
+        if let Some(words) = entry.text.or(entry.caption) {
+            shown.entry(words).or_default().push(entry.id);
+        }
+    }
+    let mut faults: Vec<String> = shown
+        .iter()
+        .filter(|(_, ids)| ids.len() > 1)
+        .map(|(words, _)| format!("{words} twice"))
+        .collect();
+    for (number, id) in kept {
+        let words = format!("Nr. {number}");
+        if !shown.get(&words).is_some_and(|ids| ids.contains(id)) {
+            faults.push(format!("{words} missing"));
+        }
+    }
+    faults
+}
+
+fn assert_all_there_once(device: &Device, job: &ThreadId, kept: &BTreeMap<u64, OpId>) {
+    assert_eq!(faults(device, job, kept), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_hundred_kills() {
+    let began = Instant::now();
+    let seed = std::env::var("KOLONNE_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    println!("seed {seed} (KOLONNE_SEED=… for another)");
+    let mut world = World::new().await;
+    let job = world.job("Halle Sulzemoos", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    let dir = world.anna.dir.clone();
+    world.anna.switch_off();
+
+    let mut kept: BTreeMap<u64, OpId> = BTreeMap::new();
+    let mut idle_kills = 0;
+    for round in 0..KILLS {
+        let life = Duration::from_millis(random(seed, round) % LONGEST_LIFE_MS);
+        let first = kept.keys().next_back().map_or(1, |last| last + 1);
+        let acknowledged = send_until_killed(&dir, &job, first, life);
+        idle_kills += u64::from(acknowledged.is_empty());
+        for (number, id) in acknowledged {
+            assert_eq!(kept.insert(number, id), None, "seed {seed}, round {round}");
+        }
+        // Now and then somebody looks.
+        if round % 20 == 19 {
+            world.anna.switch_on();
+            assert_all_there_once(&world.anna, &job, &kept);
+            world.anna.switch_off();
+        }
+    }
+    world.anna.switch_on();
+    assert_all_there_once(&world.anna, &job, &kept);
+    assert_whole(&world.anna, &job);
+    println!(
+        "{KILLS} kills ({idle_kills} before the first item), {} items acknowledged, {:?}",
+        kept.len(),
+        began.elapsed()
+    );
+    assert!(kept.len() as u64 > KILLS, "too slow to prove anything");
+    // The control: one that never was is missed, one more is noticed.
+    let mut more = kept.clone();
+    more.insert(u64::MAX, OpId::ZERO);
+    assert_eq!(faults(&world.anna, &job, &more).len(), 1);
+    let one = kept.keys().next().unwrap();
+    world.anna.text(&job, &format!("Nr. {one}"));
+    assert_eq!(
+        faults(&world.anna, &job, &kept),
+        [format!("Nr. {one} twice")]
+    );
+    let doubled = world.anna.entries(&job).pop().unwrap().id;
+    let seat = world.anna.seat();
+    world.anna.core().retract(&seat, &doubled, None).unwrap();
+
+    // And all of it reaches the office once there is a hub.
+    world.start_hub();
+    world.everyone_syncs().await;
+    assert_all_there_once(&world.büro, &job, &kept);
+    assert_eq!(world.büro.thread(&job), world.anna.thread(&job));
+    println!("all at the office after {:?}", began.elapsed());
+}
+
+/// Everything but sync works without a hub; the same stories run in `story`.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_hub_all_but_sync_works() {
+    let mut world = World::new().await;
+    world.stop_hub().await;
+    let anna = &world.anna;
+    assert!(anna.try_sync().await.is_err());
+    let new = kolonne_core::capture::NewJob {
+        title: "Ohne Netz".to_owned(),
+        ..Default::default()
+    };
+    let job = anna.core().open_job(&anna.seat(), &new).unwrap();
+    let text = anna.text(&job, "geht");
+    anna.core()
+        .caption(&anna.seat(), &text, "geht gut")
+        .unwrap();
+    anna.core().mark_read(&anna.seat(), &job, &text).unwrap();
+    assert!(anna.thread(&job).contains("\"geht gut\" (edited) [Saved]"));
+    assert_eq!(anna.core().threads(&anna.seat(), "gut").unwrap().len(), 1);
+    assert_eq!(anna.core().people().unwrap().0.len(), 4);
+    world.anna.switch_on();
+    assert!(world.anna.thread(&job).contains("geht gut"));
+}
