@@ -13,6 +13,9 @@ use kolonne_core::{Budget, Clock, Config, Error, Flight, Kolonne, SyncReport};
 use kolonne_model::ids::{BlobId, OpId, RingId, SeatId, ThreadId};
 use rusqlite::{Connection, OpenFlags};
 
+/// A story that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// One device of the company.
 pub struct Device {
     /// Its folder.
@@ -118,6 +121,19 @@ impl Device {
             blob_bytes: Some(blob_bytes),
         };
         self.core().sync_once(budget).await.unwrap()
+    }
+
+    /// Waits, while it syncs by itself, until this holds; looks whenever something changed.
+    pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let mut changes = self.core().subscribe();
+        let wait = async {
+            while !holds(self) {
+                // Overflow is a change too.
+                let _ = changes.recv().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        waited.expect("it comes by itself");
     }
 
     /// Its first person writes.

@@ -33,13 +33,6 @@ pub fn phone_photos(count: usize) -> Vec<Vec<u8>> {
     photos
 }
 
-/// Voice notes: one made here, and a phone's recording if there is one.
-pub fn voice_notes() -> Vec<Vec<u8>> {
-    let mut notes = vec![wav(3_000)];
-    notes.extend(shared("audio", "m4a").into_iter().take(1));
-    notes
-}
-
 /// A picture with something in it; another number is another picture.
 pub fn photo(width: u32, height: u32, number: u32) -> Vec<u8> {
     let image = RgbImage::from_fn(width, height, |x, y| {

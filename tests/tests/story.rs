@@ -7,7 +7,7 @@
     clippy::indexing_slicing
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kolonne_core::capture::{About, JobChange};
 use kolonne_core::records::{Part, State};
@@ -366,4 +366,43 @@ async fn a_job_opened_on_a_roof_reaches_the_office() {
         .unwrap()
         .bytes;
     same(&bytes, file);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everyone_hears_of_it_by_itself() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let running = world.devices().map(|device| device.core().start_sync());
+    let job = world.job("Scheune Inhausen", &["Anna Weber", "Kolonne 3"]);
+    anna.until(|anna| anna.knows(&job)).await;
+
+    let began = Instant::now();
+    let text = anna.text(&job, "Bin da");
+    let has = |id: OpId| move |device: &Device| device.core().entry_thread(&id).is_ok();
+    büro.until(has(text)).await;
+    kolonne_3.until(has(text)).await;
+    println!("a text is at two other devices after {:?}", began.elapsed());
+    let photo = anna.photo(&job, &files::photo(1600, 1200, 4));
+    anna.until(|anna| anna.entry(&job, &photo).pending.is_empty())
+        .await;
+    assert_eq!(anna.state(&job, &photo), State::Office);
+    println!(
+        "a photo and its original are at the office after {:?}",
+        began.elapsed()
+    );
+
+    // A dead spot, then a cell: nobody has to do anything.
+    anna.offline();
+    let later = anna.text(&job, "Im Keller");
+    let answer = büro.text(&job, "Und?");
+    kolonne_3.until(has(answer)).await;
+    assert!(!anna.entries(&job).iter().any(|entry| entry.id == answer));
+    anna.online();
+    anna.until(has(answer)).await;
+    kolonne_3.until(has(later)).await;
+    for task in running {
+        task.stop().await;
+    }
+    world.everyone_syncs().await;
+    assert_all_show_the_same(&world, &job);
 }
