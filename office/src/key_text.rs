@@ -50,7 +50,7 @@ fn check(key: &[u8; 32]) -> [u8; 2] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
 

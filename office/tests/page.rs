@@ -7,6 +7,9 @@ mod support;
 
 use support::{Firm, Response, Running, ask, http, jpeg};
 
+/// Headers sent, the status and code that must come back.
+type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+
 struct Page {
     _firm: Firm,
     _running: Running,
@@ -54,7 +57,7 @@ fn only_this_page_with_this_token_is_answered() {
     let token = ("Authorization", good.as_str());
     let port = page.host.rsplit(':').next().unwrap();
     let (evil, evil_port) = ("evil.example", format!("evil.example:{port}"));
-    let cases: &[(&[(&str, &str)], u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[own], 401, "token"),
         (&[own, ("Authorization", "Bearer 00")], 401, "token"),
         (&[("Host", evil), token], 403, "origin"),

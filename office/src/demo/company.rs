@@ -42,8 +42,8 @@ impl Company {
     }
 
     /// Opens the devices of an earlier start.
-    pub fn open(dirs: [PathBuf; 3]) -> Outcome<Self> {
-        let [office, anna, crew] = dirs.map(config);
+    pub fn open(trust: &Trust, dirs: [PathBuf; 3]) -> Outcome<Self> {
+        let [office, anna, crew] = dirs.map(|dir| config(trust, dir));
         Ok(Self {
             office: Kolonne::open(office)?,
             anna: Kolonne::open(anna)?,
@@ -53,12 +53,13 @@ impl Company {
 
     /// Founds the company and enrols the phones.
     pub async fn found(
+        trust: &Trust,
         dirs: [PathBuf; 3],
         hub_url: &str,
         hub_key: PublicKey,
         week: &Week,
     ) -> Outcome<Self> {
-        let [office, anna, crew] = dirs.map(config);
+        let [office, anna, crew] = dirs.map(|dir| config(trust, dir));
         let new = NewCompany {
             company_name: week.company.to_owned(),
             person_name: Who::Sabine.name().to_owned(),
@@ -76,11 +77,11 @@ impl Company {
     }
 }
 
-fn config(dir: PathBuf) -> Config {
+fn config(trust: &Trust, dir: PathBuf) -> Config {
     Config {
         dir,
         clock: past::clock(),
-        trust: Trust::System,
+        trust: trust.clone(),
     }
 }
 

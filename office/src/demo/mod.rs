@@ -14,11 +14,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kolonne_core::Kolonne;
+use kolonne_core::{Kolonne, SyncTask};
 use kolonne_hub::{Hub, HubConfig, Tls};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::company::Company;
@@ -60,28 +61,109 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
     ));
     out.line(&url);
 
-    tokio::select! {
-        done = show(context, &args, &place, &start, &progress, &url, &stop) => done?,
-        () = stopped() => out.hint(""),
+    let shown = tokio::select! {
+        shown = set_up(context, &args, &place, &stop) => shown?,
+        () = stopped() => {
+            stop.cancel();
+            return Err(Failure::new("cancelled"));
+        }
+    };
+    let Shown {
+        company,
+        mut memory,
+        week,
+        doors,
+        pages,
+        syncs,
+        hub,
+    } = shown;
+    out.json(&json!({
+        "url": url,
+        "pages": doors.iter().map(|d| json!({ "name": d.name, "url": d.url })).collect::<Vec<_>>(),
+    }));
+    out.hint(&format!(
+        "{}: {}",
+        out.of("Ordner", "Folder"),
+        place.dir().display()
+    ));
+    for door in &doors {
+        out.line(&format!("  {:<20} {}", door.name, door.url));
+    }
+    out.hint(out.of(
+        "Ctrl-C beendet alles; beim nächsten Mal geht es hier weiter (--reset: von vorn).",
+        "Ctrl-C ends everything; the next time it goes on here (--reset: anew).",
+    ));
+    start.open(doors);
+    if !args.no_open && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        open_browser(&url);
+    }
+
+    let mut end = std::pin::pin!(stopped());
+    if memory.filled {
+        progress.all.store(1, Ordering::Relaxed);
+        progress.done.store(1, Ordering::Relaxed);
+    } else {
+        let filling = fill(&company, week, memory.began_ms, &progress, &stop);
+        let mut filling = std::pin::pin!(filling);
+        let filled = tokio::select! {
+            filled = &mut filling => filled,
+            () = &mut end => {
+                stop.cancel();
+                // The step under way is finished, so that nothing is half done.
+                filling.await
+            }
+        };
+        match filled {
+            Ok(()) => {
+                memory.filled = true;
+                place.keep(&memory)?;
+                out.hint(out.of("Die ganze Woche ist da.", "The whole week is there."));
+            }
+            Err(_) if stop.is_cancelled() => {}
+            Err(failure) => {
+                start.fail(failure.text().de);
+                out.failure(&failure);
+            }
+        }
+    }
+    if !stop.is_cancelled() {
+        end.await;
     }
     out.hint(out.of("Wird beendet …", "Ending …"));
     stop.cancel();
+    for sync in syncs {
+        sync.stop().await;
+    }
+    tracing::debug!("devices stopped");
+    for page in pages {
+        page.await??;
+    }
     serving_start.await??;
+    tracing::debug!("pages stopped");
+    hub.await??;
+    tracing::debug!("hub stopped");
     Ok(())
 }
 
-/// Sets everything up and runs it until `stop`, or Ctrl-C.
-async fn show(
+/// Everything that runs behind the start page.
+struct Shown {
+    company: Company,
+    memory: Memory,
+    week: Week,
+    doors: Vec<Door>,
+    pages: Vec<Serving>,
+    syncs: [SyncTask; 3],
+    hub: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts the hub, founds and enrols or opens the devices, and opens their pages.
+async fn set_up(
     context: &Context,
     args: &DemoArgs,
     place: &Place,
-    start: &Arc<Start>,
-    progress: &Arc<Progress>,
-    url: &str,
     stop: &CancellationToken,
-) -> Outcome {
-    let out = context.output;
-    let (memory, hub) = match place.memory().filter(|_| !args.reset) {
+) -> Outcome<Shown> {
+    let (mut memory, hub) = match place.memory().filter(|_| !args.reset) {
         Some(memory) => {
             let hub = hub(place, memory.hub_port).await?;
             (memory, hub)
@@ -90,71 +172,29 @@ async fn show(
     };
     let (key, hub_url) = (hub.key(), format!("http://{}", hub.address()));
     let stop_hub = stop.clone();
-    let serving_hub = tokio::spawn(hub.serve(async move { stop_hub.cancelled().await }));
+    let hub = tokio::spawn(hub.serve(async move { stop_hub.cancelled().await }));
 
     let week = week(i64::try_from(memory.began_ms).unwrap_or_default());
     let [_, office, anna, crew] = place.folders();
     let dirs = [office, anna, crew];
     let company = if memory.ready {
-        Company::open(dirs)?
+        Company::open(&context.trust, dirs)?
     } else {
-        Company::found(dirs, &hub_url, key, &week).await?
+        Company::found(&context.trust, dirs, &hub_url, key, &week).await?
     };
-    let mut memory = memory;
     memory.ready = true;
     place.keep(&memory)?;
-
     let syncs = company.devices().map(Kolonne::start_sync);
-    let doors = doors(&company, args.port, stop).await?;
-    out.json(&json!({
-        "url": url,
-        "pages": doors.iter().map(|(door, _)| json!({ "name": door.name, "url": door.url })).collect::<Vec<_>>(),
-    }));
-    out.hint(&format!(
-        "{}: {}",
-        out.of("Ordner", "Folder"),
-        place.dir().display()
-    ));
-    for (door, _) in &doors {
-        out.line(&format!("  {:<20} {}", door.name, door.url));
-    }
-    out.hint(out.of(
-        "Ctrl-C beendet alles; beim nächsten Mal geht es hier weiter (--reset: von vorn).",
-        "Ctrl-C ends everything; the next time it goes on here (--reset: anew).",
-    ));
-    let (doors, pages): (Vec<Door>, Vec<_>) = doors.into_iter().unzip();
-    start.open(doors);
-    if !args.no_open && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        open_browser(url);
-    }
-
-    if memory.filled {
-        progress.all.store(1, Ordering::Relaxed);
-        progress.done.store(1, Ordering::Relaxed);
-    } else {
-        let filled = fill(&company, week, memory.began_ms, progress, stop).await;
-        match filled {
-            Ok(()) => {
-                memory.filled = true;
-                place.keep(&memory)?;
-                out.hint(out.of("Die ganze Woche ist da.", "The whole week is there."));
-            }
-            Err(failure) => {
-                start.fail(failure.text().de);
-                out.failure(&failure);
-            }
-        }
-    }
-    stopped().await;
-    stop.cancel();
-    for page in pages {
-        page.await??;
-    }
-    for sync in syncs {
-        sync.stop().await;
-    }
-    serving_hub.await??;
-    Ok(())
+    let (doors, pages) = doors(&company, args.port, stop).await?.into_iter().unzip();
+    Ok(Shown {
+        company,
+        memory,
+        week,
+        doors,
+        pages,
+        syncs,
+        hub,
+    })
 }
 
 async fn fill(
@@ -206,7 +246,7 @@ async fn listen(port: u16) -> Outcome<TcpListener> {
     Err(Failure::new("port_taken"))
 }
 
-type Serving = tokio::task::JoinHandle<Outcome>;
+type Serving = JoinHandle<Outcome>;
 
 async fn doors(
     company: &Company,

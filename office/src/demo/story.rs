@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kolonne_core::capture::{About, JobChange, NewJob};
 use kolonne_core::{Budget, Error, Kolonne};
@@ -17,15 +17,15 @@ use super::company::Company;
 use super::content::exif::Orientation;
 use super::content::paint;
 use super::content::voice::voice_note;
-use super::content::week::{Status, Step, Thread, Week, What, Who};
+use super::content::week::{Post, Status, Step, Thread, Week, What, Who};
 use super::past;
 use crate::failure::{Failure, Outcome};
 
 /// Threads that are played at once: as many as there are slow cores.
 const PLAYERS: usize = 2;
 /// Pictures as a small phone takes them.
-const LONG_PX: u32 = 1600;
-const SHORT_PX: u32 = 1200;
+const LONG_PX: u32 = 1280;
+const SHORT_PX: u32 = 960;
 /// Before a job's first entry, ms.
 const OPENED_BEFORE_MS: u64 = 20 * 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -146,6 +146,14 @@ fn draft(began_ms: u64, what: &str, number: usize) -> [u8; 16] {
     id
 }
 
+/// Who does a step: a job's head is the foreman's to change, and the crew asks her.
+fn doer(step: &Step) -> Who {
+    match (step.what, step.who.post()) {
+        (What::Status { .. } | What::Rename { .. }, Post::Crew) => Who::Anna,
+        _ => step.who,
+    }
+}
+
 fn status_code(status: Status) -> &'static str {
     match status {
         Status::Anfrage => "inquiry",
@@ -241,7 +249,8 @@ impl Stage {
         let mut last: HashMap<Who, OpId> = HashMap::new();
         let mut writer: Option<&Kolonne> = Some(&self.company.office);
         for (at, step) in steps.filter(|(_, step)| step.thread == number) {
-            let device = self.company.device(step.who);
+            let who = doer(step);
+            let device = self.company.device(who);
             if writer.is_none_or(|writer| !std::ptr::eq(writer, device)) {
                 if let Some(writer) = writer {
                     self.touch(writer)?;
@@ -252,10 +261,11 @@ impl Stage {
             if self.stop.is_cancelled() {
                 return Err(Failure::new("cancelled"));
             }
-            match self.step(thread, at, step, &entries) {
+            let begun = Instant::now();
+            match self.step(thread, at, step, who, &entries) {
                 Ok(Some(id)) => {
                     entries.insert(at, id);
-                    last.insert(step.who, id);
+                    last.insert(who, id);
                 }
                 Ok(None) => {}
                 Err(error @ (Error::StorageFull { .. } | Error::Corrupt)) => {
@@ -264,6 +274,7 @@ impl Stage {
                 // A step that was done before an interruption, or isn't allowed to this role.
                 Err(error) => tracing::warn!(code = error.code(), step = at, "step left out"),
             }
+            tracing::debug!(step = at, took_ms = begun.elapsed().as_millis(), "step");
             self.progress.done.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(writer) = writer {
@@ -287,12 +298,13 @@ impl Stage {
         thread: &ThreadId,
         at: usize,
         step: &Step,
+        who: Who,
         entries: &HashMap<usize, OpId>,
     ) -> Result<Option<OpId>, Error> {
-        let device = self.company.device(step.who);
+        let device = self.company.device(who);
         let seat = self
             .seats
-            .get(&step.who)
+            .get(&who)
             .ok_or(Error::NotFound { kind: "seat" })?;
         let entry = |to: usize| {
             entries
@@ -326,7 +338,9 @@ impl Stage {
                     Orientation::Upright => (LONG_PX, SHORT_PX),
                     Orientation::Rotate90 => (SHORT_PX, LONG_PX),
                 };
+                let begun = Instant::now();
                 let jpeg = paint::jpeg(scene, seed, width, height, &self.week.exif(step));
+                tracing::debug!(took_ms = begun.elapsed().as_millis(), "drawn");
                 past::at(then, || {
                     device.send_photo(seat, thread, &jpeg, &about(caption, None))
                 })?

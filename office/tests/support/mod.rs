@@ -138,8 +138,8 @@ impl Firm {
             url: String::new(),
         };
         let said = firm.start_hub();
-        firm.url = said["url"].as_str().unwrap().to_owned();
-        firm.address = firm.url.trim_start_matches("http://").to_owned();
+        said["url"].as_str().unwrap().clone_into(&mut firm.url);
+        firm.address = String::from(firm.url.trim_start_matches("http://"));
         let office = firm.office();
         let founded = ask(&[
             "found",
