@@ -21,11 +21,11 @@ use super::content::week::{Post, Status, Step, Thread, Week, What, Who};
 use super::past;
 use crate::failure::{Failure, Outcome};
 
-/// Threads that are played at once: as many as there are slow cores.
-const PLAYERS: usize = 2;
+/// Threads that are played at once: two draw while one waits for the disk or the hub.
+const PLAYERS: usize = 3;
 /// Pictures as a small phone takes them.
-const LONG_PX: u32 = 1280;
-const SHORT_PX: u32 = 960;
+const LONG_PX: u32 = 1152;
+const SHORT_PX: u32 = 864;
 /// Before a job's first entry, ms.
 const OPENED_BEFORE_MS: u64 = 20 * 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
