@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PendingPart } from "../src/lib/api";
 import { browserLanguage, known, text } from "../src/lib/texts";
-import { backlogWords, dayLine, duration, groupPendingWords, lineWords, outboxWords, pendingWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
+import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lineWords, outboxWords, pendingWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
 
 const at = (month: number, day: number, hour: number, minute = 0, year = 2026) => new Date(year, month - 1, day, hour, minute).getTime();
 const NOW = at(11, 24, 15, 20); // a Tuesday
@@ -61,6 +61,13 @@ describe("what waits where", () => {
   it("names the part and its place, and bytes only once some have gone", () => {
     expect(pendingWords("de", original(null))).toBe("Original noch hier");
     expect(pendingWords("de", original("Handy Karl", 1_300_000))).toBe("Original noch auf Handy Karl (1,3 MB von 3,9 MB)");
+  });
+  it("says each thing once: a photo that hasn't left at all is one picture and its original", () => {
+    const part = (name: "thumb" | "picture"): PendingPart => ({ ...original(null), part: name });
+    const all = [part("thumb"), part("picture"), original(null)];
+    expect(entryPendingWords("de", all)).toEqual(["Bild noch hier", "Original noch hier"]);
+    expect(entryPendingWords("de", [part("thumb")])).toEqual(["Bild noch hier"]);
+    expect(groupPendingWords("de", [{ pending: all }, { pending: all }])).toEqual(["2 Fotos noch hier", "2 Originale noch hier"]);
   });
   it("sums up photos that are shown together", () => {
     const photos = [{ pending: [original("Handy Karl")] }, { pending: [original("Handy Karl")] }, { pending: [original(null)] }];

@@ -115,6 +115,17 @@ export function pendingWords(language: Language, part: PendingPart): string {
   return `${base} (${text(language, "bytes_of", { done: size(language, part.done_bytes), all: size(language, part.bytes) })})`;
 }
 
+/** Thumb and picture are one "Bild" to people: where both wait in one place, the picture stands for both. */
+function seenParts(pending: readonly PendingPart[]): PendingPart[] {
+  const larger = (p: PendingPart) => pending.some((q) => q.part === "picture" && q.device_name === p.device_name);
+  return pending.filter((p) => p.part !== "thumb" || !larger(p));
+}
+
+/** All that is missing of an entry, each thing once. */
+export function entryPendingWords(language: Language, pending: readonly PendingPart[]): string[] {
+  return seenParts(pending).map((p) => pendingWords(language, p));
+}
+
 /** "Bild im Büro" under a photo whose original waits, else "im Büro". */
 export function stateWords(language: Language, entry: Pick<Entry, "state" | "kind" | "pending">): string {
   const word = text(language, `state_${entry.state}`);
@@ -125,7 +136,7 @@ export function stateWords(language: Language, entry: Pick<Entry, "state" | "kin
 /** "3 Bilder im Büro · 2 Originale noch auf Handy Kolonne 3", for photos shown together. */
 export function groupPendingWords(language: Language, photos: readonly Pick<Entry, "pending">[]): string[] {
   const places = new Map<string, number>();
-  for (const part of photos.flatMap((p) => p.pending)) {
+  for (const part of photos.flatMap((p) => seenParts(p.pending))) {
     const key = `${part.part === "original" ? "originals" : "photos"}|${part.device_name ?? ""}`;
     places.set(key, (places.get(key) ?? 0) + 1);
   }
