@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::story::Progress;
-use crate::local::{PageSession, page_headers};
+use crate::local::{PageSession, favicon, page_headers};
 
 const STYLE: &str = include_str!("start.css");
 const FRAME: &str = include_str!("start.html");
@@ -127,6 +127,7 @@ pub fn router(start: Arc<Start>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/start.css", get(style))
+        .route("/favicon.svg", get(favicon))
         .layer(from_fn_with_state(Arc::clone(&start), guard))
         .with_state(start)
 }

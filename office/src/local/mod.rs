@@ -32,7 +32,7 @@ use self::problem::{Answer, Problem};
 use self::session::Session;
 use crate::failure::{Failure, Outcome};
 
-pub use self::assets::headers as page_headers;
+pub use self::assets::{favicon, headers as page_headers};
 pub use self::session::Session as PageSession;
 pub use self::shapes::Surface;
 
