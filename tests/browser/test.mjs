@@ -89,13 +89,15 @@ try {
     windows.office = office;
     await start.close();
     const { threads } = await entriesOf(doors.office);
-    for (const { title } of threads) await shows(office.getByRole("link", { name: title }));
+    const list = office.getByRole("navigation", { name: "Verläufe" });
+    for (const { title } of threads) await shows(list.getByText(title, { exact: true }));
     assert.ok(!office.url().includes("t="), "the token stayed in the address");
   });
   await check("the office opens a job and sees its photos", async () => {
     const { office } = windows;
     await openJob(office);
     await mark(office);
+    await pictures(office).first().scrollIntoViewIfNeeded();
     await shows(drawn(office).first());
     await pictures(office).first().click();
     const viewer = office.getByRole("dialog", { name: "Foto" });
@@ -103,6 +105,7 @@ try {
     const sides = await viewer.locator("img.drawn").evaluate((i) => [i.naturalWidth, i.naturalHeight]);
     assert.ok(Math.max(...sides) >= 1000, `the picture has only ${sides.join(" × ")} pixels`);
     await office.keyboard.press("Escape");
+    await office.getByRole("button", { name: "Zum Neuesten" }).click();
     return `a picture of ${sides.join(" × ")}`;
   });
 
