@@ -13,6 +13,7 @@ mod output;
 mod texts;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,9 @@ use tracing_subscriber::EnvFilter;
 use crate::failure::Failure;
 use crate::lang::Language;
 use crate::output::{Form, Output};
+
+/// How long work under way may take to finish once the program ends.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -38,8 +42,9 @@ fn main() -> ExitCode {
         .map_err(Failure::from)
         .and_then(|runtime| {
             let done = runtime.block_on(commands::run(cli, output));
-            // Nothing that still runs holds anything that isn't on disk.
-            runtime.shutdown_background();
+            // Work in a database or a library must not meet the end of the process half done: their
+            // own clean-up would take the ground from under it. Only a name look-up lasts longer.
+            runtime.shutdown_timeout(LONGEST_END);
             done
         });
     match done {
