@@ -122,7 +122,8 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
     if let Some(last) = last? {
         record.last = row_of(desk, &op_id(&last)?)?.map(|row| LastLine {
             author: desk.seat_name(&row.seat),
-            own: desk.device_of(&row.seat) == Some(desk.device),
+            own: desk.seat_person(&row.seat).is_some()
+                && desk.seat_person(&row.seat) == desk.seat_person(seat),
             kind: row.kind(),
             text: row.line(),
             time_ms: row.shown_time_ms(),
