@@ -297,7 +297,10 @@ fn outbox(db: &Connection) -> Result<Outbox, Error> {
         Ok(n.cast_unsigned())
     };
     Ok(Outbox {
-        ops: count("SELECT count(*) FROM outbox_ops WHERE wedged IS NULL")?,
+        ops: count(
+            "SELECT count(*) FROM outbox_ops o JOIN view_entries e ON e.id = o.op
+             WHERE o.wedged IS NULL AND e.kind < 10",
+        )?,
         photos: count(
             "SELECT count(DISTINCT b.entry) FROM outbox_blobs o JOIN blobs b ON b.blob = o.blob
              WHERE b.part IN (1, 3)",
@@ -313,6 +316,14 @@ fn outbox(db: &Connection) -> Result<Outbox, Error> {
 
 pub(crate) fn outbox_of(inner: &Inner) -> Result<Outbox, Error> {
     inner.store.read(|db| outbox(db))
+}
+
+/// Whether any op still waits for its receipt, whatever it says.
+pub(crate) fn ops_wait(inner: &Inner) -> Result<bool, Error> {
+    inner.store.read(|db| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox_ops WHERE wedged IS NULL)";
+        Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    })
 }
 
 /// A draft that was already written, by its 16 bytes.

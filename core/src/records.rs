@@ -91,7 +91,7 @@ pub enum HubState {
 /// What is still on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Outbox {
-    /// Ops without a receipt.
+    /// Entries whose words have no receipt; what nobody wrote by hand (keys, marks) isn't counted.
     pub ops: u64,
     /// Photos of which the thumb or picture has no receipt.
     pub photos: u64,
@@ -148,7 +148,7 @@ pub enum ClockWord {
 pub struct LastLine {
     /// Who.
     pub author: String,
-    /// Written on this device.
+    /// Written by the asking seat's person.
     pub own: bool,
     /// What.
     pub kind: EntryKind,

@@ -19,7 +19,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
 use crate::inbox::{self, Taken};
-use crate::kolonne::{Inner, Kolonne, lock, outbox_of};
+use crate::kolonne::{Inner, Kolonne, lock, ops_wait, outbox_of};
 use crate::records::{Changed, HubState, Outbox};
 use crate::store::{get_meta, set_meta};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
@@ -159,12 +159,12 @@ impl Kolonne {
                 continue;
             }
             match self.sync_once(Budget::unlimited()).await {
-                Ok(report) => {
+                Ok(_) => {
                     backoff = Duration::from_millis(500);
-                    if report.left.ops == 0 {
-                        self.wait_for_news().await;
-                    } else {
+                    if ops_wait(inner).unwrap_or(true) {
                         sleep_or_nudge(inner, Duration::from_secs(2)).await;
+                    } else {
+                        self.wait_for_news().await;
                     }
                 }
                 Err(error) => {
