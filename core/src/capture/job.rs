@@ -15,6 +15,7 @@ use rusqlite::Transaction;
 use super::{MAX_LINE_BYTES, checked, control, field_names, say};
 use crate::crypt::random;
 use crate::error::Error;
+use crate::folding::kind_code;
 use crate::keys;
 use crate::kolonne::{Kolonne, drafted, keep_draft, thread_id};
 use crate::oplog::{self, Author, Moment, Saying};
@@ -86,6 +87,33 @@ pub(crate) fn open_thread(
     let op = Op::new(context, payload::clear(&random::bytes()?, &body));
     oplog::keep_new(tx, author, op)?;
     Ok(thread)
+}
+
+/// Opens the thread of a new crew among itself and with the office; once, however often asked.
+pub(crate) fn open_crew_thread(
+    tx: &Transaction<'_>,
+    moment: &Moment<'_>,
+    author: &Author,
+    crew: RingId,
+    title: &str,
+) -> Result<(), Error> {
+    let there: bool = tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM view_threads t JOIN view_members m ON m.thread = t.thread
+            WHERE t.kind = ?1 AND m.ring = ?2)",
+        rusqlite::params![kind_code(ThreadKind::Crew), crew.0.as_slice()],
+        |row| row.get(0),
+    )?;
+    if there {
+        return Ok(());
+    }
+    let thread = open_thread(tx, moment, author, ThreadKind::Crew, crew)?;
+    let set = Set {
+        field: field::TITLE,
+        subject: None,
+        value: Some(title.to_owned()),
+        names: Vec::new(),
+    };
+    set_field(tx, moment, author, &thread, set)
 }
 
 /// Adds rings to a thread, naming the writes that this one replaces.

@@ -86,6 +86,8 @@ impl std::fmt::Debug for Invitation {
 struct Plan {
     op: VerifiedOp,
     crew: Option<RingId>,
+    /// A new crew with people who share its phone: it gets a thread of its own.
+    crew_thread: Option<String>,
     names: Vec<(Vec<u8>, String)>,
 }
 
@@ -487,6 +489,10 @@ fn draft(
     Ok(Plan {
         op: roster_op(roster, &author.secret, now_ms, changes)?,
         crew,
+        crew_thread: new.crew_name.clone().filter(|_| {
+            let shares = |grant: &SeatGrant| grant.role == Role::Crew;
+            new.crew.is_none() && new.seats.iter().any(shares)
+        }),
         names,
     })
 }
@@ -591,6 +597,9 @@ fn take_in(
             if now.and_then(|f| f.value.as_ref()) != Some(name) {
                 job::set_name(tx, &moment, &view, &author, &thread, subject, name)?;
             }
+        }
+        if let (Some(crew), Some(title)) = (plan.crew, &plan.crew_thread) {
+            job::open_crew_thread(tx, &moment, &author, crew, title)?;
         }
         for thread in folding::all_threads(tx, &roster)? {
             folding::refold(tx, &roster, &inner.device, &thread)?;
