@@ -146,6 +146,7 @@ impl From<CryptError> for Error {
     fn from(error: CryptError) -> Self {
         match error {
             CryptError::Io(error) => error.into(),
+            CryptError::Key => Self::Corrupt,
             _ => Self::internal("crypt"),
         }
     }

@@ -102,9 +102,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Opens a device's database, making it and its key at first.
 pub(crate) fn open_store(dir: &Path) -> Result<Store, Error> {
-    std::fs::create_dir_all(dir)?;
-    let key = at_rest::device_key(&dir.join("device.key"))?;
-    let store = Store::open(&dir.join("kolonne.db"), &key)?;
+    at_rest::private_folder(dir)?;
+    let (key, database) = (dir.join("device.key"), dir.join("kolonne.db"));
+    if database.exists() && !key.exists() {
+        // A new key would open nothing, and stand in the way of the lost one.
+        return Err(Error::Corrupt);
+    }
+    let store = Store::open(&database, &*at_rest::device_key(&key)?)?;
     store.write(|tx| {
         if get_meta(tx, "store")?.is_none() {
             set_meta(tx, "store", &random::bytes::<8>()?)?;

@@ -7,7 +7,7 @@ mod partial;
 
 pub use partial::PartialBlob;
 
-use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use kolonne_model::ids::BlobId;
 
-use crate::crypt::at_rest::{private, sync_folder};
+use crate::crypt::at_rest::{parent, private, private_folder, sync_folder};
 use crate::crypt::{self, CryptError, HashingReader, SealedBlob, random};
 
 /// Temporary files older than this are leftovers when a store is opened. Younger ones may belong
@@ -98,9 +98,9 @@ impl BlobStore {
     /// Opens or makes the store, syncs what a killed process may have left unsynced, and removes
     /// stale temporary files.
     pub fn open(root: &Path) -> Result<Self, BlobError> {
-        create_durable(root)?;
+        private_folder(root)?;
         for name in [TEMP, PARTIAL] {
-            create_durable(&root.join(name))?;
+            private_folder(&root.join(name))?;
         }
         let store = Self {
             root: root.to_owned(),
@@ -271,7 +271,7 @@ impl BlobStore {
             .get_mut(usize::from(first))
             .filter(|durable| !**durable)
         {
-            create_durable(shard)?;
+            private_folder(shard)?;
             sync_folder(&self.root)?;
             *durable = true;
         }
@@ -332,31 +332,6 @@ fn untouched_for(meta: &Metadata) -> io::Result<Duration> {
 
 fn name_of(entry: &DirEntry) -> Option<BlobId> {
     entry.file_name().to_str()?.parse().ok()
-}
-
-fn parent(path: &Path) -> Option<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-}
-
-/// A folder only its owner enters, and its parents, each synced into its own parent.
-fn create_durable(folder: &Path) -> io::Result<()> {
-    #[cfg_attr(not(unix), allow(unused_mut))]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let made = match builder.create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            parent(folder).map_or(Err(error), create_durable)?;
-            builder.create(folder)
-        }
-        made => made,
-    };
-    match made {
-        Ok(()) => parent(folder).map_or(Ok(()), sync_folder),
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

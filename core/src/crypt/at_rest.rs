@@ -1,8 +1,9 @@
-//! The database key of a desktop, where no Keystore holds it: 32 random bytes in a private file.
+//! What lies on the disk is its owner's alone: private files and folders, and the database key of a
+//! desktop, where no Keystore holds it.
 //!
-//! Written once and never again: a lost or replaced key is a lost database.
+//! The key is written once and never again: a lost or replaced key is a lost database.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -19,10 +20,7 @@ pub fn device_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, CryptError> {
         Err(CryptError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
         result => return result,
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = parent(path).unwrap_or(Path::new("."));
     let name = u64::from_le_bytes(random::bytes()?);
     let temp = folder.join(format!(".device-key-{name:016x}"));
     let result = create(path, &temp);
@@ -66,4 +64,30 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+/// The folder of a path, if it names one.
+pub(crate) fn parent(path: &Path) -> Option<&Path> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+}
+
+/// A folder only its owner enters, and its parents, each synced into its own parent.
+pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let made = match builder.create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            parent(folder).map_or(Err(error), private_folder)?;
+            builder.create(folder)
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => parent(folder).map_or(Ok(()), sync_folder),
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
