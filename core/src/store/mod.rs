@@ -6,11 +6,13 @@
 
 mod schema;
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::crypt::at_rest::private;
 use crate::error::Error;
 
 const READERS: usize = 2;
@@ -30,7 +32,10 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens or makes the database under a 32-byte key.
     pub fn open(path: &Path, key: &[u8; 32]) -> Result<Self, Error> {
+        // The database's own files beside it (WAL, index) take their mode from it.
+        private(OpenOptions::new().append(true).create(true)).open(path)?;
         let mut writer = connect(path, key, OpenFlags::default())?;
+        schema::check(&writer)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "fullfsync", true)?;
@@ -92,6 +97,8 @@ fn connect(path: &Path, key: &[u8; 32], flags: OpenFlags) -> Result<Connection, 
     let connection = Connection::open_with_flags(path, flags)?;
     let hex = zeroize::Zeroizing::new(data_encoding::HEXLOWER.encode(key));
     let pragma = zeroize::Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*hex));
+    // What fails is told by the error; SQLCipher would also print it into the person's terminal.
+    connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
     connection.execute_batch(&pragma)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -113,3 +120,6 @@ pub fn set_meta(tx: &Transaction<'_>, key: &str, value: &[u8]) -> Result<(), Err
         .execute(rusqlite::params![key, value])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

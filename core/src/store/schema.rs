@@ -119,12 +119,22 @@ CREATE TABLE view_seen_blobs (
 ) STRICT, WITHOUT ROWID;
 "];
 
-/// Brings the file to the newest schema; refuses a newer one untouched.
+/// The steps that this file lacks; refuses a newer one.
+fn missing(connection: &Connection) -> Result<&'static [&'static str], Error> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(version).map_err(|_| Error::UpgradeRequired)?;
+    MIGRATIONS.get(done..).ok_or(Error::UpgradeRequired)
+}
+
+/// Refuses a file of a newer app, before anything is written to it.
+pub fn check(connection: &Connection) -> Result<(), Error> {
+    missing(connection).map(|_| ())
+}
+
+/// Brings the file to the newest schema.
 pub fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let done = usize::try_from(version).map_err(|_| Error::UpgradeRequired)?;
-    let steps = MIGRATIONS.get(done..).ok_or(Error::UpgradeRequired)?;
+    let steps = missing(&tx)?;
     if steps.is_empty() {
         return Ok(());
     }
