@@ -107,6 +107,12 @@ fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
 impl Sqlite {
     /// Opens or makes the database; a new one draws its epoch from `random`.
     pub fn open(path: &Path, random: [u8; 8]) -> Stored<Self> {
+        // Its own files beside it take their mode from it.
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)?;
         let mut writer = connect(path)?;
         schema::migrate(&mut writer)?;
         run(
