@@ -261,6 +261,16 @@ async fn a_company_begins_and_grows() {
         .await;
     assert_eq!(second.me().unwrap().kind, DeviceKind::Office);
 
+    // The crew talks among itself and with the office, in one thread; a foreman has his jobs.
+    for device in [&crew, &tablet, &office] {
+        device.sync_once(Budget::unlimited()).await.unwrap();
+        let threads = device.threads(&seat(device), "").unwrap();
+        let titles: Vec<&str> = threads.iter().map(|row| row.title.as_str()).collect();
+        assert_eq!(titles, ["Kolonne 3"]);
+    }
+    anna.sync_once(Budget::unlimited()).await.unwrap();
+    assert_eq!(anna.threads(&seat(&anna), "").unwrap(), []);
+
     // Everyone knows everyone, also those who came earlier.
     for device in [&anna, &crew, &tablet, &office] {
         device.sync_once(Budget::unlimited()).await.unwrap();

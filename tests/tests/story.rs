@@ -239,6 +239,11 @@ async fn who_leaves_a_job_reads_no_more_and_who_comes_reads_all() {
     let own = kolonne_3.core().entries(&jonas, &job, None, 50).unwrap();
     let own: Vec<OpId> = own.entries.iter().filter(|e| e.own).map(|e| e.id).collect();
     assert_eq!(own, [of_jonas]);
+    let last_is_own = |seat| {
+        let row = kolonne_3.core().thread(seat, &job).unwrap().row;
+        row.last.unwrap().own
+    };
+    assert!(last_is_own(&jonas) && !last_is_own(&mehmet));
 
     // Removed: what is written now stays away from them, and they write no more.
     let held_before = kolonne_3.ops_of(&job);
