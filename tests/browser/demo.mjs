@@ -81,9 +81,20 @@ export class Demo {
     }, 20_000);
   }
 
-  /** Says Ctrl-C; how it ended: the exit code, else the signal. */
-  async stop() {
+  /** Says Ctrl-C while its pages are being asked for much; how it ended: the exit code, else the signal. */
+  async stop(doors = {}) {
+    const leave = new AbortController();
+    const asked = Object.values(doors).flatMap((door) => {
+      const [address, token] = door.split("#t=");
+      const headers = { Authorization: `Bearer ${token}` };
+      const ask = () => fetch(`${address}api/threads`, { headers, signal: leave.signal });
+      return Array.from({ length: 40 }, ask);
+    });
+    const answers = Promise.allSettled(asked);
+    if (asked.length > 0) await Promise.race(asked);
     this.process.kill("SIGINT");
+    leave.abort();
+    await answers;
     const timer = setTimeout(() => this.process.kill("SIGKILL"), 15_000);
     const end = await this.ended;
     clearTimeout(timer);

@@ -192,7 +192,7 @@ try {
   const key = (known) => known.entries.map((e) => `${e.id} ${e.author.name} ${e.text ?? e.caption ?? ""}`).sort();
   await check("Ctrl-C ends it cleanly", async () => {
     const began = performance.now();
-    assert.equal(await demo.stop(), 0, demo.said);
+    assert.equal(await demo.stop(doors), 0, demo.said);
     assert.doesNotMatch(demo.said, /panic/i);
     return `in ${((performance.now() - began) / 1000).toFixed(2)} s`;
   });
