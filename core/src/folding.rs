@@ -2,6 +2,8 @@
 //!
 //! Only this module writes views. Everything it writes can be dropped and rebuilt from the log.
 
+mod quarantine;
+
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 
@@ -85,7 +87,8 @@ pub fn refold(
         .is_some_and(|d| d.cert.kind == DeviceKind::Office);
     write_entries(tx, thread, &view)?;
     write_blobs(tx, thread, &view, is_office)?;
-    write_thread(tx, thread, &view, &ops)?;
+    let kept_back = quarantine::write(tx, thread, &view, &set, &bodies)?;
+    write_thread(tx, thread, &view, &ops, kept_back)?;
     write_marks(tx, thread, &view)?;
     Ok(view)
 }
@@ -281,6 +284,7 @@ fn write_thread(
     thread: &ThreadId,
     view: &ThreadView,
     ops: &[VerifiedOp],
+    kept_back: u32,
 ) -> Result<(), Error> {
     let Some(opening) = &view.control.opening else {
         return Ok(());
@@ -299,7 +303,7 @@ fn write_thread(
         .iter()
         .rev()
         .find(|entry| kind_of(entry) < kind::SAID_BELOW && entry.retracted.is_none());
-    let (held, quarantined) = view.waiting_and_quarantined();
+    let (held, _) = view.waiting_and_quarantined();
     let last_time_ms = last.map_or(opened_ms, |entry| entry.time_ms.cast_signed());
     tx.prepare_cached(
         "INSERT OR REPLACE INTO view_threads (thread, kind, title, status, customer, address,
@@ -319,7 +323,7 @@ fn write_thread(
         last_time_ms,
         last.map(|entry| entry.id.0.to_vec()),
         i64::try_from(held).unwrap_or(i64::MAX),
-        i64::try_from(quarantined).unwrap_or(i64::MAX),
+        kept_back,
     ])?;
     tx.prepare_cached("DELETE FROM view_members WHERE thread = ?1")?
         .execute([thread.0.as_slice()])?;
@@ -379,6 +383,19 @@ fn write_marks(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Re
             seen.head.seq
         ])?;
     }
+    for (device, (time_ms, wiped)) in &view.wiped {
+        tx.prepare_cached(
+            "INSERT OR REPLACE INTO view_wiped (device, thread, time_ms, ops_lost, blobs_lost)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            device.0.as_slice(),
+            thread.0.as_slice(),
+            time_ms.cast_signed(),
+            wiped.ops_lost,
+            wiped.blobs_lost
+        ])?;
+    }
     for (blob, devices) in &view.seen_blobs {
         tx.prepare_cached(
             "INSERT OR REPLACE INTO view_seen_blobs (blob, thread, devices) VALUES (?1, ?2, ?3)",
@@ -403,6 +420,8 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         "read",
         "seen",
         "seen_blobs",
+        "quarantine",
+        "wiped",
     ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }

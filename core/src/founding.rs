@@ -301,6 +301,9 @@ fn not_taken(db: &Connection) -> Result<(), Error> {
 
 /// The store of a folder that holds no company yet.
 pub(crate) fn free_store(dir: &Path) -> Result<Store, Error> {
+    if crate::wipe::has_mark(dir) {
+        crate::wipe::clear_mark(dir)?;
+    }
     let store = open_store(dir)?;
     store.read(|db| not_taken(db))?;
     Ok(store)

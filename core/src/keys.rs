@@ -157,10 +157,35 @@ pub fn author(db: &Connection, seat: &SeatId) -> Result<Author, Error> {
         .query_row([seat.0.as_slice()], |row| row.get(0))
         .optional()?
         .ok_or(Error::NotFound { kind: "seat" })?;
+    if signing.is_empty() {
+        return Err(Error::AuthExpired);
+    }
     Ok(Author {
         seat: *seat,
         secret: SigningSecret::from_seed(&*secret32(signing)?),
     })
+}
+
+/// Removes the secrets of people whose seats here ended; what they signed still goes out.
+pub fn drop_ended(tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
+    let (ended, staying): (Vec<SeatId>, Vec<SeatId>) = own_seats(tx)?
+        .into_iter()
+        .partition(|seat| roster.ends_of(seat).next().is_some());
+    let person = |seat: &SeatId| roster.seat(seat).and_then(|record| record.cert.person);
+    let stay: BTreeSet<RingId> = staying.iter().filter_map(person).collect();
+    for seat in ended {
+        tx.execute(
+            "UPDATE own_seats SET signing = x'', identity = x'' WHERE seat = ?1",
+            [seat.0.as_slice()],
+        )?;
+        if let Some(ring) = person(&seat).filter(|ring| !stay.contains(ring)) {
+            tx.execute(
+                "DELETE FROM ring_secrets WHERE ring = ?1",
+                [ring.0.as_slice()],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// A ring's secret of a generation, if it is here.
@@ -204,7 +229,9 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
             [seat.0.as_slice()],
             |row| row.get(0),
         )?;
-        identities.push((seat.0, Identity::from_bytes(&*secret32(identity)?)?));
+        if !identity.is_empty() {
+            identities.push((seat.0, Identity::from_bytes(&*secret32(identity)?)?));
+        }
     }
     let mut statement = tx.prepare_cached("SELECT ring, secret FROM ring_secrets")?;
     let open = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;

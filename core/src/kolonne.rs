@@ -21,6 +21,7 @@ use crate::oplog::{self, Moment};
 use crate::records::{Changed, HubState, Outbox, Status};
 use crate::store::{Store, get_meta, set_meta};
 use crate::transport::{HttpHub, Trust};
+use crate::wipe;
 
 /// Ms since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -123,8 +124,14 @@ impl Kolonne {
     ///
     /// # Errors
     /// `NotFound` if this folder holds no enrolled device; `UpgradeRequired` if a newer app wrote
-    /// it; `Corrupt` if it is damaged or its key is another.
+    /// it; `Corrupt` if it is damaged or its key is another; `AuthExpired` if the office ended the
+    /// device and it is wiped.
     pub fn open(config: Config) -> Result<Self, Error> {
+        if wipe::has_mark(&config.dir) {
+            // A wipe that was cut off goes on.
+            wipe::wipe(&config.dir)?;
+            return Err(Error::AuthExpired);
+        }
         if !config.dir.join("kolonne.db").exists() {
             return Err(Error::NotFound { kind: "company" });
         }
@@ -159,7 +166,22 @@ impl Kolonne {
             inner: Arc::new(inner),
         };
         kolonne.inner.store.read(|db| kolonne.inner.roster(db))?;
+        kolonne.fold_anew_after_upgrade()?;
         Ok(kolonne)
+    }
+
+    /// Views of an older schema lack what the newer one shows.
+    fn fold_anew_after_upgrade(&self) -> Result<(), Error> {
+        let newest = crate::store::newest_schema().to_be_bytes();
+        let known = self.inner.store.read(|db| get_meta(db, "views_schema"))?;
+        if known.as_deref() == Some(newest.as_slice()) {
+            return Ok(());
+        }
+        self.inner.store.write(|tx| {
+            let roster = self.inner.roster(tx)?;
+            crate::folding::rebuild(tx, &roster, &self.inner.device)?;
+            set_meta(tx, "views_schema", &newest)
+        })
     }
 
     /// What changes from now on; on overflow a screen asks for everything again.

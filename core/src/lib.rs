@@ -14,6 +14,9 @@ mod founding;
 mod inbox;
 mod oplog;
 mod outbox;
+mod quarantine;
+mod rights;
+mod rings;
 pub mod transport;
 mod views;
 
@@ -24,6 +27,7 @@ mod keys;
 pub mod media;
 mod store;
 mod sync;
+mod wipe;
 
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use error::{Error, ErrorCode};

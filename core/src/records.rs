@@ -450,6 +450,8 @@ pub struct Person {
     pub role: Role,
     /// The crew whose phone they are on.
     pub crew: Option<RingId>,
+    /// Seats that still speak; 0: waits for a new device.
+    pub seats: u32,
 }
 
 /// A crew.
@@ -483,6 +485,81 @@ pub struct DeviceRecord {
     pub last_contact_ms: Option<u64>,
     /// What is still on it.
     pub backlog: Option<Backlog>,
+    /// Its rights ended.
+    pub ended: Option<EndedDevice>,
+}
+
+/// How a device ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EndedDevice {
+    /// Shut out at once (loss, theft, quarrel), not given back.
+    pub at_once: bool,
+    /// What it says of having removed its keys and files; none: it wasn't heard of since.
+    pub wiped: Option<WipedDevice>,
+}
+
+/// The last word of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WipedDevice {
+    /// When, by its clock.
+    pub time_ms: u64,
+    /// Ops and files that the hub had refused for good and that went with it.
+    pub lost: u32,
+}
+
+/// Why something is kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptBackWhy {
+    /// It names a roster that this company never had.
+    ForeignRoster,
+    /// Its seat wasn't admitted yet when it was written.
+    NotCertified,
+    /// Its author's rights had ended, and he knew it.
+    Ended,
+    /// It came after its author was shut out.
+    Cut,
+    /// Its author is no member of the thread.
+    NotMember,
+    /// Its author may not do this; no admission helps.
+    Right,
+}
+
+impl KeptBackWhy {
+    pub(crate) const fn from_code(code: i64) -> Option<Self> {
+        Some(match code {
+            1 => Self::ForeignRoster,
+            2 => Self::NotCertified,
+            3 => Self::Ended,
+            4 => Self::Cut,
+            5 => Self::NotMember,
+            6 => Self::Right,
+            _ => return None,
+        })
+    }
+}
+
+/// What is kept back of a seat in a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptBack {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Whose.
+    pub seat: SeatId,
+    /// The person's name; none: a device's own.
+    pub person: Option<String>,
+    /// The device's name.
+    pub device: Option<String>,
+    /// Why.
+    pub why: KeptBackWhy,
+    /// Texts, photos and the like; what can't be read yet among them.
+    pub entries: u32,
+    /// All ops, marks and keys too.
+    pub ops: u32,
+    /// Written from
+    pub first_ms: u64,
+    /// to, by the author's clock.
+    pub last_ms: u64,
 }
 
 /// Media of an entry.

@@ -5,6 +5,7 @@
 //! hub says but a signature changes what a screen promises.
 
 mod blobs;
+mod leave;
 mod repair;
 mod seen;
 
@@ -199,6 +200,14 @@ async fn sleep_or_nudge(inner: &Inner, time: Duration) {
 }
 
 impl Inner {
+    /// The hub for an act that waits for it.
+    pub(crate) fn online(&self) -> Result<Arc<HttpHub>, Error> {
+        if self.in_flight() {
+            return Err(Error::Offline { retry_after_ms: 0 });
+        }
+        self.hub()
+    }
+
     /// The hub, as this device.
     pub(crate) fn hub(&self) -> Result<Arc<HttpHub>, Error> {
         let mut cached = lock(&self.hub);
@@ -241,6 +250,7 @@ impl Inner {
             let mut roster = (*self.roster(tx)?).clone();
             let mut taken = inbox::take(tx, &mut roster, page, parts)?;
             if taken.roster_grew {
+                keys::drop_ended(tx, &roster)?;
                 keys::open_rings(tx, &roster)?;
                 taken.threads = folding::all_threads(tx, &roster)?.into_iter().collect();
             }
@@ -307,6 +317,9 @@ impl<'a> Sync<'a> {
         self.push().await?;
         self.pull().await?;
         self.push().await?;
+        if self.inner.has_ended()? {
+            return self.leave().await;
+        }
         self.tell_seen().await?;
         self.carry_blobs().await?;
         self.tell_seen().await?;

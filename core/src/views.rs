@@ -29,16 +29,16 @@ const SNIPPET_CHARS: usize = 120;
 const NAME_MARK: char = '\u{1f}';
 
 /// Everything a query needs to know beside the tables.
-struct Desk<'a> {
-    db: &'a Connection,
-    roster: &'a Roster,
+pub(crate) struct Desk<'a> {
+    pub db: &'a Connection,
+    pub roster: &'a Roster,
     device: DeviceId,
     is_office: bool,
     names: HashMap<Vec<u8>, String>,
 }
 
 impl Desk<'_> {
-    fn name(&self, subject: &[u8]) -> String {
+    pub fn name(&self, subject: &[u8]) -> String {
         self.names
             .get(subject)
             .filter(|name| !name.is_empty())
@@ -161,7 +161,10 @@ impl EntryRow {
 }
 
 impl Kolonne {
-    fn at_desk<T>(&self, work: impl FnOnce(&Desk<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn at_desk<T>(
+        &self,
+        work: impl FnOnce(&Desk<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let inner = &self.inner;
         inner.store.read(|db| {
             let roster = inner.roster(db)?;
@@ -191,6 +194,9 @@ impl Kolonne {
             let (position, _) = desk.roster.head();
             let mut seats = Vec::new();
             for seat in keys::own_seats(desk.db)? {
+                if desk.roster.ends_of(&seat).next().is_some() {
+                    continue;
+                }
                 if let Some(person) = desk.seat_person(&seat) {
                     seats.push(SeatRecord {
                         seat,

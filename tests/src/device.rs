@@ -72,6 +72,12 @@ impl Device {
         self.clock_off_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Sets its clock back.
+    pub fn earlier(&self, time: Duration) {
+        let ms = time.as_millis() as i64;
+        self.clock_off_ms.fetch_sub(ms, Ordering::Relaxed);
+    }
+
     /// The seat of its first person.
     pub fn seat(&self) -> SeatId {
         self.core().me().unwrap().seats[0].seat

@@ -237,6 +237,19 @@ pub struct Seen {
     pub blobs: Vec<BlobId>,
 }
 
+/// A device whose rights ended says, as its last word, that it handed over its work and removes
+/// its keys and files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Wiped {
+    /// Ops that the hub refused for good and that go with it.
+    #[n(0)]
+    pub ops_lost: u32,
+    /// Blobs, the same.
+    #[n(1)]
+    pub blobs_lost: u32,
+}
+
 /// What a data body says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Say {
@@ -256,6 +269,8 @@ pub enum Say {
     Read(Read),
     /// An office device has it.
     Seen(Seen),
+    /// A device is gone.
+    Wiped(Wiped),
     /// Of a newer app.
     Unknown(u16),
 }
@@ -284,6 +299,7 @@ impl<C> Encode<C> for Body {
             Say::Retract(_) => 17,
             Say::Read(_) => 18,
             Say::Seen(_) => 19,
+            Say::Wiped(_) => 20,
             Say::Unknown(kind) => *kind,
         };
         e.array(3)?.u16(kind)?;
@@ -300,6 +316,7 @@ impl<C> Encode<C> for Body {
             Say::Retract(x) => e.encode_with(x, c)?,
             Say::Read(x) => e.encode_with(x, c)?,
             Say::Seen(x) => e.encode_with(x, c)?,
+            Say::Wiped(x) => e.encode_with(x, c)?,
             Say::Unknown(_) => e.map(0)?,
         };
         Ok(())
@@ -327,6 +344,7 @@ impl<'b, C> Decode<'b, C> for Body {
             17 => Say::Retract(d.decode_with(c)?),
             18 => Say::Read(d.decode_with(c)?),
             19 => Say::Seen(d.decode_with(c)?),
+            20 => Say::Wiped(d.decode_with(c)?),
             kind => {
                 d.skip()?;
                 Say::Unknown(kind)
@@ -359,6 +377,15 @@ impl Say {
             Self::Document(document) => vec![&document.file],
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it is an item of a thread, not a write about one.
+    #[must_use]
+    pub const fn is_entry(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_) | Self::Photo(_) | Self::Voice(_) | Self::Document(_)
+        )
     }
 
     /// The entry that this one answers.

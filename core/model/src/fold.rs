@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::body::{Body, Retract, Say, SeenHead, Set, field};
+use crate::body::{Body, Retract, Say, SeenHead, Set, Wiped, field};
 use crate::ids::{BlobId, DeviceId, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
 use crate::judge::{
     AuthorRights, CountedOp, Held, Ignored, Judge, Judgement, Order, Quarantine, ThreadControl,
@@ -139,6 +139,9 @@ pub struct ThreadView {
     pub seen_ops: BTreeSet<OpId>,
     /// Blobs that office devices have.
     pub seen_blobs: BTreeMap<BlobId, BTreeSet<DeviceId>>,
+    /// Devices that say they are wiped, each with the time by its own clock. The one thing that is
+    /// taken from quarantine, where the last word of a device that ended always lies.
+    pub wiped: BTreeMap<DeviceId, (u64, Wiped)>,
     /// What became of every op.
     pub judgements: BTreeMap<OpId, Judgement>,
 }
@@ -207,7 +210,18 @@ impl<'a> Folding<'a, '_> {
     ) -> Judgement {
         let counted = match self.judge.data_op(op) {
             Ok(counted) => counted,
-            Err(judgement) => return judgement,
+            Err(judgement) => {
+                if matches!(judgement, Judgement::Quarantined(_))
+                    && let Content::Open(bytes) = contents.content(op)
+                    && let Ok(Body {
+                        say: Say::Wiped(wiped),
+                        ..
+                    }) = Body::read(bytes)
+                {
+                    self.note_wiped(op, wiped, view);
+                }
+                return judgement;
+            }
         };
         let author = self.judge.author(&counted);
         let fine = Judgement::Counted(counted.timeliness());
@@ -251,6 +265,13 @@ impl<'a> Folding<'a, '_> {
                 }
                 fine
             }
+            Say::Wiped(wiped) => {
+                if self.note_wiped(op, wiped, view) {
+                    fine
+                } else {
+                    Judgement::Quarantined(Quarantine::Right)
+                }
+            }
             // A device seat has no person: it writes no content.
             _ if author.kind == Some(SeatKind::Device) => Judgement::Quarantined(Quarantine::Right),
             Say::Read(read) => {
@@ -287,6 +308,20 @@ impl<'a> Folding<'a, '_> {
                 fine
             }
         }
+    }
+
+    /// A device's word about itself; of several the greatest time.
+    fn note_wiped(&self, op: &VerifiedOp, wiped: Wiped, view: &mut ThreadView) -> bool {
+        let seat = self.roster.seat(&op.context().seat);
+        let Some(seat) = seat.filter(|seat| seat.cert.kind == SeatKind::Device) else {
+            return false;
+        };
+        let said = (op.context().time_ms, wiped);
+        let known = view.wiped.entry(seat.cert.device).or_insert(said);
+        if known.0 < said.0 {
+            *known = said;
+        }
+        true
     }
 
     fn entry(

@@ -9,7 +9,8 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::ids::{
-    BlobId, CompanyId, DeviceId, Hash32, HubEpoch, OpId, PublicKey, Signature, StrandHead, ThreadId,
+    BlobId, CompanyId, DeviceId, Hash32, HubEpoch, OpId, PublicKey, SeatId, Signature, StrandHead,
+    ThreadId,
 };
 use crate::receipt::{BlobReceipt, OpReceipt, Possession, Slice};
 
@@ -358,6 +359,35 @@ pub struct HeadsAnswer {
     pub roster: Option<StrandHead>,
 }
 
+/// Asks an office device's question before rights end: how far have these seats come, in every
+/// thread, also in those that the asker isn't in?
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LastOps {
+    /// Whose.
+    #[n(0)]
+    pub seats: Vec<SeatId>,
+    /// How many heads to pass over: those of earlier answers.
+    #[n(1)]
+    pub skip: u32,
+}
+
+/// The last op of each branch of these seats' strands.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LastOpsAnswer {
+    /// A page with full values and without payloads. Each head is signed by its seat: the hub can
+    /// leave heads out, and can't invent any.
+    #[n(0)]
+    pub page: ByteVec,
+    /// Heads in it.
+    #[n(1)]
+    pub heads: u32,
+    /// Whether there is more.
+    #[n(2)]
+    pub more: bool,
+}
+
 /// One roster op, to be taken only on the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -490,6 +520,11 @@ pub trait Hub: Send + Sync {
     fn fetch(&self, fetch: Fetch) -> impl Future<Output = Result<FetchAnswer, HubError>> + Send;
     /// Asks for heads.
     fn heads(&self, heads: Heads) -> impl Future<Output = Result<HeadsAnswer, HubError>> + Send;
+    /// Asks how far seats have come. Office devices.
+    fn last_ops(
+        &self,
+        asked: LastOps,
+    ) -> impl Future<Output = Result<LastOpsAnswer, HubError>> + Send;
     /// Appends to the roster by compare-and-swap.
     fn append_roster(
         &self,

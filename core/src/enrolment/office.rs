@@ -11,33 +11,28 @@ use kolonne_model::enrol::{
     Admission, Answer, Code, Commitment, From, Grant, LASTS_MS, OneTimeSecret, Opening, PhoneKeys,
     TRIES, Transcript, open_message, seal_message, slot,
 };
-use kolonne_model::hub::{AppendRoster, Hub, HubError};
+use kolonne_model::hub::{Hub, HubError};
 use kolonne_model::ids::{Hash32, RingId, RosterDigest, RosterPosition, SeatId};
 use kolonne_model::op::SUITE_1;
+use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, DeviceCert, DeviceKind, Recipient, RingGeneration, RingKind, RingWraps, Role, Scope,
-    SeatCert, SeatKind,
+    Change, DeviceCert, DeviceKind, RingKind, Role, Scope, SeatCert, SeatKind,
 };
-use kolonne_model::roster::{Effect, Link, Roster};
-use kolonne_model::strand::VerifiedOp;
 use rusqlite::Connection;
 
 use super::{MAX_SEATS, NewInvite, SeatGrant, Words, bad_code, put_mail, read_mail, to_text};
 use crate::capture::job;
-use crate::crypt::{Identity, Recipient as SealTo, random};
+use crate::crypt::{Recipient as SealTo, random};
 use crate::error::Error;
-use crate::founding::{
-    checked_name, company_thread, device_seat, hello, new_ring, page_of, roster_op, the_newest,
-};
+use crate::founding::{checked_name, company_thread, device_seat, hello, roster_op, the_newest};
 use crate::kolonne::{Inner, Kolonne};
-use crate::oplog::{self, Moment};
+use crate::oplog::Moment;
 use crate::records::Changed;
+use crate::rights::{Drafted, append};
+use crate::rings::{self, Leaving};
 use crate::sync::{Budget, blocking, pull_roster};
 use crate::transport::HttpHub;
 use crate::{folding, keys};
-
-/// How often an admission is drafted anew because the roster moved on.
-const DRAFTS: usize = 5;
 
 /// How an invitation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +67,7 @@ pub struct Invitation {
     expires_ms: u64,
     tries: u32,
     stage: Stage,
-    /// Every admission that was sent, since one may arrive though no answer came back.
-    plans: Vec<Arc<Plan>>,
+    sent: Vec<Arc<Admitting>>,
 }
 
 impl std::fmt::Debug for Invitation {
@@ -82,9 +76,11 @@ impl std::fmt::Debug for Invitation {
     }
 }
 
-/// An admission: its roster op, and what belongs into the company's thread with it.
+/// An admission on its way.
+type Admitting = Drafted<Plan>;
+
+/// What belongs into the company's thread with an admission.
 struct Plan {
-    op: VerifiedOp,
     crew: Option<RingId>,
     /// A new crew with people who share its phone: it gets a thread of its own.
     crew_thread: Option<String>,
@@ -99,7 +95,7 @@ impl Kolonne {
     /// for an unknown crew or person; `Offline`.
     pub async fn invite(&self, seat: &SeatId, mut new: NewInvite) -> Result<Invitation, Error> {
         let inner = &self.inner;
-        let hub = online(inner)?;
+        let hub = inner.online()?;
         pull_roster(inner, &hub).await?;
         let roster = inner.store.read(|db| {
             keys::author(db, seat)?;
@@ -135,16 +131,9 @@ impl Kolonne {
             expires_ms: inner.now_ms().saturating_add(LASTS_MS),
             tries: 0,
             stage: Stage::Waiting,
-            plans: Vec::new(),
+            sent: Vec::new(),
         })
     }
-}
-
-fn online(inner: &Inner) -> Result<Arc<HttpHub>, Error> {
-    if inner.in_flight() {
-        return Err(Error::Offline { retry_after_ms: 0 });
-    }
-    inner.hub()
 }
 
 fn check_right(roster: &Roster, seat: &SeatId, new: &NewInvite) -> Result<(), Error> {
@@ -231,7 +220,7 @@ impl Invitation {
         if let Some(state) = self.settled() {
             return Ok(state);
         }
-        let hub = online(&self.kolonne.inner)?;
+        let hub = self.kolonne.inner.online()?;
         let door = hub.door();
         let secret = self.code.secret.clone();
         if matches!(self.stage, Stage::Waiting) {
@@ -334,11 +323,11 @@ impl Invitation {
             _ => return Err(bad_code("words")),
         };
         let inner = Arc::clone(&self.kolonne.inner);
-        let hub = online(&inner)?;
-        let plan = self.append(&hub, &phone).await?;
+        let hub = inner.online()?;
+        let admitting = self.append(&hub, &phone).await?;
         let seat = self.seat;
         let (roster, roster_digest) =
-            blocking(&inner, move |inner| take_in(inner, &plan, &seat)).await?;
+            blocking(&inner, move |inner| take_in(inner, &admitting, &seat)).await?;
         // The phone waits for its admission, not for what else this device has to hand over.
         if let Err(error) = self.kolonne.sync_once(Budget::unlimited()).await {
             tracing::warn!(code = error.code(), "sync after an admission");
@@ -355,49 +344,25 @@ impl Invitation {
         Ok(())
     }
 
-    /// Gets the admission into the roster, drafted anew as often as someone else was faster.
-    async fn append(&mut self, hub: &HttpHub, phone: &PhoneKeys) -> Result<Arc<Plan>, Error> {
+    /// Gets the admission into the roster.
+    async fn append(&mut self, hub: &HttpHub, phone: &PhoneKeys) -> Result<Arc<Admitting>, Error> {
         let inner = Arc::clone(&self.kolonne.inner);
-        for _ in 0..DRAFTS {
-            pull_roster(&inner, hub).await?;
-            let roster = inner.store.read(|db| inner.roster(db))?;
-            let arrived = |plan: &&Arc<Plan>| link(&roster, plan).is_some();
-            if let Some(plan) = self.plans.iter().find(arrived) {
-                return Ok(Arc::clone(plan));
-            }
-            if self.is_over() {
-                self.stage = Stage::Expired;
+        let (seat, new, phone) = (self.seat, self.new.clone(), phone.clone());
+        let (over, clock) = (self.tries >= TRIES, Arc::clone(&inner.config.clock));
+        let expires_ms = self.expires_ms;
+        // One that arrived in time is in; another isn't begun after it.
+        let drafted = append(&inner, hub, &mut self.sent, move |db, roster| {
+            if over || clock() >= expires_ms {
                 return Err(bad_code("expired"));
             }
-            let (seat, new, phone) = (self.seat, self.new.clone(), phone.clone());
-            let plan = blocking(&inner, move |inner| {
-                inner
-                    .store
-                    .read(|db| draft(db, &roster, &seat, &new, &phone, inner.now_ms()))
-            })
-            .await?;
-            let plan = Arc::new(plan);
-            self.plans.push(Arc::clone(&plan));
-            let append = AppendRoster {
-                page: page_of(&plan.op).into(),
-                parts: Vec::new(),
-            };
-            match hub.append_roster(append).await {
-                Ok(()) => return Ok(plan),
-                Err(HubError::RosterMoved) => {}
-                Err(error) => return Err(error.into()),
-            }
+            draft(db, roster, &seat, &new, &phone, clock())
+        })
+        .await;
+        if drafted.is_err() && self.is_over() {
+            self.stage = Stage::Expired;
         }
-        Err(Error::Busy)
+        drafted
     }
-}
-
-fn link<'a>(roster: &'a Roster, plan: &Plan) -> Option<&'a Link> {
-    roster
-        .links()
-        .iter()
-        .rev()
-        .find(|link| link.id == plan.op.id())
 }
 
 /// Whether all of a phone's keys can be certified: a key twice, or one that nothing can be sealed
@@ -424,36 +389,29 @@ fn draft(
     new: &NewInvite,
     phone: &PhoneKeys,
     now_ms: u64,
-) -> Result<Plan, Error> {
+) -> Result<Admitting, Error> {
     let author = keys::author(db, seat)?;
     check_right(roster, seat, new)?;
     let device = kolonne_model::ids::DeviceId::of_key(&phone.device_key);
+    let holder = (device.0, phone.recipient.clone());
     let (office, office_recipient) = the_newest(roster, RingKind::Office)?;
     let mut changes = Vec::new();
     let mut names = vec![(device.0.to_vec(), new.device_name.clone())];
     let mut crew = None;
     match (new.kind, new.crew, &new.crew_name) {
         (DeviceKind::Office, _, _) => {
-            changes.extend(wraps_for(db, roster, &office, device.0, &phone.recipient)?);
+            changes.extend(rings::wraps_for(db, roster, &office, &holder)?);
         }
         (DeviceKind::Phone, Some(ring), _) => {
-            changes.extend(wraps_for(db, roster, &ring, device.0, &phone.recipient)?);
+            changes.extend(rings::wraps_for(db, roster, &ring, &holder)?);
             crew = Some(ring);
         }
         (DeviceKind::Phone, None, name) => {
-            let identity = Identity::generate()?;
-            let secret = identity.as_bytes();
-            let wraps = vec![
-                keys::wrap(secret, device.0, &phone.recipient)?,
-                keys::wrap(secret, office.0, office_recipient)?,
-            ];
-            let recipient = keys::public_recipient(&identity)?;
-            names.push((
-                recipient.ring().0.to_vec(),
-                name.clone().unwrap_or_default(),
-            ));
-            crew = Some(recipient.ring());
-            changes.push(new_ring(RingKind::Crew, recipient, wraps));
+            let holders = [holder, (office.0, office_recipient.clone())];
+            let ring = rings::first_generation(RingKind::Crew, &holders)?;
+            names.push((ring.ring.0.to_vec(), name.clone().unwrap_or_default()));
+            crew = Some(ring.ring);
+            changes.push(Change::Ring(ring));
         }
     }
     changes.push(Change::Device(DeviceCert {
@@ -468,7 +426,14 @@ fn draft(
     };
     changes.push(device_seat(&phone.device_key, role));
     for (grant, (key, recipient)) in new.seats.iter().zip(&phone.seat_keys) {
-        let ring = person_ring(roster, grant, &SeatId::of_key(key), recipient)?;
+        let holder = (SeatId::of_key(key).0, recipient.clone());
+        // A person's secret stays with their seats and the kit; the office keeps none.
+        let ring = if let Some(person) = &grant.person {
+            rings::next_generation(db, roster, person, Leaving::default(), &[holder])?
+        } else {
+            let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
+            rings::first_generation(RingKind::Person, &[holder, (recovery.0, kit.clone())])?
+        };
         if grant.person.is_none() {
             names.push((ring.ring.0.to_vec(), grant.name.clone()));
         }
@@ -486,82 +451,19 @@ fn draft(
             recipient: Some(recipient.clone()),
         }));
     }
-    Ok(Plan {
-        op: roster_op(roster, &author.secret, now_ms, changes)?,
+    let shares = |grant: &SeatGrant| grant.role == Role::Crew;
+    let with = Plan {
         crew,
-        crew_thread: new.crew_name.clone().filter(|_| {
-            let shares = |grant: &SeatGrant| grant.role == Role::Crew;
-            new.crew.is_none() && new.seats.iter().any(shares)
-        }),
+        crew_thread: new
+            .crew_name
+            .clone()
+            .filter(|_| new.crew.is_none() && new.seats.iter().any(shares)),
         names,
-    })
-}
-
-/// A new device opens a ring: wraps of every generation that is here.
-fn wraps_for(
-    db: &Connection,
-    roster: &Roster,
-    ring: &RingId,
-    to: [u8; 16],
-    recipient: &Recipient,
-) -> Result<Vec<Change>, Error> {
-    let (newest, _) = roster
-        .newest_generation(ring)
-        .ok_or(Error::NotFound { kind: "crew" })?;
-    if keys::ring_secret(db, ring, newest)?.is_none() {
-        return Err(Error::Locked { code: "right" });
-    }
-    let mut changes = Vec::new();
-    for generation in 1..=newest {
-        if let Some(identity) = keys::ring_secret(db, ring, generation)? {
-            changes.push(Change::Wraps(RingWraps {
-                ring: *ring,
-                generation,
-                wraps: vec![keys::wrap(identity.as_bytes(), to, recipient)?],
-            }));
-        }
-    }
-    Ok(changes)
-}
-
-/// A person's ring, opened by this seat too: the first generation, or the next one for all seats
-/// the person has. Its secret stays with them; the office keeps none.
-fn person_ring(
-    roster: &Roster,
-    grant: &SeatGrant,
-    seat: &SeatId,
-    seat_recipient: &Recipient,
-) -> Result<RingGeneration, Error> {
-    let identity = Identity::generate()?;
-    let secret = identity.as_bytes();
-    let recipient = keys::public_recipient(&identity)?;
-    let (recovery, recovery_recipient) = the_newest(roster, RingKind::Recovery)?;
-    let mut wraps = vec![
-        keys::wrap(secret, seat.0, seat_recipient)?,
-        keys::wrap(secret, recovery.0, recovery_recipient)?,
-    ];
-    let mut generation = 1;
-    if let Some(person) = &grant.person {
-        let (newest, _) = roster
-            .newest_generation(person)
-            .ok_or(Error::NotFound { kind: "person" })?;
-        generation = newest.checked_add(1).ok_or(Error::Corrupt)?;
-        for (id, other) in roster.seats() {
-            if other.cert.person == Some(*person)
-                && roster.ends_of(id).next().is_none()
-                && let Some(theirs) = &other.cert.recipient
-            {
-                wraps.push(keys::wrap(secret, id.0, theirs)?);
-            }
-        }
-    }
-    Ok(RingGeneration {
-        ring: grant.person.unwrap_or_else(|| recipient.ring()),
-        kind: RingKind::Person,
-        generation,
-        recipient,
-        wraps,
-        previous_sealed: None,
+    };
+    Ok(Drafted {
+        op: roster_op(roster, &author.secret, now_ms, changes)?,
+        parts: Vec::new(),
+        with,
     })
 }
 
@@ -569,19 +471,13 @@ fn person_ring(
 /// thread; the answer is where in the roster it stands. Twice is as once.
 fn take_in(
     inner: &Inner,
-    plan: &Plan,
+    admitting: &Admitting,
     seat: &SeatId,
 ) -> Result<(RosterPosition, RosterDigest), Error> {
+    let plan = &admitting.with;
     let (roster, at) = inner.store.write(|tx| {
         let mut roster = (*inner.roster(tx)?).clone();
-        if link(&roster, plan).is_none() {
-            oplog::keep(tx, &plan.op)?;
-            roster.append(&plan.op);
-        }
-        let at = match link(&roster, plan) {
-            Some(link) if link.effect == Effect::Applied => (link.position, link.digest),
-            _ => return Err(Error::internal("admission")),
-        };
+        let link = admitting.keep(tx, &mut roster)?;
         keys::open_rings(tx, &roster)?;
         let author = keys::author(tx, seat)?;
         let moment = Moment {
@@ -604,7 +500,7 @@ fn take_in(
         for thread in folding::all_threads(tx, &roster)? {
             folding::refold(tx, &roster, &inner.device, &thread)?;
         }
-        Ok((roster, at))
+        Ok((roster, (link.position, link.digest)))
     })?;
     inner.keep_roster(roster);
     for changed in [

@@ -19,9 +19,12 @@ const READERS: usize = 2;
 
 /// The database.
 pub struct Store {
-    writer: Mutex<Connection>,
-    readers: [Mutex<Connection>; READERS],
+    writer: Mutex<Slot>,
+    readers: [Mutex<Slot>; READERS],
 }
+
+/// A connection, until the store is closed.
+type Slot = Option<Connection>;
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,17 +45,17 @@ impl Store {
         writer.pragma_update(None, "checkpoint_fullfsync", true)?;
         writer.pragma_update(None, "secure_delete", true)?;
         schema::migrate(&mut writer)?;
-        let reader = || -> Result<Mutex<Connection>, Error> {
+        let reader = || -> Result<Mutex<Slot>, Error> {
             let reader = connect(
                 path,
                 key,
                 OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE,
             )?;
             reader.pragma_update(None, "query_only", true)?;
-            Ok(Mutex::new(reader))
+            Ok(Mutex::new(Some(reader)))
         };
         Ok(Self {
-            writer: Mutex::new(writer),
+            writer: Mutex::new(Some(writer)),
             readers: [reader()?, reader()?],
         })
     }
@@ -63,7 +66,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut writer = lock(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tx = open(&mut writer)?.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&tx)?;
         tx.commit()?;
         Ok(value)
@@ -83,14 +86,37 @@ impl Store {
             (None, Some(reader)) => lock(reader),
             (None, None) => return Err(Error::internal("readers")),
         };
-        let tx = reader.transaction()?;
+        let tx = open(&mut reader)?.transaction()?;
         work(&tx)
+    }
+
+    /// Closes the store for good if `done` says so; nothing is written in between. Whether it is
+    /// closed: all else answers `AuthExpired` from then on.
+    pub fn close_if(
+        &self,
+        done: impl FnOnce(&Transaction<'_>) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let mut writer = lock(&self.writer);
+        let tx = open(&mut writer)?.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = done(&tx)?;
+        drop(tx);
+        if done {
+            *writer = None;
+            for reader in &self.readers {
+                *lock(reader) = None;
+            }
+        }
+        Ok(done)
     }
 }
 
 /// A panic while a lock was held rolled its transaction back; the connection is still good.
-fn lock(mutex: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+fn lock(mutex: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(slot: &mut Slot) -> Result<&mut Connection, Error> {
+    slot.as_mut().ok_or(Error::AuthExpired)
 }
 
 fn connect(path: &Path, key: &[u8; 32], flags: OpenFlags) -> Result<Connection, Error> {
@@ -103,6 +129,11 @@ fn connect(path: &Path, key: &[u8; 32], flags: OpenFlags) -> Result<Connection, 
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// The number of the schema that this app writes.
+pub const fn newest_schema() -> u64 {
+    schema::NEWEST as u64
 }
 
 /// A value that stands alone.

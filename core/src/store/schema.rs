@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::Error;
 
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Keys of this device. At rest they are covered by the database's key.
@@ -117,7 +118,22 @@ CREATE TABLE view_seen (
 CREATE TABLE view_seen_blobs (
     blob BLOB PRIMARY KEY, thread BLOB NOT NULL, devices INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+CREATE TABLE view_quarantine (
+    thread BLOB NOT NULL, seat BLOB NOT NULL, why INTEGER NOT NULL, entries INTEGER NOT NULL,
+    ops INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+    PRIMARY KEY (thread, seat, why)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_wiped (
+    device BLOB PRIMARY KEY, thread BLOB NOT NULL, time_ms INTEGER NOT NULL,
+    ops_lost INTEGER NOT NULL, blobs_lost INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
+];
+
+/// The schema's number: views written under another one are folded anew.
+pub const NEWEST: usize = MIGRATIONS.len();
 
 /// The steps that this file lacks; refuses a newer one.
 fn missing(connection: &Connection) -> Result<&'static [&'static str], Error> {

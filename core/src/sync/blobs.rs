@@ -34,6 +34,22 @@ fn retry_at(now_ms: u64, attempts: u32) -> u64 {
 }
 
 impl Sync<'_> {
+    /// Hands over what can be handed over now, and asks for nothing.
+    pub async fn upload_blobs(&mut self) -> Result<(), Error> {
+        let mut slice_bytes = FIRST_SLICE_BYTES;
+        loop {
+            self.check_flight()?;
+            let next = blocking(self.inner, |inner| {
+                let now_ms = inner.now_ms();
+                inner.store.read(|db| outbox::next_blob(db, now_ms))
+            });
+            match next.await? {
+                None => return Ok(()),
+                Some(out) => self.upload_slice(out, &mut slice_bytes).await?,
+            }
+        }
+    }
+
     /// Carries blobs both ways until nothing is left, the budget is spent, or the rest has to wait.
     pub async fn carry_blobs(&mut self) -> Result<(), Error> {
         let mut slice_bytes = FIRST_SLICE_BYTES;

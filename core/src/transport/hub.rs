@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use kolonne_model::hub::{
-    AppendRoster, Challenge, Door, Fetch, FetchAnswer, Heads, HeadsAnswer, Hub, HubError, Login,
-    LoginNonce, LoginStart, MailAt, NewUpload, Pull, PullAnswer, Push, PushAnswer, RefusalCode,
-    RosterAnswer, RosterFrom, Token, Upload, login_message,
+    AppendRoster, Challenge, Door, Fetch, FetchAnswer, Heads, HeadsAnswer, Hub, HubError, LastOps,
+    LastOpsAnswer, Login, LoginNonce, LoginStart, MailAt, NewUpload, Pull, PullAnswer, Push,
+    PushAnswer, RefusalCode, RosterAnswer, RosterFrom, Token, Upload, login_message,
 };
 use kolonne_model::ids::{BlobId, CompanyId, DeviceId, Hash32, PublicKey, Signature};
 use kolonne_model::receipt::Possession;
@@ -285,6 +285,10 @@ impl Hub for HttpHub {
 
     async fn heads(&self, heads: Heads) -> Result<HeadsAnswer, HubError> {
         self.exchange("v1/heads", &heads).await
+    }
+
+    async fn last_ops(&self, asked: LastOps) -> Result<LastOpsAnswer, HubError> {
+        self.exchange("v1/last-ops", &asked).await
     }
 
     async fn append_roster(&self, append: AppendRoster) -> Result<(), HubError> {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use kolonne_model::ids::{RingId, SeatId};
-use kolonne_model::roster::change::{RingKind, Role, SeatKind};
+use kolonne_model::ids::{DeviceId, RingId, SeatId};
+use kolonne_model::roster::change::{EndMode, RingKind, Role, SeatKind, Subject};
 
 use super::Desk;
 use super::threads::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
-use crate::records::{Crew, DeviceRecord, Person};
+use crate::records::{Crew, DeviceRecord, EndedDevice, Person, WipedDevice};
+use rusqlite::OptionalExtension;
 
 impl Kolonne {
     /// People and crews.
@@ -17,15 +18,12 @@ impl Kolonne {
         self.at_desk(|desk| Ok(people(desk)))
     }
 
-    /// Devices, with what is still on them as far as this one knows.
+    /// Devices, with what is still on them as far as this one knows; those that ended come last.
     pub fn devices(&self) -> Result<Vec<DeviceRecord>, Error> {
         self.at_desk(|desk| {
             let backlog = backlog(desk, None)?;
             let mut records = Vec::new();
             for (id, device) in desk.roster.devices() {
-                if desk.roster.device_has_ended(id) {
-                    continue;
-                }
                 let seats: Vec<(&SeatId, RingId)> = desk
                     .roster
                     .seats()
@@ -54,12 +52,36 @@ impl Kolonne {
                     crew: crew.map(|crew| desk.name(&crew.0)),
                     last_contact_ms: last,
                     backlog: backlog.iter().find(|b| b.device == *id).cloned(),
+                    ended: ended(desk, id)?,
                 });
             }
-            records.sort_by(|a, b| a.name.cmp(&b.name));
+            records.sort_by(|a, b| {
+                let place = |record: &DeviceRecord| (record.ended.is_some(), record.name.clone());
+                place(a).cmp(&place(b))
+            });
             Ok(records)
         })
     }
+}
+
+fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Error> {
+    let Some(end) = desk.roster.end_of_device(device) else {
+        return Ok(None);
+    };
+    let wiped = desk
+        .db
+        .prepare_cached("SELECT time_ms, ops_lost + blobs_lost FROM view_wiped WHERE device = ?1")?
+        .query_row([device.0.as_slice()], |row| {
+            Ok(WipedDevice {
+                time_ms: row.get::<_, i64>(0)?.cast_unsigned(),
+                lost: row.get(1)?,
+            })
+        })
+        .optional()?;
+    Ok(Some(EndedDevice {
+        at_once: end.mode == EndMode::Hard,
+        wiped,
+    }))
 }
 
 fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
@@ -69,22 +91,33 @@ fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
         let (SeatKind::Person, Some(person)) = (seat.cert.kind, seat.cert.person) else {
             continue;
         };
-        if desk.roster.ends_of(id).next().is_some() {
+        let ends = || desk.roster.ends_of(id);
+        if ends().any(|end| end.subject == Subject::Person(person)) {
             continue;
         }
         let role = desk.roster.role_at(id, position).unwrap_or(Role::Crew);
-        let crew = desk
-            .roster
-            .device(&seat.cert.device)
-            .and_then(|device| device.crews.last().and_then(|(_, crew)| *crew));
         let record = people.entry(person).or_insert_with(|| Person {
             id: person,
             name: desk.name(&person.0),
             role,
             crew: None,
+            seats: 0,
         });
-        record.role = record.role.max(role);
+        // Who lost every device is still somebody: the next one is theirs again.
+        if ends().next().is_some() {
+            continue;
+        }
+        let crew = desk
+            .roster
+            .device(&seat.cert.device)
+            .and_then(|device| device.crews.last().and_then(|(_, crew)| *crew));
+        record.role = if record.seats == 0 {
+            role
+        } else {
+            record.role.max(role)
+        };
         record.crew = record.crew.or(crew);
+        record.seats = record.seats.saturating_add(1);
     }
     let mut crews: Vec<Crew> = desk
         .roster

@@ -226,6 +226,7 @@ fn router(service: Arc<HubService>, limits: &Limits, stop: CancellationToken) ->
         .route("/v1/pull", post(pull))
         .route("/v1/fetch", post(fetch))
         .route("/v1/heads", post(heads))
+        .route("/v1/last-ops", post(last_ops))
         .route("/v1/roster", post(roster))
         .route("/v1/roster/append", post(append_roster))
         .route("/v1/mail/open", post(mail_open))
@@ -387,7 +388,7 @@ macro_rules! calls {
         }
     )*};
 }
-calls!(push, pull, fetch, heads, roster);
+calls!(push, pull, fetch, heads, last_ops, roster);
 
 async fn append_roster(State(app): State<App>, who: Extension<Caller>, request: Request) -> Answer {
     let Caller { company, device } = who.0;

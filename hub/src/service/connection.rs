@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use kolonne_model::hub::{
     AppendRoster, Challenge, Door, Fetch, FetchAnswer, Founding, Heads, HeadsAnswer, Hello, Hub,
-    HubError, Login, LoginNonce, LoginStart, Mail, MailAt, NewUpload, Pull, PullAnswer, Push,
-    PushAnswer, RosterAnswer, RosterFrom, Token, Upload,
+    HubError, LastOps, LastOpsAnswer, Login, LoginNonce, LoginStart, Mail, MailAt, NewUpload, Pull,
+    PullAnswer, Push, PushAnswer, RosterAnswer, RosterFrom, Token, Upload,
 };
 use kolonne_model::ids::{BlobId, CompanyId, DeviceId, Hash32};
 use kolonne_model::receipt::Possession;
@@ -101,6 +101,10 @@ impl Hub for Connection {
 
     async fn heads(&self, heads: Heads) -> Result<HeadsAnswer, HubError> {
         self.service.heads(self.company, &self.device, &heads)
+    }
+
+    async fn last_ops(&self, asked: LastOps) -> Result<LastOpsAnswer, HubError> {
+        self.service.last_ops(self.company, &self.device, &asked)
     }
 
     async fn append_roster(&self, append: AppendRoster) -> Result<(), HubError> {

@@ -11,13 +11,11 @@ use kolonne_model::hub::{
 };
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
 use kolonne_model::op::signed_by;
-use kolonne_model::page::{self, NoBases};
-use kolonne_model::roster::{Effect, RosterRefusal};
 use subtle::ConstantTimeEq;
 
 use super::routing::Access;
 use super::{HubService, lock, trouble};
-use crate::storage::{Keep, RosterKept, Session};
+use crate::storage::Session;
 
 /// How long a nonce can be signed.
 const NONCE_LASTS_MS: u64 = 60_000;
@@ -115,64 +113,11 @@ impl HubService {
             tracing::warn!("no room for another company");
             return Err(HubError::NotAllowed);
         }
-        self.extend_roster(company, &founding.page, usize::MAX)?;
+        self.extend_roster(company, &founding.page, &[], usize::MAX)?;
         if is_new {
             tracing::info!(%company, "company founded");
         }
         Ok(())
-    }
-
-    /// Takes roster ops on the newest by compare-and-swap.
-    pub(super) fn extend_roster(
-        &self,
-        company: CompanyId,
-        page: &[u8],
-        max_ops: usize,
-    ) -> Result<(), HubError> {
-        const FORM: HubError = HubError::Refused(RefusalCode::Form);
-        let segments = page::read(page).map_err(|_| FORM)?;
-        if segments.is_empty() || segments.len() > max_ops {
-            return Err(FORM);
-        }
-        let mut roster = self.view(company)?.roster.clone();
-        let mut ops = Vec::new();
-        for segment in segments {
-            let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
-            if let [op] = segment.ops.as_slice()
-                && roster.links().iter().any(|link| link.id == op.form.id())
-            {
-                continue;
-            }
-            let op = roster.verify(segment).map_err(|refusal| match refusal {
-                RosterRefusal::NotNext => HubError::RosterMoved,
-                RosterRefusal::Founding => HubError::Refused(RefusalCode::Company),
-                RosterRefusal::Author => HubError::Refused(RefusalCode::Seat),
-                RosterRefusal::Refused(_) => HubError::Refused(RefusalCode::Signature),
-            })?;
-            let founds = roster.links().is_empty();
-            if roster.append(&op) != Effect::Applied && founds {
-                return Err(HubError::Refused(RefusalCode::Company));
-            }
-            ops.push(op);
-        }
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let keep = Keep {
-            received_ms: self.now_ms(),
-            quota_bytes: u64::MAX,
-        };
-        match self
-            .storage
-            .append_roster(&company, &ops, keep)
-            .map_err(trouble)?
-        {
-            RosterKept::Appended => {
-                self.wake_up(company);
-                Ok(())
-            }
-            RosterKept::Moved => Err(HubError::RosterMoved),
-        }
     }
 
     pub(crate) fn login_start(&self, start: &LoginStart) -> LoginNonce {

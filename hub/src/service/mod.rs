@@ -9,6 +9,7 @@ mod connection;
 mod door;
 mod pull;
 mod push;
+mod roster;
 pub mod routing;
 
 use std::collections::HashMap;

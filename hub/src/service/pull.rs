@@ -7,19 +7,18 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kolonne_model::hub::{
-    Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer, RosterAnswer,
-    RosterFrom,
+    Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer,
 };
-use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, Strand, StrandHead};
+use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, Strand, StrandHead, ThreadId};
 use kolonne_model::op::Class;
 use kolonne_model::page::MAX_PAGE_BYTES;
 
-use super::routing::{Access, View};
+use super::routing::{Access, View, cut_lists_of};
 use super::{HubService, answer, trouble};
 use crate::storage::{Item, LogEntry, StoredOp, ThreadOp};
 
 /// Most bytes of ops and parts in an answer, whatever is asked for.
-const MAX_ANSWER_BYTES: u64 = 512 * 1024;
+pub(super) const MAX_ANSWER_BYTES: u64 = 512 * 1024;
 /// Entries of the sequence looked at for one answer.
 const SCAN: u32 = 4096;
 const SCANS: usize = 8;
@@ -298,11 +297,11 @@ impl HubService {
             }
             parts_of.push((stored, parts));
         }
-        let (page, parts, count) = loop {
+        let (page, mut parts, count) = loop {
             let ops = parts_of.iter().map(|(op, _)| op.clone()).collect();
             let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
             if page.len() <= MAX_PAGE_BYTES || parts_of.len() <= 1 {
-                let parts = parts_of.into_iter().flat_map(|(_, parts)| parts).collect();
+                let parts: Vec<Part> = parts_of.into_iter().flat_map(|(_, parts)| parts).collect();
                 break (page, parts, count);
             }
             parts_of.truncate(parts_of.len() / 2);
@@ -311,6 +310,8 @@ impl HubService {
         let more = count < wanted.len();
         let mut blobs = Vec::new();
         if !more {
+            // Who comes after an end judges what the ended one had said here by the same cuts.
+            parts.extend(self.cut_lists(&company, &view, &access, &fetch.thread)?);
             blobs = self
                 .storage
                 .blobs(&company, &fetch.thread)
@@ -323,6 +324,32 @@ impl HubService {
             more,
             blobs,
         })
+    }
+
+    fn cut_lists(
+        &self,
+        company: &CompanyId,
+        view: &View,
+        access: &Access,
+        thread: &ThreadId,
+    ) -> Result<Vec<Part>, HubError> {
+        let mut lists = Vec::new();
+        for op in view.cuts_of(thread) {
+            let Some(stored) = self.storage.op(company, op).map_err(trouble)? else {
+                continue;
+            };
+            let of_thread = cut_lists_of(&stored, thread);
+            let allowed = view.parts_for(access, &stored);
+            for (hash, bytes) in self.storage.parts(company, op).map_err(trouble)? {
+                if allowed.contains(&hash) && of_thread.contains(&hash) {
+                    lists.push(Part {
+                        op: *op,
+                        bytes: bytes.into(),
+                    });
+                }
+            }
+        }
+        Ok(lists)
     }
 
     /// The ops of a thread that the heads of a device don't include, in the order they came.
@@ -405,58 +432,11 @@ impl HubService {
         });
         Ok(answer)
     }
-
-    pub(crate) fn roster(
-        &self,
-        company: CompanyId,
-        device: &DeviceId,
-        from: &RosterFrom,
-    ) -> Result<RosterAnswer, HubError> {
-        const BATCH: u32 = 256;
-        let (view, access) = self.enter(company, device)?;
-        let stored = self
-            .storage
-            .roster_ops(&company, from.seq.max(1), BATCH)
-            .map_err(trouble)?;
-        let mut more = stored.len() == usize::try_from(BATCH).unwrap_or(usize::MAX);
-        let (mut ops, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0u64);
-        for op in stored {
-            if !is_for(&access, &op) {
-                more = false;
-                break;
-            }
-            if bytes >= MAX_ANSWER_BYTES {
-                more = true;
-                break;
-            }
-            bytes = bytes.saturating_add(op.op.payload.as_ref().map_or(0, Vec::len) as u64);
-            let allowed = view.parts_for(&access, &op);
-            if !allowed.is_empty() {
-                for (hash, part) in self.storage.parts(&company, &op.id).map_err(trouble)? {
-                    let fits = bytes.saturating_add(part.len() as u64) <= 2 * MAX_ANSWER_BYTES;
-                    if allowed.contains(&hash) && fits {
-                        bytes = bytes.saturating_add(part.len() as u64);
-                        parts.push(Part {
-                            op: op.id,
-                            bytes: part.into(),
-                        });
-                    }
-                }
-            }
-            ops.push(op);
-        }
-        let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
-        Ok(RosterAnswer {
-            page: page.into(),
-            parts,
-            more,
-        })
-    }
 }
 
 /// Whether an op whose thread the device sees is for it: one that ended has the roster up to and
 /// with its end.
-fn is_for(access: &Access, op: &StoredOp) -> bool {
+pub(super) fn is_for(access: &Access, op: &StoredOp) -> bool {
     let context = &op.op.form.context;
     match access {
         Access::Unknown => false,

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use kolonne_model::hub::{
-    AppendRoster, HubError, MAX_PART_BYTES, Part, Push, PushAnswer, RefusalCode, SegmentOutcome,
+    HubError, MAX_PART_BYTES, Part, Push, PushAnswer, RefusalCode, SegmentOutcome,
 };
 use kolonne_model::ids::{CompanyId, DeviceId, OpId, SeatId, Strand, StrandHead};
 use kolonne_model::op::{Class, Context};
@@ -18,7 +18,7 @@ use kolonne_model::receipt::OpReceipt;
 use kolonne_model::roster::part_hash;
 use kolonne_model::strand::{self, Refusal, VerifiedOp, VerifiedSegment};
 
-use super::routing::{Access, View, all_parts};
+use super::routing::{View, all_parts};
 use super::{HubService, trouble};
 use crate::storage::{Keep, Kept, PartToKeep, Storage};
 
@@ -242,7 +242,7 @@ impl HubService {
         Ok(())
     }
 
-    fn keep_parts(&self, company: CompanyId, parts: &[Part]) -> Result<(), HubError> {
+    pub(super) fn keep_parts(&self, company: CompanyId, parts: &[Part]) -> Result<(), HubError> {
         let mut named = HashMap::new();
         let mut keep = Vec::new();
         for part in parts
@@ -253,7 +253,7 @@ impl HubService {
                 let op = self.storage.op(&company, &part.op).map_err(trouble)?;
                 let names = op
                     .filter(|op| op.hub_seq.is_some())
-                    .map(|op| all_parts(&op));
+                    .map(|op| all_parts(&op.op));
                 unknown.insert(names.unwrap_or_default());
             }
             let hash = part_hash(&part.bytes);
@@ -278,21 +278,6 @@ impl HubService {
             });
         }
         self.storage.append_parts(&company, &keep).map_err(trouble)
-    }
-
-    pub(crate) fn append_roster(
-        &self,
-        company: CompanyId,
-        device: &DeviceId,
-        append: &AppendRoster,
-    ) -> Result<(), HubError> {
-        if !matches!(self.enter(company, device)?.1, Access::Rings(_)) {
-            return Err(HubError::NotAllowed);
-        }
-        self.extend_roster(company, &append.page, 1)?;
-        self.keep_parts(company, &append.parts)?;
-        self.wake_up(company);
-        Ok(())
     }
 }
 

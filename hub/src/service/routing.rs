@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kolonne_model::control::{self, Control};
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId};
 use kolonne_model::judge::{Judgement, ThreadOps, control_state};
-use kolonne_model::op::Class;
+use kolonne_model::op::{Class, Op};
 use kolonne_model::roster::change::{Change, DeviceKind, RingKind, Subject};
 use kolonne_model::roster::{self, Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
@@ -54,6 +54,10 @@ pub struct View {
     pub through: u64,
     roster_seqs: Vec<u64>,
     ended: BTreeMap<DeviceId, u32>,
+    /// Which roster ops name cut lists of a thread.
+    cuts: BTreeMap<ThreadId, BTreeSet<OpId>>,
+    /// Of these, whose lists didn't all come yet.
+    lacks_cuts: BTreeSet<OpId>,
     threads: HashMap<ThreadId, Route>,
 }
 
@@ -64,6 +68,8 @@ impl View {
             through: 0,
             roster_seqs: Vec::new(),
             ended: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            lacks_cuts: BTreeSet::new(),
             threads: HashMap::new(),
         }
     }
@@ -80,8 +86,10 @@ impl View {
             *self = Self::new(company); // the database was put back
         }
         let known_roster = self.roster_seqs.len();
-        let moves_members = self.extend_roster(storage, row.roster_len)?;
-        let grew = self.roster_seqs.len() > known_roster;
+        let mut moves_members = self.extend_roster(storage, row.roster_len)?;
+        let got_cuts = self.add_cuts(storage)?;
+        moves_members |= got_cuts;
+        let grew = got_cuts || self.roster_seqs.len() > known_roster;
         let mut stale: BTreeSet<ThreadId> = storage
             .threads(&company, self.through)?
             .iter()
@@ -123,6 +131,30 @@ impl View {
         Ok(ends)
     }
 
+    /// Reads the cut lists that came: what an ended seat did before its end counts here as it
+    /// does on every device. Whether there was one.
+    fn add_cuts(&mut self, storage: &dyn Storage) -> Stored<bool> {
+        let mut any = false;
+        for op in std::mem::take(&mut self.lacks_cuts) {
+            let parts = storage.parts(&self.roster.company(), &op)?;
+            let named = storage.op(&self.roster.company(), &op)?;
+            let named = named.map_or(0, |op| all_parts(&op.op).len());
+            for (_, part) in &parts {
+                self.roster.add_part(part);
+                any = true;
+            }
+            if parts.len() < named {
+                self.lacks_cuts.insert(op);
+            }
+        }
+        Ok(any)
+    }
+
+    /// The roster ops that name cut lists of a thread.
+    pub fn cuts_of(&self, thread: &ThreadId) -> impl Iterator<Item = &OpId> {
+        self.cuts.get(thread).into_iter().flatten()
+    }
+
     fn append_roster(&mut self, op: &StoredOp) -> bool {
         let effect = self.roster.append(&op.verified());
         self.roster_seqs.push(op.hub_seq.unwrap_or_default());
@@ -140,10 +172,15 @@ impl View {
                 }
                 _ => false,
             };
-            if let (Change::End(end), Effect::Applied) = (change, effect)
-                && let Subject::Device(device) = end.subject
-            {
+            let (Change::End(end), Effect::Applied) = (change, effect) else {
+                continue;
+            };
+            if let Subject::Device(device) = end.subject {
                 self.ended.entry(device).or_insert(op.op.form.context.seq);
+            }
+            for cut in &end.cuts {
+                self.cuts.entry(cut.thread).or_default().insert(op.id);
+                self.lacks_cuts.insert(op.id);
             }
         }
         ends
@@ -268,7 +305,7 @@ impl View {
             return BTreeSet::new();
         };
         let thread = &op.op.form.context.thread;
-        match named_parts(op) {
+        match named_parts(&op.op) {
             Named::Key(key) if self.sees(access, thread).is_some() => {
                 let rings: Vec<RingId> = rings.keys().copied().collect();
                 key.parts_for(&rings).into_iter().collect()
@@ -289,11 +326,11 @@ enum Named {
     Cuts(Vec<(ThreadId, Hash32)>),
 }
 
-fn named_parts(op: &StoredOp) -> Named {
-    let Some(payload) = op.op.payload.as_deref() else {
+fn named_parts(op: &Op) -> Named {
+    let Some(payload) = op.payload.as_deref() else {
         return Named::Nothing;
     };
-    match op.op.form.context.class.class {
+    match op.form.context.class.class {
         Class::Control => match control::read(payload) {
             Ok(Control::KeyMade(key)) => Named::Key(key),
             _ => Named::Nothing,
@@ -312,9 +349,22 @@ fn named_parts(op: &StoredOp) -> Named {
     }
 }
 
+/// The hashes of the cut lists that a roster op names for a thread.
+#[must_use]
+pub fn cut_lists_of(op: &StoredOp, thread: &ThreadId) -> BTreeSet<Hash32> {
+    match named_parts(&op.op) {
+        Named::Cuts(cuts) => cuts
+            .into_iter()
+            .filter(|(of, _)| of == thread)
+            .map(|(_, list)| list)
+            .collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
 /// The hashes of all parts that an op names.
 #[must_use]
-pub fn all_parts(op: &StoredOp) -> BTreeSet<Hash32> {
+pub fn all_parts(op: &Op) -> BTreeSet<Hash32> {
     match named_parts(op) {
         Named::Nothing => BTreeSet::new(),
         Named::Key(key) => key.all_parts().into_iter().collect(),

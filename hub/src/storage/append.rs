@@ -8,9 +8,11 @@ use kolonne_model::op::{Class, Context};
 use kolonne_model::strand::{VerifiedOp, VerifiedSegment};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::rows::{company_of, one, run};
-use super::{Keep, Kept, StorageError, Stored};
+use super::rows::{company_of, id, one, run};
+use super::{Keep, Kept, PartToKeep, StorageError, Stored};
 
+/// A part's kind in the log.
+pub(super) const PART: i64 = 4;
 /// Bytes an op takes on the wire besides its payload, about.
 const OP_OVERHEAD_BYTES: u64 = 120;
 
@@ -89,6 +91,30 @@ impl<'a> Append<'a> {
             ],
         )?;
         Ok(self.seq)
+    }
+
+    /// Keeps parts whose ops are here and that are not here yet.
+    pub(super) fn parts(&mut self, parts: &[PartToKeep<'_>]) -> Stored<()> {
+        for part in parts {
+            let op: Option<(i64, ThreadId)> = one(
+                &self.tx,
+                "SELECT n, thread FROM ops WHERE c = ?1 AND id = ?2 AND hub_seq IS NOT NULL",
+                params![self.c, part.op.0],
+                |row| Ok((row.get(0)?, id(row, 1)?)),
+            )?;
+            let Some((op, thread)) = op else { continue };
+            let is_new = run(
+                &self.tx,
+                "INSERT OR IGNORE INTO parts (op, hash, bytes) VALUES (?1, ?2, ?3)",
+                params![op, part.hash.0, part.bytes],
+            )?;
+            if is_new > 0 {
+                let (row, bytes) = (self.tx.last_insert_rowid(), part.bytes.len() as u64);
+                self.bytes = self.bytes.saturating_add(bytes);
+                self.take_seq(PART, &thread, row, bytes)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn handle(&self, strand: &Strand) -> Stored<(i64, bool)> {

@@ -232,11 +232,13 @@ pub trait Storage: Send + Sync {
     fn companies(&self) -> Stored<u64>;
 
     /// Appends roster ops (dense, proven) if they follow the newest; founds the company with the
-    /// first one. Ops that lie here already are passed over.
+    /// first one. Ops that lie here already are passed over. Parts that these ops name are kept in
+    /// the same transaction: nobody sees an end without its cuts.
     fn append_roster(
         &self,
         company: &CompanyId,
         ops: &[VerifiedOp],
+        parts: &[PartToKeep<'_>],
         keep: Keep,
     ) -> Stored<RosterKept>;
     /// Appends proven segments in order, in one transaction.

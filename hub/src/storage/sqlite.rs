@@ -14,7 +14,7 @@ use kolonne_model::op::{Class, Context, Op, SIGNED_FORM_BYTES, SignedForm};
 use kolonne_model::strand::{VerifiedOp, VerifiedSegment};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::append::Append;
+use super::append::{Append, PART};
 use super::rows::{all, company_of, id, number, one, run, small};
 use super::{
     BlobRow, Company, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, Session, Storage,
@@ -24,7 +24,6 @@ use super::{
 const MAX_READERS: usize = 4;
 /// Logins kept per device.
 const SESSIONS_PER_DEVICE: u32 = 8;
-const PART: i64 = 4;
 const BLOB: i64 = 5;
 const OP_COLUMNS: &str = "o.hub_seq, o.form, o.extension, o.signature";
 
@@ -187,6 +186,7 @@ impl Storage for Sqlite {
         &self,
         company: &CompanyId,
         ops: &[VerifiedOp],
+        parts: &[PartToKeep<'_>],
         keep: Keep,
     ) -> Stored<RosterKept> {
         let mut writer = lock(&self.writer);
@@ -214,6 +214,7 @@ impl Storage for Sqlite {
             append.op(op, handle)?;
             append.roster_len = context.seq;
         }
+        append.parts(parts)?;
         append.commit()?;
         Ok(RosterKept::Appended)
     }
@@ -241,25 +242,7 @@ impl Storage for Sqlite {
             quota_bytes: u64::MAX,
         };
         let mut append = Append::begin(&mut writer, company, keep)?;
-        for part in parts {
-            let op: Option<(i64, ThreadId)> = one(
-                &append.tx,
-                "SELECT n, thread FROM ops WHERE c = ?1 AND id = ?2 AND hub_seq IS NOT NULL",
-                params![append.c, part.op.0],
-                |row| Ok((row.get(0)?, id(row, 1)?)),
-            )?;
-            let Some((op, thread)) = op else { continue };
-            let is_new = run(
-                &append.tx,
-                "INSERT OR IGNORE INTO parts (op, hash, bytes) VALUES (?1, ?2, ?3)",
-                params![op, part.hash.0, part.bytes],
-            )?;
-            if is_new > 0 {
-                let (row, bytes) = (append.tx.last_insert_rowid(), part.bytes.len() as u64);
-                append.bytes = append.bytes.saturating_add(bytes);
-                append.take_seq(PART, &thread, row, bytes)?;
-            }
-        }
+        append.parts(parts)?;
         append.commit()
     }
 

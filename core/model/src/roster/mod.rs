@@ -487,13 +487,19 @@ impl Roster {
         rings
     }
 
-    /// Whether a device's rights have ended.
+    /// What ended a device's rights first.
     #[must_use]
-    pub fn device_has_ended(&self, device: &DeviceId) -> bool {
+    pub fn end_of_device(&self, device: &DeviceId) -> Option<&Ended> {
         self.state
             .ended
             .iter()
-            .any(|end| matches!(end.subject, change::Subject::Device(id) if id == *device))
+            .find(|end| matches!(end.subject, change::Subject::Device(id) if id == *device))
+    }
+
+    /// Whether a device's rights have ended.
+    #[must_use]
+    pub fn device_has_ended(&self, device: &DeviceId) -> bool {
+        self.end_of_device(device).is_some()
     }
 }
 

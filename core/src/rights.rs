@@ -1,0 +1,320 @@
+//! Rights that change: ending a device, a person or a seat, moving a device, another role. Each is
+//! one roster op of an office person, and takes the rings that it shuts someone out of along.
+//!
+//! What an end cuts off is named by heads that this device or their authors' signatures prove,
+//! never by the hub's word. Nothing here judges: every device does, by the roster.
+
+mod append;
+mod cuts;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kolonne_model::ids::{DeviceId, RingId, SeatId};
+use kolonne_model::roster::Roster;
+use kolonne_model::roster::change::{
+    Change, DeviceKind, End, EndMode, Move, RingKind, Role, RoleChange, SeatKind, Subject,
+};
+use rusqlite::Connection;
+
+use crate::error::Error;
+use crate::founding::roster_op;
+use crate::kolonne::{Inner, Kolonne};
+use crate::records::Changed;
+use crate::rings::{self, Leaving};
+use crate::sync::{Budget, blocking};
+use crate::transport::HttpHub;
+use crate::{folding, keys};
+
+pub(crate) use append::{Drafted, append};
+
+impl Kolonne {
+    /// Ends rights: of a device with all its seats, a person with all theirs, or one seat. With a
+    /// person end the devices that nobody else writes on. Soft: what was written before it was
+    /// known still counts; hard (loss, theft, quarrel): only what is at the hub now.
+    ///
+    /// # Errors
+    /// `Locked` (`right`); `Invalid` (`subject`: `own`, `ended`); `NotFound`; `Offline`: nothing
+    /// has ended yet.
+    pub async fn end(&self, seat: &SeatId, subject: Subject, mode: EndMode) -> Result<(), Error> {
+        let inner = &self.inner;
+        let hub = inner.online()?;
+        self.catch_up().await?;
+        let (seats, hub_heads) = {
+            let roster = inner.store.read(|db| inner.roster(db))?;
+            let subjects = subjects_with(&roster, subject)?;
+            check_end(inner, &roster, seat, &subjects)?;
+            let seats = seats_of(&roster, &subjects);
+            let heads = match mode {
+                EndMode::Hard => cuts::heads_at_hub(&hub, &roster, &seats).await?,
+                EndMode::Soft => Vec::new(),
+            };
+            (seats, Arc::new(heads))
+        };
+        let (author, clock) = (*seat, Arc::clone(&inner.config.clock));
+        self.change_roster(&hub, move |db, roster| {
+            let author = keys::author(db, &author)?;
+            let subjects = subjects_with(roster, subject)?;
+            let (listed, parts) = match mode {
+                EndMode::Hard => cuts::lists(db, &seats, &hub_heads)?,
+                EndMode::Soft => (Vec::new(), Vec::new()),
+            };
+            let mut changes: Vec<Change> = subjects
+                .iter()
+                .map(|subject| {
+                    Change::End(End {
+                        subject: *subject,
+                        mode,
+                        cuts: listed.clone(),
+                        below_known: None,
+                    })
+                })
+                .collect();
+            let leaving = Leaving {
+                ended: &subjects,
+                moved: None,
+            };
+            for ring in rings_of(roster, &subjects) {
+                let next = rings::next_generation(db, roster, &ring, leaving, &[])?;
+                changes.push(Change::Ring(next));
+            }
+            Ok(Drafted {
+                op: roster_op(roster, &author.secret, clock(), changes)?,
+                parts,
+                with: (),
+            })
+        })
+        .await
+    }
+
+    /// Moves a device to another crew. What its people wrote for the old one still counts.
+    ///
+    /// # Errors
+    /// As [`Kolonne::end`].
+    pub async fn move_device(
+        &self,
+        seat: &SeatId,
+        device: &DeviceId,
+        crew: &RingId,
+    ) -> Result<(), Error> {
+        let hub = self.inner.online()?;
+        self.catch_up().await?;
+        let clock = Arc::clone(&self.inner.config.clock);
+        let (author, device, crew) = (*seat, *device, *crew);
+        self.change_roster(&hub, move |db, roster| {
+            let author = keys::author(db, &author)?;
+            let moved = roster
+                .device(&device)
+                .filter(|moved| moved.cert.kind == DeviceKind::Phone)
+                .filter(|_| !roster.device_has_ended(&device))
+                .ok_or(Error::NotFound { kind: "device" })?;
+            let before = moved.crews.last().and_then(|(_, crew)| *crew);
+            if before == Some(crew) {
+                return Err(invalid("crew", "same"));
+            }
+            let holder = (device.0, moved.cert.recipient.clone());
+            let mut changes = rings::wraps_for(db, roster, &crew, &holder)?;
+            changes.push(Change::Move(Move {
+                device,
+                crew: Some(crew),
+            }));
+            if let Some(before) = before {
+                let leaving = Leaving {
+                    ended: &[],
+                    moved: Some(device),
+                };
+                let next = rings::next_generation(db, roster, &before, leaving, &[])?;
+                changes.push(Change::Ring(next));
+            }
+            Ok(Drafted {
+                op: roster_op(roster, &author.secret, clock(), changes)?,
+                parts: Vec::new(),
+                with: (),
+            })
+        })
+        .await
+    }
+
+    /// Gives a person another role, on all their seats.
+    ///
+    /// # Errors
+    /// As [`Kolonne::end`].
+    pub async fn set_role(&self, seat: &SeatId, person: &RingId, role: Role) -> Result<(), Error> {
+        let hub = self.inner.online()?;
+        self.catch_up().await?;
+        let clock = Arc::clone(&self.inner.config.clock);
+        let (author, person) = (*seat, *person);
+        self.change_roster(&hub, move |db, roster| {
+            let author = keys::author(db, &author)?;
+            let own = roster.seat(&author.seat).and_then(|seat| seat.cert.person);
+            if own == Some(person) {
+                return Err(invalid("subject", "own"));
+            }
+            let (position, _) = roster.head();
+            let seats: Vec<SeatId> = seats_of(roster, &[Subject::Person(person)])
+                .into_iter()
+                .filter(|id| roster.role_at(id, position) != Some(role))
+                .collect();
+            if seats.is_empty() {
+                return Err(invalid("role", "same"));
+            }
+            let changes = seats
+                .into_iter()
+                .map(|seat| Change::Role(RoleChange { seat, role }))
+                .collect();
+            Ok(Drafted {
+                op: roster_op(roster, &author.secret, clock(), changes)?,
+                parts: Vec::new(),
+                with: (),
+            })
+        })
+        .await
+    }
+
+    /// Takes what the hub has before a decision is built on it; blobs don't matter for it.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let budget = Budget {
+            blob_bytes: Some(0),
+            ..Budget::unlimited()
+        };
+        self.sync_once(budget).await.map(drop)
+    }
+
+    async fn change_roster(
+        &self,
+        hub: &HttpHub,
+        draft: impl Fn(&Connection, &Roster) -> Result<Drafted<()>, Error> + Clone + Send + 'static,
+    ) -> Result<(), Error> {
+        let drafted = append(&self.inner, hub, &mut Vec::new(), draft).await?;
+        blocking(&self.inner, move |inner| inner.keep_change(&drafted)).await
+    }
+}
+
+impl Inner {
+    /// Keeps a roster op that the hub took, and judges everything anew by it.
+    fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
+        let roster = self.store.write(|tx| {
+            let mut roster = (*self.roster(tx)?).clone();
+            drafted.keep(tx, &mut roster)?;
+            keys::drop_ended(tx, &roster)?;
+            keys::open_rings(tx, &roster)?;
+            for thread in folding::all_threads(tx, &roster)? {
+                folding::refold(tx, &roster, &self.device, &thread)?;
+            }
+            Ok(roster)
+        })?;
+        self.keep_roster(roster);
+        for changed in [
+            Changed::People,
+            Changed::Devices,
+            Changed::Threads,
+            Changed::Me,
+        ] {
+            self.tell(changed);
+        }
+        self.nudged.notify_one();
+        Ok(())
+    }
+}
+
+const fn invalid(field: &'static str, code: &'static str) -> Error {
+    Error::Invalid { field, code }
+}
+
+/// A subject, and with a person the devices that only they write on.
+fn subjects_with(roster: &Roster, subject: Subject) -> Result<Vec<Subject>, Error> {
+    let known = match &subject {
+        Subject::Seat(id) => roster.seat(id).is_some(),
+        Subject::Device(id) => roster.device(id).is_some(),
+        Subject::Person(id) => roster
+            .ring(id)
+            .is_some_and(|ring| ring.kind == RingKind::Person),
+    };
+    if !known {
+        return Err(Error::NotFound {
+            kind: match subject {
+                Subject::Seat(_) => "seat",
+                Subject::Device(_) => "device",
+                Subject::Person(_) => "person",
+            },
+        });
+    }
+    let mut subjects = vec![subject];
+    if let Subject::Person(person) = subject {
+        let writers = |device: &DeviceId| -> BTreeSet<RingId> {
+            roster
+                .seats()
+                .filter(|(id, seat)| {
+                    seat.cert.device == *device && roster.ends_of(id).next().is_none()
+                })
+                .filter_map(|(_, seat)| seat.cert.person)
+                .collect()
+        };
+        let alone = roster
+            .devices()
+            .filter(|(id, _)| !roster.device_has_ended(id))
+            .filter(|(id, _)| writers(id) == BTreeSet::from([person]))
+            .map(|(id, _)| Subject::Device(*id));
+        subjects.extend(alone);
+    }
+    Ok(subjects)
+}
+
+fn check_end(
+    inner: &Inner,
+    roster: &Roster,
+    author: &SeatId,
+    subjects: &[Subject],
+) -> Result<(), Error> {
+    let (position, _) = roster.head();
+    if roster.ends_of(author).next().is_some()
+        || roster.role_at(author, position) < Some(Role::Office)
+    {
+        return Err(Error::Locked { code: "right" });
+    }
+    let seats = seats_of(roster, subjects);
+    if seats.contains(author) || subjects.contains(&Subject::Device(inner.device)) {
+        return Err(invalid("subject", "own"));
+    }
+    if seats.iter().all(|id| roster.ends_of(id).next().is_some()) {
+        return Err(invalid("subject", "ended"));
+    }
+    Ok(())
+}
+
+/// All seats of some subjects, device seats too.
+fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
+    roster
+        .seats()
+        .filter(|(id, seat)| {
+            subjects.iter().any(|subject| match subject {
+                Subject::Seat(of) => of == *id,
+                Subject::Device(of) => *of == seat.cert.device,
+                Subject::Person(of) => seat.cert.person == Some(*of),
+            })
+        })
+        .map(|(id, _)| *id)
+        .collect()
+}
+
+/// The rings whose secrets the subjects know and must not read on in.
+fn rings_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<RingId> {
+    let mut rings = BTreeSet::new();
+    for id in seats_of(roster, subjects) {
+        let person = roster
+            .seat(&id)
+            .filter(|seat| seat.cert.kind == SeatKind::Person);
+        rings.extend(person.and_then(|seat| seat.cert.person));
+    }
+    for subject in subjects {
+        if let Subject::Device(id) = subject
+            && let Some(device) = roster.device(id)
+        {
+            rings.extend(device.crews.last().and_then(|(_, crew)| *crew));
+            if device.cert.kind == DeviceKind::Office {
+                rings.extend(roster.the_ring(RingKind::Office));
+            }
+        }
+    }
+    rings
+}

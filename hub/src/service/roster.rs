@@ -1,0 +1,194 @@
+//! The roster at the hub: appended to by compare-and-swap, handed out in order, and how far seats
+//! have come when their rights are to end.
+//!
+//! The hub refuses only what isn't the next link; who had the right, devices judge.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kolonne_model::hub::{
+    AppendRoster, HubError, LastOps, LastOpsAnswer, MAX_PART_BYTES, Part, RefusalCode,
+    RosterAnswer, RosterFrom,
+};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId};
+use kolonne_model::page::{self, NoBases};
+use kolonne_model::roster::change::DeviceKind;
+use kolonne_model::roster::{Effect, RosterRefusal, part_hash};
+
+use super::pull::{MAX_ANSWER_BYTES, is_for};
+use super::routing::{Access, all_parts};
+use super::{HubService, answer, trouble};
+use crate::storage::{Keep, PartToKeep, RosterKept};
+
+/// Heads with their proofs in one answer.
+const MAX_LAST_OPS: usize = 1000;
+
+impl HubService {
+    /// Takes roster ops on the newest by compare-and-swap.
+    pub(super) fn extend_roster(
+        &self,
+        company: CompanyId,
+        page: &[u8],
+        parts: &[Part],
+        max_ops: usize,
+    ) -> Result<(), HubError> {
+        const FORM: HubError = HubError::Refused(RefusalCode::Form);
+        let segments = page::read(page).map_err(|_| FORM)?;
+        if segments.is_empty() || segments.len() > max_ops {
+            return Err(FORM);
+        }
+        let mut roster = self.view(company)?.roster.clone();
+        let mut ops = Vec::new();
+        for segment in segments {
+            let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
+            if let [op] = segment.ops.as_slice()
+                && roster.links().iter().any(|link| link.id == op.form.id())
+            {
+                continue;
+            }
+            let op = roster.verify(segment).map_err(|refusal| match refusal {
+                RosterRefusal::NotNext => HubError::RosterMoved,
+                RosterRefusal::Founding => HubError::Refused(RefusalCode::Company),
+                RosterRefusal::Author => HubError::Refused(RefusalCode::Seat),
+                RosterRefusal::Refused(_) => HubError::Refused(RefusalCode::Signature),
+            })?;
+            let founds = roster.links().is_empty();
+            if roster.append(&op) != Effect::Applied && founds {
+                return Err(HubError::Refused(RefusalCode::Company));
+            }
+            ops.push(op);
+        }
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let keep = Keep {
+            received_ms: self.now_ms(),
+            quota_bytes: u64::MAX,
+        };
+        let names: HashMap<OpId, BTreeSet<Hash32>> =
+            ops.iter().map(|op| (op.id(), all_parts(op.op()))).collect();
+        let parts: Vec<PartToKeep<'_>> = parts
+            .iter()
+            .filter(|part| part.bytes.len() <= MAX_PART_BYTES)
+            .filter_map(|part| {
+                let hash = part_hash(&part.bytes);
+                let named = names.get(&part.op)?.contains(&hash);
+                named.then_some(PartToKeep {
+                    op: part.op,
+                    hash,
+                    bytes: &part.bytes,
+                })
+            })
+            .collect();
+        match self
+            .storage
+            .append_roster(&company, &ops, &parts, keep)
+            .map_err(trouble)?
+        {
+            RosterKept::Appended => {
+                self.wake_up(company);
+                Ok(())
+            }
+            RosterKept::Moved => Err(HubError::RosterMoved),
+        }
+    }
+
+    pub(crate) fn append_roster(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        append: &AppendRoster,
+    ) -> Result<(), HubError> {
+        if !matches!(self.enter(company, device)?.1, Access::Rings(_)) {
+            return Err(HubError::NotAllowed);
+        }
+        self.extend_roster(company, &append.page, &append.parts, 1)?;
+        // An op that was here already may have come without them.
+        self.keep_parts(company, &append.parts)?;
+        self.wake_up(company);
+        Ok(())
+    }
+
+    pub(crate) fn last_ops(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        asked: &LastOps,
+    ) -> Result<LastOpsAnswer, HubError> {
+        let (view, _) = self.enter(company, device)?;
+        if view.roster.device_has_ended(device)
+            || view.roster.device(device).map(|d| d.cert.kind) != Some(DeviceKind::Office)
+        {
+            return Err(HubError::NotAllowed);
+        }
+        let skip = usize::try_from(asked.skip).map_err(|_| HubError::Refused(RefusalCode::Form))?;
+        let mut heads = Vec::new();
+        for thread in self.storage.threads(&company, 0).map_err(trouble)? {
+            let all = self.storage.heads(&company, &thread.thread);
+            let of = all.map_err(trouble)?.into_iter();
+            heads.extend(of.filter(|head| asked.seats.contains(&head.strand.seat)));
+        }
+        let more = heads.len() > skip.saturating_add(MAX_LAST_OPS);
+        let mut ops = Vec::new();
+        for head in heads.iter().skip(skip).take(MAX_LAST_OPS) {
+            let op = self.storage.op(&company, &head.head.id).map_err(trouble)?;
+            ops.extend(op.map(|mut op| {
+                op.op.payload = None;
+                op
+            }));
+        }
+        let heads = u32::try_from(ops.len()).map_err(|_| HubError::TooLarge)?;
+        let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
+        Ok(LastOpsAnswer {
+            page: page.into(),
+            heads,
+            more,
+        })
+    }
+
+    pub(crate) fn roster(
+        &self,
+        company: CompanyId,
+        device: &DeviceId,
+        from: &RosterFrom,
+    ) -> Result<RosterAnswer, HubError> {
+        const BATCH: u32 = 256;
+        let (view, access) = self.enter(company, device)?;
+        let stored = self
+            .storage
+            .roster_ops(&company, from.seq.max(1), BATCH)
+            .map_err(trouble)?;
+        let mut more = stored.len() == usize::try_from(BATCH).unwrap_or(usize::MAX);
+        let (mut ops, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0u64);
+        for op in stored {
+            if !is_for(&access, &op) {
+                more = false;
+                break;
+            }
+            if bytes >= MAX_ANSWER_BYTES {
+                more = true;
+                break;
+            }
+            bytes = bytes.saturating_add(op.op.payload.as_ref().map_or(0, Vec::len) as u64);
+            let allowed = view.parts_for(&access, &op);
+            if !allowed.is_empty() {
+                for (hash, part) in self.storage.parts(&company, &op.id).map_err(trouble)? {
+                    let fits = bytes.saturating_add(part.len() as u64) <= 2 * MAX_ANSWER_BYTES;
+                    if allowed.contains(&hash) && fits {
+                        bytes = bytes.saturating_add(part.len() as u64);
+                        parts.push(Part {
+                            op: op.id,
+                            bytes: part.into(),
+                        });
+                    }
+                }
+            }
+            ops.push(op);
+        }
+        let page = answer::page(&*self.storage, &company, ops).map_err(trouble)?;
+        Ok(RosterAnswer {
+            page: page.into(),
+            parts,
+            more,
+        })
+    }
+}

@@ -1,0 +1,413 @@
+//! Rights that end: lost and given back devices, dismissed people, and what becomes of their work.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::time::Duration;
+
+use kolonne_core::capture::{About, NewJob};
+use kolonne_core::crypt::{self, Identity};
+use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, SeatGrant};
+use kolonne_model::ids::{DeviceId, RingId};
+use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
+use kolonne_tests::world::{person, phone};
+use kolonne_tests::{Device, JobId, World, files};
+
+const TEN_YEARS: Duration = Duration::from_hours(10 * 365 * 24);
+
+fn device_id(device: &Device) -> DeviceId {
+    device.core().me().unwrap().device
+}
+
+fn record(world: &World, device: DeviceId) -> DeviceRecord {
+    let devices = world.büro.core().devices().unwrap();
+    devices.into_iter().find(|d| d.id == device).unwrap()
+}
+
+fn person_ring(world: &World, name: &str) -> RingId {
+    let (people, _) = world.büro.core().people().unwrap();
+    people.iter().find(|person| person.name == name).unwrap().id
+}
+
+async fn end(world: &World, subject: Subject, mode: EndMode) {
+    let seat = world.büro.seat();
+    world.büro.core().end(&seat, subject, mode).await.unwrap();
+}
+
+fn texts(device: &Device, job: &JobId) -> Vec<String> {
+    let entries = device.entries(job);
+    entries.into_iter().filter_map(|entry| entry.text).collect()
+}
+
+/// A new phone for who lost theirs.
+fn again(world: &World, name: &str, crew: &str, role: Role) -> NewInvite {
+    NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: format!("Neues Handy {name}"),
+        crew: Some(world.ring(crew)),
+        crew_name: None,
+        seats: vec![SeatGrant {
+            person: Some(person_ring(world, name)),
+            name: String::new(),
+            role,
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_phone_is_shut_out_and_a_new_one_reads_everything() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    büro.text(&job, "Morgen kommt der Kran");
+    world.everyone_syncs().await;
+    anna.text(&job, "Ist gut");
+    let photo = anna.photo(&job, &files::photo(1200, 900, 1));
+    world.everyone_syncs().await;
+
+    // She takes one more picture without network; then the phone is gone, and somebody plays with
+    // its clock.
+    anna.offline();
+    anna.text(&job, "Noch vom Dach");
+    let late_photo = anna.photo(&job, &files::photo(1200, 900, 2));
+    let lost = device_id(anna);
+    end(&world, Subject::Device(lost), EndMode::Hard).await;
+    büro.text(&job, "Nur für die anderen");
+    world.büro.sync().await;
+    kolonne_3.sync().await;
+    kolonne_3.text(&job, "Wir auch");
+    world.büro.sync().await;
+    kolonne_3.sync().await;
+    anna.earlier(TEN_YEARS);
+    anna.text(&job, "Von vor zehn Jahren");
+    let (members, keys) = (anna.ops_of(&job), anna.dir.join("device.key"));
+    assert!(members > 0 && keys.exists());
+
+    // At the next contact it hands over its work, learns that it ended, and is empty.
+    anna.online();
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+    assert!(matches!(anna.core().me(), Err(Error::AuthExpired)));
+    let left: Vec<_> = std::fs::read_dir(&anna.dir).unwrap().flatten().collect();
+    let names: Vec<_> = left.iter().map(std::fs::DirEntry::file_name).collect();
+    assert_eq!(names, ["ended"]);
+    let opened = Kolonne::open(Config::new(&anna.dir));
+    assert!(matches!(opened, Err(Error::AuthExpired)));
+
+    // Nobody sees what came after the cut; the office knows that there is something.
+    world.büro.sync().await;
+    kolonne_3.sync().await;
+    let said = [
+        "Morgen kommt der Kran",
+        "Ist gut",
+        "Nur für die anderen",
+        "Wir auch",
+    ];
+    for device in [büro, kolonne_3] {
+        assert_eq!(texts(device, &job), said);
+    }
+    let kept = büro.core().kept_back().unwrap();
+    let kept: Vec<_> = kept.iter().filter(|kept| kept.entries > 0).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!((kept[0].thread, kept[0].entries), (job, 3));
+    assert_eq!(kept[0].why, KeptBackWhy::Cut);
+    assert_eq!(kept[0].person.as_deref(), Some("Anna Weber"));
+    let ended = record(&world, lost).ended.unwrap();
+    assert!(ended.at_once);
+    assert_eq!(ended.wiped.unwrap().lost, 0);
+
+    // The office lets it in: now it counts everywhere, marked late, pictures and all.
+    let seat = kept[0].seat;
+    büro.core().admit(&büro.seat(), &job, &seat).unwrap();
+    world.büro.sync().await;
+    kolonne_3.sync().await;
+    world.büro.sync().await;
+    for device in [büro, kolonne_3] {
+        let texts = texts(device, &job);
+        assert_eq!(texts.len(), said.len() + 2, "{texts:?}");
+        assert!(texts.iter().any(|text| text == "Noch vom Dach"));
+    }
+    assert_eq!(büro.state(&job, &late_photo), State::Office);
+    assert!(
+        büro
+            .core()
+            .kept_back()
+            .unwrap()
+            .iter()
+            .all(|k| k.entries == 0)
+    );
+
+    // A new phone for Anna: everything is there again, and she writes.
+    let new = world
+        .enrol(
+            "anna-2",
+            again(&world, "Anna Weber", "Anna Weber", Role::Foreman),
+        )
+        .await;
+    new.sync().await;
+    assert_eq!(new.thread(&job), büro.thread(&job));
+    let thumb = kolonne_core::records::Part::Thumb;
+    assert!(!new.media(&photo, thumb).unwrap().bytes.is_empty());
+    assert!(!new.media(&late_photo, thumb).unwrap().bytes.is_empty());
+    new.text(&job, "Bin wieder da");
+    new.sync().await;
+    büro.sync().await;
+    kolonne_3.sync().await;
+    assert_eq!(texts(kolonne_3, &job).last().unwrap(), "Bin wieder da");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_lost_phone_had_done_before_holds_for_all_who_come_later() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    // Her own job, her own members: the hub routes by what she wrote before she was shut out.
+    let seat = anna.seat();
+    let new = NewJob {
+        title: "Carport Lehner".to_owned(),
+        members: vec![world.ring("Kolonne 3")],
+        ..NewJob::default()
+    };
+    let job = anna.core().open_job(&seat, &new).unwrap();
+    anna.text(&job, "Pfosten stehen");
+    world.everyone_syncs().await;
+    end(&world, Subject::Device(device_id(anna)), EndMode::Hard).await;
+    world.büro.sync().await;
+    world.kolonne_3.text(&job, "Balken auch");
+    world.kolonne_3.sync().await;
+    world.büro.sync().await;
+    world.kolonne_3.sync().await;
+    let said = ["Pfosten stehen", "Balken auch"];
+    assert_eq!(texts(büro, &job), said);
+    assert_eq!(texts(&world.kolonne_3, &job), said);
+
+    // A crew that becomes a member only now judges her work by the same cut.
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let seven = world
+        .enrol("kolonne-7", phone("Handy Kolonne 7", "Kolonne 7", crew))
+        .await;
+    let ring = world.ring("Kolonne 7");
+    büro
+        .core()
+        .change_members(&büro.seat(), &job, &[ring], &[])
+        .unwrap();
+    büro.sync().await;
+    seven.sync().await;
+    assert_eq!(texts(&seven, &job), said);
+    assert_eq!(seven.thread(&job), büro.thread(&job));
+
+    // The hub forgets what it held in memory: it routes the same.
+    let mut world = world;
+    world.stop_hub().await;
+    world.start_hub();
+    world.büro.text(&job, "Morgen Dach");
+    world.büro.sync().await;
+    world.kolonne_3.sync().await;
+    assert_eq!(texts(&world.kolonne_3, &job).last().unwrap(), "Morgen Dach");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_given_back_loses_nothing_that_was_written_before() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    anna.offline();
+    anna.text(&job, "Drei Wochen im Funkloch");
+    let photo = anna.photo(&job, &files::photo(800, 600, 3));
+    anna.later(Duration::from_hours(21 * 24));
+    end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
+    anna.online();
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+    büro.sync().await;
+    assert_eq!(texts(büro, &job), ["Drei Wochen im Funkloch"]);
+    assert_eq!(büro.state(&job, &photo), State::Office);
+    let kept = büro.core().kept_back().unwrap();
+    assert!(kept.iter().all(|kept| kept.entries == 0), "{kept:?}");
+    let ended = record(&world, büro.core().devices().unwrap().last().unwrap().id).ended;
+    assert!(!ended.unwrap().at_once);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dismissed_person_leaves_the_crew_phone_to_the_others() {
+    let world = World::new().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let (mehmet, jonas) = (phone.seat_of("Mehmet Yılmaz"), phone.seat_of("Jonas Huber"));
+    phone.offline();
+    phone.text_as(&jonas, &job, "Letztes Foto kommt noch");
+    end(
+        &world,
+        Subject::Person(person_ring(&world, "Jonas Huber")),
+        EndMode::Soft,
+    )
+    .await;
+    phone.online();
+    phone.sync().await;
+    let seats = phone.core().me().unwrap().seats;
+    assert_eq!(seats.len(), 1);
+    let refused = phone
+        .core()
+        .send_text(&jonas, &job, "Noch was", &About::default());
+    assert!(matches!(refused, Err(Error::AuthExpired)));
+    phone.text_as(&mehmet, &job, "Ich bleibe");
+    phone.sync().await;
+    büro.sync().await;
+    assert_eq!(texts(büro, &job), ["Letztes Foto kommt noch", "Ich bleibe"]);
+    assert!(record(&world, device_id(phone)).ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_phone_reads_the_new_crew_and_no_more_of_the_old() {
+    let world = World::new().await;
+    let (büro, moved) = (&world.büro, &world.kolonne_3);
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let seven = world
+        .enrol("kolonne-7", phone("Handy Kolonne 7", "Kolonne 7", crew))
+        .await;
+    let old = world.job("Alt", &["Kolonne 3"]);
+    let new = world.job("Neu", &["Kolonne 7"]);
+    world.everyone_syncs().await;
+    moved.offline();
+    moved.text(&old, "Noch für die alte Kolonne");
+    let to = world.ring("Kolonne 7");
+    let seat = büro.seat();
+    büro
+        .core()
+        .move_device(&seat, &device_id(moved), &to)
+        .await
+        .unwrap();
+    büro.text(&old, "Ohne euch");
+    büro.text(&new, "Mit euch");
+    büro.sync().await;
+    moved.online();
+    moved.sync().await;
+    moved.sync().await;
+    büro.sync().await;
+    assert_eq!(
+        texts(büro, &old),
+        ["Noch für die alte Kolonne", "Ohne euch"]
+    );
+    assert_eq!(texts(moved, &new), ["Mit euch"]);
+    assert_eq!(texts(moved, &old), ["Noch für die alte Kolonne"]);
+    moved.text(&new, "Wir sind da");
+    moved.sync().await;
+    seven.sync().await;
+    assert_eq!(texts(&seven, &new), ["Mit euch", "Wir sind da"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_office_ends_rights_and_nobody_their_own() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let crew_phone = Subject::Device(device_id(&world.kolonne_3));
+    let by_anna = anna
+        .core()
+        .end(&anna.seat(), crew_phone, EndMode::Hard)
+        .await;
+    assert!(
+        matches!(by_anna, Err(Error::Locked { code: "right" })),
+        "{by_anna:?}"
+    );
+    for own in [
+        Subject::Device(device_id(büro)),
+        Subject::Person(person_ring(&world, "Sabine Brandt")),
+        Subject::Seat(büro.seat()),
+    ] {
+        let refused = büro.core().end(&büro.seat(), own, EndMode::Hard).await;
+        let own = Error::Invalid {
+            field: "subject",
+            code: "own",
+        };
+        assert_eq!(refused.unwrap_err().code(), own.code());
+    }
+    end(&world, crew_phone, EndMode::Soft).await;
+    let again = büro
+        .core()
+        .end(&büro.seat(), crew_phone, EndMode::Soft)
+        .await;
+    assert_eq!(again.unwrap_err().code(), "invalid.subject.ended");
+    let role = büro
+        .core()
+        .set_role(&büro.seat(), &person_ring(&world, "Anna Weber"), Role::Crew)
+        .await;
+    role.unwrap();
+    anna.sync().await;
+    assert_eq!(anna.core().me().unwrap().seats[0].role, Role::Crew);
+    let new = NewJob {
+        title: "Darf ich nicht mehr".to_owned(),
+        ..NewJob::default()
+    };
+    let opened = anna.core().open_job(&anna.seat(), &new);
+    assert!(matches!(opened, Err(Error::Locked { code: "right" })));
+}
+
+/// All private keys that lie in a device's database.
+fn secrets(device: &Device) -> Vec<Identity> {
+    let db = device.database();
+    let sql = "SELECT secret FROM ring_secrets UNION ALL SELECT identity FROM own_seats
+         UNION ALL SELECT value FROM meta WHERE key = 'device_identity'";
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));
+    let secret = |bytes: Vec<u8>| Identity::from_bytes(bytes.as_slice().try_into().unwrap());
+    rows.unwrap()
+        .map(|row| secret(row.unwrap()).unwrap())
+        .collect()
+}
+
+/// The wrapped keys beside control ops, oldest first.
+fn key_files(device: &Device) -> Vec<Vec<u8>> {
+    let db = device.database();
+    let sql = "SELECT p.bytes FROM parts p JOIN ops o ON o.id = p.op
+         WHERE o.class = 2 AND substr(p.bytes, 1, 3) = x'616765' ORDER BY o.arrival";
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_with_all_keys_of_a_phone_and_all_files_of_the_hub_opens_nothing_new() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    anna.text(&job, "Vorher");
+    world.everyone_syncs().await;
+    let stolen = secrets(anna);
+    let old = key_files(büro);
+    let opens = |file: &Vec<u8>| crypt::open(file, &stolen, 1 << 16).is_ok();
+    assert!(old.iter().any(opens), "the phone's keys opened the thread");
+    end(&world, Subject::Device(device_id(anna)), EndMode::Hard).await;
+    büro.text(&job, "Nachher");
+    büro.sync().await;
+    let new = key_files(büro);
+    let made: Vec<_> = new.iter().filter(|file| !old.contains(file)).collect();
+    assert!(!made.is_empty(), "a new key was made before the next word");
+    assert!(!made.into_iter().any(opens));
+    // The rings' new secrets are wrapped in the roster: for others.
+    let db = büro.database();
+    let roster: Vec<u8> = db
+        .query_row(
+            "SELECT p.payload FROM payloads p JOIN ops o ON o.id = p.op WHERE o.class = 3
+             ORDER BY o.seq DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let body = kolonne_model::roster::read_body(Some(&roster)).unwrap();
+    let rings = body.changes.iter().filter_map(|change| match change {
+        Change::Ring(ring) => Some(ring),
+        _ => None,
+    });
+    let wraps: Vec<_> = rings.flat_map(|ring| &ring.wraps).collect();
+    assert_eq!(
+        wraps.len(),
+        2,
+        "her crew's for the office, hers for the kit"
+    );
+    assert!(wraps.iter().all(|wrap| !opens(&wrap.file.to_vec())));
+}
