@@ -531,6 +531,114 @@ fn an_ended_device_hands_over_and_gets_the_roster_up_to_its_end() {
 }
 
 #[test]
+fn how_far_a_seat_has_come_is_proven_and_told_to_the_office_alone() {
+    let w = world();
+    let c = &w.company;
+    let job = w.push_job(&["eins", "zwei"]);
+    // A thread that the office isn't in.
+    let person = c.roster.seat(&c.phone.seat).unwrap().cert.person.unwrap();
+    let direct = c.open_thread(&c.phone.person, person, ThreadKind::Direct);
+    let page = segment(&c.phone.person, std::slice::from_ref(&direct));
+    now(w.phone().push(push(page))).unwrap();
+    let asked = |skip| LastOps {
+        seats: vec![c.phone.seat],
+        skip,
+    };
+    assert_eq!(now(w.phone().last_ops(asked(0))), Err(HubError::NotAllowed));
+    let answer = now(w.office().last_ops(asked(0))).unwrap();
+    assert_eq!((answer.heads, answer.more), (2, false));
+    let heads = read(c, &answer.page);
+    assert!(heads.iter().all(|op| op.payload.is_none()));
+    let ids = |ops: &[&Op]| -> std::collections::BTreeSet<OpId> {
+        ops.iter().map(|op| op.form.id()).collect()
+    };
+    assert_eq!(
+        ids(&heads.iter().collect::<Vec<_>>()),
+        ids(&[&job[2], &direct])
+    );
+    let rest = now(w.office().last_ops(asked(1))).unwrap();
+    assert_eq!(rest.heads, 1);
+    let none = now(w.office().last_ops(LastOps {
+        seats: vec![c.other.seat],
+        skip: 0,
+    }));
+    assert_eq!(none.unwrap().heads, 0);
+}
+
+#[test]
+fn what_an_ended_seat_had_said_routes_on_by_its_cuts() {
+    let mut w = world();
+    let ops = w.push_job(&["eins"]);
+    let thread = ops[0].context().thread;
+    // The phone lets the other crew in, then its rights end behind that.
+    let c = &w.company;
+    let add = Control::Members(Members {
+        writes: vec![MemberWrite {
+            ring: c.other_crew,
+            change: MemberChange::In { stays_out: vec![] },
+            names: vec![],
+        }],
+    });
+    let added = c.control(&c.phone.person, ops.last().unwrap(), &add);
+    let page = segment(&c.phone.person, std::slice::from_ref(&added));
+    now(w.phone().push(push(page))).unwrap();
+    let list = cut_list(&[StrandHead {
+        strand: added.context().strand(),
+        head: Head {
+            seq: added.context().seq,
+            id: added.form.id(),
+        },
+    }]);
+    let end = Change::End(End {
+        subject: Subject::Device(c.phone.id),
+        mode: EndMode::Hard,
+        cuts: vec![CutOfThread {
+            thread,
+            list: part_hash(&list),
+        }],
+        below_known: None,
+    });
+    let author = c.office.person.clone();
+    let page = w.company.change(&author, vec![end]);
+    let op = read(&w.company, &page)[0].form.id();
+    let with_list = || AppendRoster {
+        page: page.clone().into(),
+        parts: vec![Part {
+            op,
+            bytes: list.clone().into(),
+        }],
+    };
+    now(w.office().append_roster(with_list())).unwrap();
+    let pulled = now(w.other().pull(FROM_START)).unwrap();
+    assert_eq!(pulled.parts.len(), 1, "the list of a thread that it is in");
+    let filled = now(w.other().fetch(Fetch {
+        thread,
+        have: vec![],
+        limit_bytes: 1 << 20,
+    }));
+    assert_eq!(filled.unwrap().parts.len(), 1, "and with the thread itself");
+
+    // A hub that got the end without its list routes so as soon as that comes.
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path());
+    w.company.settle(&hub);
+    let c = &w.company;
+    let phone = hub.connect(c.id, c.phone.id);
+    let all = [ops, vec![added]].concat();
+    now(phone.push(push(segment(&c.phone.person, &all)))).unwrap();
+    let other = hub.connect(c.id, c.other.id);
+    let fetch = || Fetch {
+        thread,
+        have: vec![],
+        limit_bytes: 1 << 20,
+    };
+    assert_eq!(now(other.fetch(fetch())), Err(HubError::NotThere));
+    let office = hub.connect(c.id, c.office.id);
+    now(office.append_roster(with_list())).unwrap();
+    assert!(now(other.fetch(fetch())).is_ok());
+}
+
+#[test]
 fn over_the_quota_payloads_go_missing_but_no_op_does() {
     let dir = tempfile::tempdir().unwrap();
     let small = Quotas {

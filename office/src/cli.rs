@@ -68,6 +68,15 @@ pub enum Command {
     Invite(InviteArgs),
     /// Make this a device of the company with a code from the office.
     Enrol(EnrolArgs),
+    /// List, end and move devices.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// List people, end their rights, give them another role.
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// List what is kept back, and let it in.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// List, open, show and change jobs (Aufträge).
     #[command(subcommand)]
     Job(JobCommand),
@@ -168,6 +177,119 @@ pub struct EnrolArgs {
     pub place: Place,
     /// The code that the office shows; - reads it from stdin.
     pub code: String,
+}
+
+/// How rights end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EndWord {
+    /// In peace: what was written before still counts, also if it arrives weeks later.
+    Peace,
+    /// At once (loss, theft, quarrel): only what has arrived counts; the rest is kept back for the
+    /// office to decide.
+    Now,
+}
+
+/// How to end, and whether to ask.
+#[derive(Debug, Args)]
+pub struct EndArgs {
+    /// How.
+    #[arg(long, value_enum)]
+    pub how: EndWord,
+    /// Don't ask again.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `kolonne device`
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// List devices, what is still on them, and which have ended.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End a device with everyone on it. At its next contact it hands over what it has, then
+    /// removes its keys and files.
+    End {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of its name, or its id.
+        device: String,
+        #[command(flatten)]
+        end: EndArgs,
+    },
+    /// Move a phone to another crew.
+    Move {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of its name, or its id.
+        device: String,
+        /// The crew it goes to.
+        #[arg(long, value_name = "NAME")]
+        crew: String,
+    },
+}
+
+/// `kolonne person`
+#[derive(Debug, Subcommand)]
+pub enum PersonCommand {
+    /// List people.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End a person's rights everywhere, and the devices that nobody else writes on.
+    End {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of the name, or the id.
+        person: String,
+        #[command(flatten)]
+        end: EndArgs,
+    },
+    /// Give a person another role.
+    Role {
+        #[command(flatten)]
+        acting: Acting,
+        /// Part of the name, or the id.
+        person: String,
+        /// The role.
+        #[arg(value_enum)]
+        role: PersonRole,
+    },
+}
+
+/// What a person may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PersonRole {
+    /// Works in a crew.
+    Crew,
+    /// Leads; opens jobs.
+    Foreman,
+    /// Works in the office.
+    Office,
+    /// Also admits office people and computers.
+    Admin,
+}
+
+/// `kolonne quarantine`
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// List what is kept back, and why.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let in what is kept back of a person in a job.
+    Admit {
+        #[command(flatten)]
+        acting: Acting,
+        /// The job: part of its title, or its id.
+        #[arg(long)]
+        job: String,
+        /// Part of the name.
+        person: String,
+    },
 }
 
 /// `kolonne job`

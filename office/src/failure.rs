@@ -44,10 +44,11 @@ impl Failure {
     /// The exit code, as `--help` lists them.
     pub fn exit_code(&self) -> u8 {
         match self.code.split('.').next().unwrap_or_default() {
-            "usage" | "who" | "hub_key_unasked" | "words_unasked" | "not_loopback" => 2,
+            "usage" | "who" | "hub_key_unasked" | "words_unasked" | "end_unasked"
+            | "not_loopback" => 2,
             "invalid" | "not_found" | "file_missing" | "file_unreadable" | "ambiguous"
-            | "hub_key_unread" | "hub_key_denied" | "words_denied" | "invite_expired"
-            | "founded_already" | "trust_unread" | "demo_foreign" => 3,
+            | "hub_key_unread" | "hub_key_denied" | "words_denied" | "end_denied"
+            | "invite_expired" | "founded_already" | "trust_unread" | "demo_foreign" => 3,
             "offline" | "offline_now" => 4,
             "locked" | "auth_expired" => 5,
             "storage_full" | "busy" | "corrupt" | "upgrade_required" | "port_taken"

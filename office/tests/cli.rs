@@ -342,3 +342,97 @@ fn about_says_version_and_licence() {
     assert_eq!(about["license"], "Apache-2.0");
     assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn a_lost_phone_is_ended_from_the_terminal_and_its_work_let_in() {
+    let (mut firm, phone) = with_job();
+    let office = firm.office();
+    let send = |text: &str| {
+        let answer = run(&[
+            "send",
+            text,
+            "--dir",
+            &phone,
+            "--as",
+            "Mehmet",
+            "--job",
+            "lindenweg",
+            "--json",
+        ]);
+        assert_eq!(answer.exit, 0);
+    };
+    firm.stop_hub();
+    send("Noch vom Dach");
+    firm.start_hub();
+
+    // Nobody is there to ask; then it is said outright.
+    let end = [
+        "device",
+        "end",
+        "Kolonne 3",
+        "--how",
+        "now",
+        "--dir",
+        &office,
+    ];
+    let unasked = run(&[&end[..], &["--json"]].concat());
+    assert_eq!((unasked.exit, unasked.code().as_str()), (2, "end_unasked"));
+    let unknown = run(&[
+        "device",
+        "end",
+        "Kolonne 9",
+        "--how",
+        "now",
+        "--yes",
+        "--dir",
+        &office,
+        "--json",
+    ]);
+    assert_eq!(
+        (unknown.exit, unknown.code().as_str()),
+        (3, "not_found.device")
+    );
+    ask(&[&end[..], &["--yes"]].concat());
+    let again = run(&[&end[..], &["--yes", "--json"]].concat());
+    assert_eq!((again.exit, again.code().as_str()), (3, "not_found.device"));
+
+    // The phone hands over, and is empty.
+    let last = run(&["sync", "--dir", &phone, "--json"]);
+    assert_eq!((last.exit, last.code().as_str()), (5, "auth_expired"));
+    let after = run(&["thread", "--dir", &phone, "--job", "lindenweg", "--json"]);
+    assert_eq!((after.exit, after.code().as_str()), (5, "auth_expired"));
+    assert!(!std::path::Path::new(&phone).join("kolonne.db").exists());
+
+    ask(&["sync", "--dir", &office]);
+    let kept = ask(&["quarantine", "list", "--dir", &office]);
+    let kept = kept["kept_back"].as_array().unwrap().clone();
+    let kept: Vec<_> = kept.iter().filter(|kept| kept["entries"] == 1).collect();
+    assert_eq!((kept.len(), &kept[0]["why"]), (1, &Value::from("cut")));
+    let devices = ask(&["device", "list", "--dir", &office]);
+    let devices = devices["devices"].as_array().unwrap();
+    let ended = &devices.last().unwrap()["ended"];
+    assert_eq!(
+        (&ended["at_once"], &ended["wiped"]["lost"]),
+        (&Value::from(true), &Value::from(0))
+    );
+    assert_eq!(of_kind(&entries(&office, "Sabine"), "text").len(), 0);
+    ask(&[
+        "quarantine",
+        "admit",
+        "mehmet",
+        "--job",
+        "lindenweg",
+        "--dir",
+        &office,
+    ]);
+    let texts = entries(&office, "Sabine");
+    assert_eq!(of_kind(&texts, "text")[0]["text"], "Noch vom Dach");
+
+    // The crew's new phone: the same people, and everything is there.
+    let new = firm.phone_again("Kolonne 3", &["Mehmet", "Jonas"]);
+    ask(&["sync", "--dir", &new]);
+    let texts = entries(&new, "Jonas");
+    assert_eq!(of_kind(&texts, "text")[0]["text"], "Noch vom Dach");
+    let people = ask(&["person", "list", "--dir", &office]);
+    assert_eq!(people["people"].as_array().unwrap().len(), 3);
+}

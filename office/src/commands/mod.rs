@@ -10,6 +10,7 @@ mod job;
 mod office;
 pub mod pick;
 mod read;
+mod rights;
 mod send;
 mod status;
 mod sync;
@@ -49,6 +50,9 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Found(args) => found::run(&context, args).await,
         Command::Invite(args) => invite::run(&context, args).await,
         Command::Enrol(args) => enrol::run(&context, args).await,
+        Command::Device(command) => rights::device(&context, command).await,
+        Command::Person(command) => rights::person(&context, command).await,
+        Command::Quarantine(command) => rights::quarantine(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Send(args) => send::run(&context, args).await,
         Command::Thread(args) => thread::run(&context, &args),

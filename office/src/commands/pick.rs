@@ -2,7 +2,7 @@
 //! that fit are an error.
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{Entry, Me, SeatRecord, ThreadRow};
+use kolonne_core::records::{DeviceRecord, Entry, Me, Person, SeatRecord, ThreadRow};
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 
 use crate::failure::{Failure, Outcome};
@@ -66,6 +66,54 @@ pub fn job(kolonne: &Kolonne, seat: &SeatId, wanted: &str) -> Outcome<ThreadRow>
         "thread",
     )
     .cloned()
+}
+
+/// A device by a part of its name.
+pub fn device(kolonne: &Kolonne, wanted: &str) -> Outcome<DeviceRecord> {
+    let devices = kolonne.devices()?;
+    let name = |device: &DeviceRecord| device.name.clone();
+    let live: Vec<_> = devices.iter().filter(|d| d.ended.is_none()).collect();
+    let found = unique(
+        &live,
+        wanted,
+        |device| device.id.to_string(),
+        |device| &device.name,
+        "device",
+    );
+    match found {
+        Ok(device) => Ok((*device).clone()),
+        // One that has ended is named as such, not as unknown.
+        Err(_) if devices.iter().any(|d| name(d) == wanted.trim()) => {
+            Err(Failure::new("invalid.subject.ended").about(wanted))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A person by a part of their name.
+pub fn person(kolonne: &Kolonne, wanted: &str) -> Outcome<Person> {
+    let (people, _) = kolonne.people()?;
+    let found = unique(
+        &people,
+        wanted,
+        |person| person.id.to_string(),
+        |person| &person.name,
+        "person",
+    );
+    found.cloned()
+}
+
+/// A crew by a part of its name.
+pub fn crew(kolonne: &Kolonne, wanted: &str) -> Outcome<RingId> {
+    let (_, crews) = kolonne.people()?;
+    let found = unique(
+        &crews,
+        wanted,
+        |crew| crew.id.to_string(),
+        |crew| &crew.name,
+        "crew",
+    );
+    found.map(|crew| crew.id)
 }
 
 /// Crews and people by their names.

@@ -189,8 +189,17 @@ impl Firm {
 
     /// Enrols a phone that a crew shares; both sides must show the same words.
     pub fn phone(&self, crew: &str, people: &[&str]) -> String {
-        let (office, phone) = (self.office(), self.path(crew));
-        let device = format!("Handy {crew}");
+        self.phone_in(crew, crew, people)
+    }
+
+    /// Enrols another phone for a crew and people that are there already.
+    pub fn phone_again(&self, crew: &str, people: &[&str]) -> String {
+        self.phone_in(&format!("{crew} neu"), crew, people)
+    }
+
+    fn phone_in(&self, folder: &str, crew: &str, people: &[&str]) -> String {
+        let (office, phone) = (self.office(), self.path(folder));
+        let device = format!("Handy {folder}");
         let mut args = vec![
             "invite",
             "--json",

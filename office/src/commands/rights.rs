@@ -1,0 +1,249 @@
+//! `kolonne device`, `person`, `quarantine`: whose rights end, who moves, what is let in.
+//!
+//! Ending asks first: a device that has ended empties itself and can't be taken back.
+
+use kolonne_core::Kolonne;
+use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, role_word};
+use kolonne_model::roster::change::{EndMode, Role, Subject};
+use serde_json::json;
+
+use super::{Context, pick};
+use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
+use crate::failure::{Failure, Outcome, needs_hub};
+use crate::lang::Language;
+use crate::output::{Output, clean_line, size, time};
+
+/// `kolonne device`
+pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
+    let out = context.output;
+    match command {
+        DeviceCommand::List { place } => {
+            let kolonne = context.open(&place)?;
+            let devices = kolonne.devices()?;
+            out.json(&json!({ "devices": devices }));
+            for device in &devices {
+                out.line(&said_of(out, device));
+            }
+            Ok(())
+        }
+        DeviceCommand::End {
+            acting,
+            device,
+            end,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let device = pick::device(&kolonne, &device)?;
+            confirm(out, &device.name, &end)?;
+            let subject = Subject::Device(device.id);
+            let ended = kolonne.end(&seat.seat, subject, mode(&end)).await;
+            ended.map_err(needs_hub)?;
+            out.json(&json!({ "id": device.id }));
+            out.line(out.of(
+                "Gesperrt. Beim nächsten Kontakt gibt das Gerät ab, was es noch hat, und leert sich dann.",
+                "Shut out. At its next contact the device hands over what it still has, then empties itself.",
+            ));
+            Ok(())
+        }
+        DeviceCommand::Move {
+            acting,
+            device,
+            crew,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let device = pick::device(&kolonne, &device)?;
+            let crew = pick::crew(&kolonne, &crew)?;
+            let moved = kolonne.move_device(&seat.seat, &device.id, &crew).await;
+            moved.map_err(needs_hub)?;
+            out.json(&json!({ "id": device.id }));
+            out.line(out.of("Umgezogen.", "Moved."));
+            Ok(())
+        }
+    }
+}
+
+/// `kolonne person`
+pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
+    let out = context.output;
+    match command {
+        PersonCommand::List { place } => {
+            let (people, _) = context.open(&place)?.people()?;
+            out.json(&json!({ "people": people }));
+            for person in &people {
+                let without = if person.seats == 0 {
+                    out.of(", ohne Gerät", ", without a device")
+                } else {
+                    ""
+                };
+                let name = clean_line(&person.name);
+                out.line(&format!("{name} ({}{without})", role_word(person.role)));
+            }
+            Ok(())
+        }
+        PersonCommand::End {
+            acting,
+            person,
+            end,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let person = pick::person(&kolonne, &person)?;
+            confirm(out, &person.name, &end)?;
+            let subject = Subject::Person(person.id);
+            let ended = kolonne.end(&seat.seat, subject, mode(&end)).await;
+            ended.map_err(needs_hub)?;
+            out.json(&json!({ "id": person.id }));
+            out.line(out.of("Der Zugang ist beendet.", "The access has ended."));
+            Ok(())
+        }
+        PersonCommand::Role {
+            acting,
+            person,
+            role,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let person = pick::person(&kolonne, &person)?;
+            let role = match role {
+                PersonRole::Crew => Role::Crew,
+                PersonRole::Foreman => Role::Foreman,
+                PersonRole::Office => Role::Office,
+                PersonRole::Admin => Role::Admin,
+            };
+            let given = kolonne.set_role(&seat.seat, &person.id, role).await;
+            given.map_err(needs_hub)?;
+            out.json(&json!({ "id": person.id, "role": role_word(role) }));
+            out.line(&format!(
+                "{}: {}",
+                clean_line(&person.name),
+                role_word(role)
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// `kolonne quarantine`
+pub async fn quarantine(context: &Context, command: QuarantineCommand) -> Outcome {
+    let out = context.output;
+    match command {
+        QuarantineCommand::List { place } => {
+            let kolonne = context.open(&place)?;
+            let kept = kolonne.kept_back()?;
+            out.json(&json!({ "kept_back": kept }));
+            let mut any = false;
+            for kept in kept.iter().filter(|kept| kept.entries > 0) {
+                any = true;
+                out.line(&kept_line(&kolonne, out, kept)?);
+            }
+            if !any {
+                out.hint(out.of("Nichts ist zurückgehalten.", "Nothing is kept back."));
+            }
+            Ok(())
+        }
+        QuarantineCommand::Admit {
+            acting,
+            job,
+            person,
+        } => {
+            let (kolonne, _, seat) = context.act(&acting)?;
+            let row = pick::job(&kolonne, &seat.seat, &job)?;
+            let wanted = person.trim().to_lowercase();
+            let fits = |kept: &KeptBack| {
+                let name = kept.person.as_deref().unwrap_or_default().to_lowercase();
+                kept.thread == row.id
+                    && kept.why != KeptBackWhy::Right
+                    && !wanted.is_empty()
+                    && name.contains(&wanted)
+            };
+            let mut of: Vec<_> = kolonne.kept_back()?.into_iter().filter(fits).collect();
+            of.sort_by_key(|kept| kept.seat);
+            of.dedup_by_key(|kept| kept.seat);
+            if of.is_empty() {
+                return Err(Failure::new("not_found.kept_back").about(person));
+            }
+            for kept in &of {
+                kolonne.admit(&seat.seat, &row.id, &kept.seat)?;
+            }
+            context.hand_over(&kolonne).await;
+            out.json(&json!({ "id": row.id }));
+            out.line(out.of("Zugelassen.", "Let in."));
+            Ok(())
+        }
+    }
+}
+
+const fn mode(end: &EndArgs) -> EndMode {
+    match end.how {
+        EndWord::Peace => EndMode::Soft,
+        EndWord::Now => EndMode::Hard,
+    }
+}
+
+fn confirm(out: Output, name: &str, end: &EndArgs) -> Outcome {
+    if end.yes {
+        return Ok(());
+    }
+    let question = out.of(
+        "Den Zugang wirklich beenden? Das lässt sich nicht zurücknehmen.",
+        "Really end this access? It can't be taken back.",
+    );
+    match out.ask(&format!("{}: {question}", clean_line(name))) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new("end_denied")),
+        None => Err(Failure::new("end_unasked")),
+    }
+}
+
+fn said_of(out: Output, device: &DeviceRecord) -> String {
+    let mut said = clean_line(&device.name);
+    if !device.people.is_empty() {
+        said = format!("{said} ({})", clean_line(&device.people.join(", ")));
+    }
+    if let Some(ended) = &device.ended {
+        let how = match &ended.wiped {
+            None => out
+                .of("gesperrt, noch nicht geleert", "shut out, not emptied yet")
+                .to_owned(),
+            Some(wiped) => format!(
+                "{} {}",
+                out.of("gesperrt, geleert", "shut out, emptied"),
+                time(wiped.time_ms, out.language)
+            ),
+        };
+        return format!("{said}: {how}");
+    }
+    if let Some(backlog) = &device.backlog {
+        let entries = match out.language {
+            Language::De => format!("{} Einträge noch dort", backlog.entries),
+            Language::En => format!("{} entries still there", backlog.entries),
+        };
+        said = format!("{said}: {entries}, {}", size(backlog.bytes));
+    }
+    said
+}
+
+fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String> {
+    let why = match kept.why {
+        KeptBackWhy::ForeignRoster => out.of(
+            "nennt einen Stand, den es nie gab",
+            "names a state that never was",
+        ),
+        KeptBackWhy::NotCertified => out.of("war noch nicht aufgenommen", "wasn't admitted yet"),
+        KeptBackWhy::Ended | KeptBackWhy::Cut => {
+            out.of("nach dem Sperren gekommen", "came after the end")
+        }
+        KeptBackWhy::NotMember => out.of("war nicht dabei", "wasn't a member"),
+        KeptBackWhy::Right => out.of("durfte das nicht", "had no right to"),
+    };
+    let seat = kolonne.me()?.seats.first().map(|seat| seat.seat);
+    let title = seat
+        .and_then(|seat| kolonne.thread(&seat, &kept.thread).ok())
+        .map(|thread| thread.row.title);
+    Ok(format!(
+        "{} · {} ({}): {} {} · {}",
+        clean_line(title.as_deref().unwrap_or("?")),
+        clean_line(kept.person.as_deref().unwrap_or("?")),
+        clean_line(kept.device.as_deref().unwrap_or("?")),
+        kept.entries,
+        out.of("zurückgehalten", "kept back"),
+        why,
+    ))
+}
