@@ -38,6 +38,11 @@ impl Page {
         }
     }
 
+    fn seat(&self) -> String {
+        let me = self.ask("GET /api/me", b"").json();
+        me["seats"][0]["seat"].as_str().unwrap().to_owned()
+    }
+
     fn ask(&self, request: &str, body: &[u8]) -> Response {
         let bearer = format!("Bearer {}", self.token);
         http(
@@ -153,8 +158,9 @@ fn texts_and_files_go_in_once_and_come_out() {
     let page = Page::open();
     let thread = &page.thread;
     let say = format!("POST /api/threads/{thread}/entries");
+    let seat = page.seat();
     let text = format!(
-        r#"{{"text":"Guten Morgen","reply_to":null,"draft_id":"{}"}}"#,
+        r#"{{"seat":"{seat}","text":"Guten Morgen","reply_to":null,"draft_id":"{}"}}"#,
         "0a".repeat(16)
     );
     let first = page.ask(&say, text.as_bytes());
@@ -164,7 +170,7 @@ fn texts_and_files_go_in_once_and_come_out() {
     let send = |query: &str, draft: &str, bytes: &[u8]| {
         let draft = draft.repeat(16);
         page.ask(
-            &format!("POST /api/threads/{thread}/files?{query}&draft_id={draft}"),
+            &format!("POST /api/threads/{thread}/files?{query}&seat={seat}&draft_id={draft}"),
             bytes,
         )
     };
@@ -224,7 +230,7 @@ fn texts_and_files_go_in_once_and_come_out() {
     assert_eq!(page.ask(&format!("GET /media/{id}/voice"), b"").status, 404);
 
     let long = format!(
-        r#"{{"text":"{}","reply_to":null,"draft_id":"{}"}}"#,
+        r#"{{"seat":"{seat}","text":"{}","reply_to":null,"draft_id":"{}"}}"#,
         "x".repeat(20_000),
         "1a".repeat(16)
     );
@@ -241,4 +247,45 @@ fn texts_and_files_go_in_once_and_come_out() {
     assert_eq!(renamed.status, 200);
     let list = page.ask("GET /api/threads?query=Kirchplatz", b"").json();
     assert_eq!(list["threads"][0]["title"], "Kirchplatz 3");
+}
+
+#[test]
+fn an_entry_is_its_writers_whoever_sits_down_meanwhile() {
+    let page = Page::open();
+    let stranger = format!(
+        r#"{{"seat":"{}","text":"Ich war's nicht","reply_to":null,"draft_id":"{}"}}"#,
+        "0f".repeat(16),
+        "0a".repeat(16)
+    );
+    let say = format!("POST /api/threads/{}/entries", page.thread);
+    let refused = page.ask(&say, stranger.as_bytes());
+    assert_eq!(refused.status, 404);
+    let nobody = r#"{"text":"x","reply_to":null,"draft_id":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"}"#;
+    assert_eq!(page.ask(&say, nobody.as_bytes()).status, 400);
+}
+
+#[test]
+fn ending_wants_a_way_and_never_oneself() {
+    let page = Page::open();
+    let devices = page.ask("GET /api/devices", b"").json();
+    let own = devices["devices"][0]["id"].as_str().unwrap().to_owned();
+    let end = format!("POST /api/devices/{own}/end");
+    assert_eq!(page.ask(&end, br#"{"how":"somehow"}"#).status, 400);
+    let refused = page.ask(&end, br#"{"how":"now"}"#);
+    assert_eq!(
+        (refused.status, refused.json()["error"]["field"].clone()),
+        (400, "subject".into())
+    );
+    let nobody = format!("POST /api/people/{}/end", "0a".repeat(16));
+    let refused = page.ask(&nobody, br#"{"how":"peace"}"#);
+    assert_eq!(refused.status, 404);
+    let kept = page.ask(&format!("GET /api/threads/{}/kept-back", page.thread), b"");
+    assert_eq!(kept.json()["kept_back"], serde_json::json!([]));
+    let admit = format!("POST /api/threads/{}/admit", page.thread);
+    let seat = format!(r#"{{"seat":"{}"}}"#, page.seat());
+    let none = page.ask(&admit, seat.as_bytes());
+    assert_eq!(
+        (none.status, none.json()["error"]["code"].clone()),
+        (404, "not_found".into())
+    );
 }

@@ -229,6 +229,10 @@ export function makeProgram(now = Date.now()) {
       case "POST threads/:/read": { const { e } = entryOf((await json()).up_to); threadOf(id).read.set(who.id, e.time_ms); changed("threads", `thread:${id}`); return {}; }
       case "GET people": return { people: world.people, crews: world.crews };
       case "GET devices": return { devices: world.devices };
+      case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now", wiped: null }, backlog: null }); changed("devices"); return {}; }
+      case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
+      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", entries: t.quarantined, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
+      case "POST threads/:/admit": { threadOf(id).quarantined = 0; changed(`thread:${id}`); return {}; }
       case "POST invites": {
         const wish = await json();
         const size = 57;

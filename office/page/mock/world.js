@@ -12,7 +12,7 @@ const HOUR = 60 * MIN;
 const DAY = 24 * HOUR;
 
 /** @param {string} name @param {import("../src/lib/api.ts").Role} role @param {string | null} crew */
-const person = (name, role, crew = null) => ({ id: newId(), name, role, crew });
+const person = (name, role, crew = null) => ({ id: newId(), name, role, crew, seats: 1 });
 
 /** @typedef {{ id: string, kind: import("../src/lib/api.ts").ThreadKind, title: string, status: string | null, customer: string | null, address: string | null, entries: Entry[], backlog: Backlog[], held: number, quarantined: number, members: Member[], opened_by: string, opened_ms: number, read: Map<string, number> }} MockThread */
 
@@ -127,11 +127,12 @@ export function makeWorld(now) {
     thread("job", "Dachrinne Schulweg 5", { status: "paid", customer: "Frau Hansen", address: "Schulweg 5, Itzehoe", entries: [say(jana, 9 * DAY, "Rinne ist dran.")], members: [office, member("crew", c4, "Kolonne 4")] }),
   ];
   const devices = [
-    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null },
-    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device_name: CREW3, entries: 0, photos: 0, originals: 1, bytes: 3_900_000, since_ms: now - 70 * MIN } },
-    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, bytes: 7_800_000, since_ms: now - 4 * HOUR } },
-    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null },
-    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null },
+    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null, ended: null },
+    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device_name: CREW3, entries: 0, photos: 0, originals: 1, bytes: 3_900_000, since_ms: now - 70 * MIN }, ended: null },
+    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, bytes: 7_800_000, since_ms: now - 4 * HOUR }, ended: null },
+    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, ended: null },
+    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, ended: null },
+    { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, ended: { at_once: true, wiped: { time_ms: now - 2 * DAY, lost: 0 } } },
   ];
   return { people, crews, threads, devices, sabine, mehmet, jonas, karl, entry, photo, CREW3 };
 }

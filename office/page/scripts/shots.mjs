@@ -122,6 +122,10 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await shot("search");
   await page.getByRole("link", { name: "Geräte" }).click();
   await shot("devices");
+  await page.getByRole("button", { name: /^Handy Kolonne 3 sperren$/ }).click();
+  await page.getByRole("radio").last().check();
+  await shot("end");
+  await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "Gerät aufnehmen" }).click();
   await shot("invite-form");
   await page.getByRole("checkbox").first().check();
@@ -135,6 +139,9 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
 await story("office-1440-dark", { who: "office", width: 1440, height: 900, dark: true }, async (page, shot) => {
   await openRoof(page);
   await shot("thread");
+  await page.getByRole("link", { name: /Deich/ }).first().click();
+  await page.getByRole("button", { name: "ansehen", exact: true }).click();
+  await shot("kept-back");
   await page.getByRole("link", { name: "Geräte" }).click();
   await shot("devices");
 });
@@ -150,6 +157,8 @@ await story("office-390", { who: "office", width: 390, height: 844 }, async (pag
   await shot("list");
   await openRoof(page);
   await shot("thread");
+  await page.goto(page.url().replace(/#.*/, "#/devices"));
+  await shot("devices");
 });
 for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false, "de"], ["phone-390-dark-en", true, "en"]])) {
   await story(name, { who: "phone", width: 390, height: 844, dark, language }, async (page, shot) => {

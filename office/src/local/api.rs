@@ -62,7 +62,12 @@ impl Page {
 
     fn me(&self) -> Answer<MeShape> {
         let me = self.kolonne.me()?;
-        let active = self.seat().ok();
+        let mut active = self.seat().ok();
+        if !me.seats.iter().any(|seat| Some(seat.seat) == active) {
+            // Whoever was seated here has ended: the next one sits down.
+            active = me.seats.first().map(|seat| seat.seat);
+            self.sit(active);
+        }
         let role = me
             .seats
             .iter()
@@ -275,9 +280,8 @@ pub async fn say(
         draft: Some(draft(&ask.draft_id)?),
     };
     page.run(move |page| {
-        Ok(page
-            .kolonne
-            .send_text(&page.seat()?, &id, &ask.text, &about)?)
+        let seat = page.writer(&ask.seat)?;
+        Ok(page.kolonne.send_text(&seat, &id, &ask.text, &about)?)
     })
     .await
     .map(|id| Json(Created { id: id.to_string() }))

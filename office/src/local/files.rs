@@ -68,7 +68,7 @@ pub async fn send(
     let (parts, body) = request.into_parts();
     let bytes = read(&parts.headers, body, kind.limit_bytes()).await?;
     let saving = page.run(move |page| {
-        let (seat, kolonne) = (page.seat()?, &page.kolonne);
+        let (seat, kolonne) = (page.writer(&ask.seat)?, &page.kolonne);
         Ok(match kind {
             Kind::Photo => kolonne.send_photo(&seat, &thread, &bytes, &about)?,
             Kind::Voice => kolonne.send_voice(&seat, &thread, &bytes, &about)?,

@@ -9,6 +9,7 @@ mod events;
 mod files;
 mod invites;
 mod problem;
+mod rights;
 mod session;
 mod shapes;
 
@@ -99,18 +100,31 @@ impl Page {
 
     /// Lets one of the device's people write.
     pub fn take_seat(&self, seat: &SeatId) -> Result<(), Failure> {
-        if !self
-            .kolonne
-            .me()?
-            .seats
-            .iter()
-            .any(|known| known.seat == *seat)
-        {
-            return Err(Failure::new("not_found.seat"));
-        }
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(*seat);
+        self.own_seat(seat)?;
+        self.sit(Some(*seat));
         self.tell("everything");
         Ok(())
+    }
+
+    fn sit(&self, seat: Option<SeatId>) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+    }
+
+    fn own_seat(&self, seat: &SeatId) -> Result<(), Failure> {
+        let seats = self.kolonne.me()?.seats;
+        if seats.iter().any(|known| known.seat == *seat) {
+            Ok(())
+        } else {
+            Err(Failure::new("not_found.seat"))
+        }
+    }
+
+    /// Who wrote, as the page showed it then: a switch meanwhile makes nobody else the author.
+    fn writer(&self, seat: &str) -> Answer<SeatId> {
+        let seat: SeatId = seat.parse().map_err(|_| Problem::not_found("seat"))?;
+        self.own_seat(&seat)
+            .map_err(|_| Problem::not_found("seat"))?;
+        Ok(seat)
     }
 
     fn seat(&self) -> Answer<SeatId> {
@@ -132,6 +146,10 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/favicon.svg", get(assets::favicon))
         .route("/assets/{name}", get(assets::asset))
         .route("/api/me", get(api::me))
+        .route("/api/devices/{id}/end", post(rights::end_device))
+        .route("/api/people/{id}/end", post(rights::end_person))
+        .route("/api/threads/{id}/kept-back", get(rights::kept_back))
+        .route("/api/threads/{id}/admit", post(rights::admit))
         .route("/api/seat", post(api::seat))
         .route("/api/flight", post(api::flight))
         .route("/api/sync", post(api::sync))

@@ -176,6 +176,7 @@ pub struct MemberChangeAsk {
 
 #[derive(Deserialize)]
 pub struct NewTextAsk {
+    pub seat: String,
     pub text: String,
     pub reply_to: Option<String>,
     pub draft_id: String,
@@ -198,6 +199,7 @@ pub struct ReadAsk {
 
 #[derive(Deserialize)]
 pub struct FileAsk {
+    pub seat: String,
     pub kind: String,
     #[serde(default)]
     pub name: String,

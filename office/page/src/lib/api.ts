@@ -223,6 +223,8 @@ export interface Person {
   name: string;
   role: Role;
   crew: Id | null;
+  /** Seats that still speak; 0: waits for a new device. */
+  seats: number;
 }
 
 export interface Crew {
@@ -248,7 +250,27 @@ export interface Device {
   app_version: string | null;
   /** null: nothing is known to wait there. */
   backlog: Backlog | null;
+  /** Its rights ended; wiped: what it said last, null until it was heard of. */
+  ended: { at_once: boolean; wiped: { time_ms: number; lost: number } | null } | null;
 }
+
+export type KeptBackWhy = "foreign_roster" | "not_certified" | "ended" | "cut" | "not_member" | "right";
+
+/** What is kept back of a seat in a thread. */
+export interface KeptBack {
+  thread: Id;
+  seat: Id;
+  person: string | null;
+  device: string | null;
+  why: KeptBackWhy;
+  entries: number;
+  ops: number;
+  first_ms: number;
+  last_ms: number;
+}
+
+/** peace: given back. now: lost, stolen, in a quarrel. */
+export type EndHow = "peace" | "now";
 
 export interface Devices {
   devices: Device[];

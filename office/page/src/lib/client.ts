@@ -1,6 +1,6 @@
 // One way to the program on this computer: the token on every request, and every failure as a Problem in whole sentences.
 import type {
-  Changed, Created, Devices, EntryPage, Id, Invite, Me, MemberChange, NewFile, NewInvite, NewJob, NewText, Part, People,
+  Changed, Created, Devices, EndHow, EntryPage, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewInvite, NewJob, NewText, Part, People,
   Problem, Thread, ThreadChange, ThreadPage,
 } from "./api";
 import { text, type TextKey } from "./texts";
@@ -120,6 +120,10 @@ export const api = {
     (await ask("GET", `/media/${entry}/${part}`, signal ? { signal } : {})).blob(),
   people: () => json<People>("GET", "/api/people"),
   devices: () => json<Devices>("GET", "/api/devices"),
+  endDevice: (id: Id, how: EndHow) => json<object>("POST", `/api/devices/${id}/end`, { how }),
+  endPerson: (id: Id, how: EndHow) => json<object>("POST", `/api/people/${id}/end`, { how }),
+  keptBack: async (id: Id) => (await json<{ kept_back: KeptBack[] }>("GET", `/api/threads/${id}/kept-back`)).kept_back,
+  letIn: (id: Id, seat: Id) => json<object>("POST", `/api/threads/${id}/admit`, { seat }),
   invite: (invite: NewInvite) => json<Invite>("POST", "/api/invites", invite),
   inviteState: (id: Id) => json<Invite>("GET", `/api/invites/${id}`),
   admit: (id: Id) => json<Invite>("POST", `/api/invites/${id}/admit`, {}),
