@@ -11,6 +11,7 @@ use kolonne_model::ids::{DeviceId, Hash32, KeyId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
+use kolonne_model::roster::state::WrapRecord;
 use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use zeroize::Zeroizing;
@@ -283,6 +284,22 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
         if !found {
             return Ok(any);
         }
+    }
+}
+
+/// A wrapped ring secret, if this identity opens it and it is what the roster says.
+pub fn open_wrap(
+    roster: &Roster,
+    wrap: &WrapRecord,
+    identity: &Identity,
+) -> Result<Option<Identity>, Error> {
+    let Some(secret) = try_open(&wrap.file, &[identity]) else {
+        return Ok(None);
+    };
+    if fits(roster, &wrap.ring, wrap.generation, &secret)? {
+        Ok(Some(Identity::from_bytes(&secret)?))
+    } else {
+        Ok(None)
     }
 }
 

@@ -192,7 +192,7 @@ impl Kolonne {
 
 impl Inner {
     /// Keeps a roster op that the hub took, and judges everything anew by it.
-    fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
+    pub(crate) fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
         let roster = self.store.write(|tx| {
             let mut roster = (*self.roster(tx)?).clone();
             drafted.keep(tx, &mut roster)?;

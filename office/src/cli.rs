@@ -64,6 +64,8 @@ pub enum Command {
     Hub(HubArgs),
     /// Found a company at a hub; this device becomes its first office.
     Found(FoundArgs),
+    /// Make this computer the office again, with the recovery kit.
+    Recover(RecoverArgs),
     /// Admit a phone or PC: show a code, compare four words.
     Invite(InviteArgs),
     /// Make this a device of the company with a code from the office.
@@ -135,6 +137,22 @@ pub struct FoundArgs {
     /// Its key as `kolonne hub` prints it; else you are asked to compare it.
     #[arg(long, value_name = "KEY")]
     pub hub_key: Option<String>,
+}
+
+/// `kolonne recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// Your name: as the company knows you, or a new one.
+    #[arg(long)]
+    pub name: String,
+    /// Name of this computer, such as "Büro 1 neu".
+    #[arg(long)]
+    pub device: String,
+    /// Address of the hub.
+    #[arg(long, value_name = "URL")]
+    pub hub: String,
 }
 
 /// Roles.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use kolonne_core::capture::{About, NewJob};
 use kolonne_core::crypt::{self, Identity};
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
-use kolonne_core::{Config, Error, Kolonne, NewInvite, SeatGrant};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::{DeviceId, RingId};
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
-use kolonne_tests::world::{person, phone};
+use kolonne_tests::world::{RunningHub, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
 const TEN_YEARS: Duration = Duration::from_hours(10 * 365 * 24);
@@ -410,4 +410,114 @@ async fn a_thief_with_all_keys_of_a_phone_and_all_files_of_the_hub_opens_nothing
         "her crew's for the office, hers for the kit"
     );
     assert!(wraps.iter().all(|wrap| !opens(&wrap.file.to_vec())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_office_comes_back_with_the_kit() {
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    world.anna.text(&job, "Ist gut");
+    let photo = world.anna.photo(&job, &files::photo(800, 600, 4));
+    world.everyone_syncs().await;
+    let before = world.büro.thread(&job);
+    let lost = device_id(&world.büro);
+    world.büro.switch_off();
+    world.anna.text(&job, "Wo seid ihr?");
+    world.anna.sync().await;
+
+    // The only computer of the office is gone. With the kit, Sabine sits down at another one.
+    let office = |name: &str| NewOffice {
+        kit: world.kit.clone().into(),
+        hub_url: world.wire.url(),
+        person_name: name.to_owned(),
+        device_name: "Büro neu".to_owned(),
+    };
+    let dir = world.path("büro-2");
+    let kolonne = Kolonne::recover(Config::new(&dir), office("Sabine Brandt")).await;
+    let new = Device::new(dir, std::sync::Arc::default(), kolonne.unwrap());
+    new.sync().await;
+    let me = new.core().me().unwrap();
+    assert_eq!(
+        (me.company.as_str(), me.device_name.as_str()),
+        ("Holzbau Brandt", "Büro neu")
+    );
+    assert_eq!((me.seats.len(), me.seats[0].role), (1, Role::Admin));
+    let (people, _) = new.core().people().unwrap();
+    let sabine = people
+        .iter()
+        .filter(|person| person.name == "Sabine Brandt");
+    assert_eq!(sabine.count(), 1, "she is who she was");
+    assert!(
+        new.thread(&job).starts_with(before.trim_end()),
+        "{}",
+        new.thread(&job)
+    );
+    assert_eq!(texts(&new, &job).last().unwrap(), "Wo seid ihr?");
+    let original = kolonne_core::records::Part::Original;
+    assert!(!new.media(&photo, original).unwrap().bytes.is_empty());
+
+    // It works as an office: answers, admits, ends what was lost, and is green on the phones.
+    new.text(&job, "Da sind wir wieder");
+    new.sync().await;
+    world.anna.sync().await;
+    assert_eq!(
+        texts(&world.anna, &job).last().unwrap(),
+        "Da sind wir wieder"
+    );
+    let seat = new.seat();
+    let subject = Subject::Device(lost);
+    new.core().end(&seat, subject, EndMode::Hard).await.unwrap();
+    new.text(&job, "Ohne den alten Computer");
+    new.sync().await;
+    world.anna.sync().await;
+    assert_eq!(
+        texts(&world.anna, &job).last().unwrap(),
+        "Ohne den alten Computer"
+    );
+    let text = world.anna.text(&job, "Gut");
+    world.anna.sync().await;
+    new.sync().await;
+    world.anna.sync().await;
+    assert_eq!(world.anna.state(&job, &text), State::Office);
+
+    // The old computer, found again, is out.
+    world.büro.switch_on();
+    assert!(matches!(
+        world.büro.try_sync().await,
+        Err(Error::AuthExpired)
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kit_opens_its_own_company_only_and_only_at_its_hub() {
+    let world = World::new().await;
+    let other = RunningHub::start(world.path("another-hub"));
+    let recover = |kit: String, url: String, dir: &str| {
+        let new = NewOffice {
+            kit: kit.into(),
+            hub_url: url,
+            person_name: "Paul".to_owned(),
+            device_name: "PC".to_owned(),
+        };
+        Kolonne::recover(Config::new(world.path(dir)), new)
+    };
+    let typo = world.kit.replacen(|c: char| c.is_alphanumeric(), "0", 3);
+    let refused = recover(typo, world.wire.url(), "a").await;
+    assert_eq!(refused.unwrap_err().code(), "invalid.kit.malformed");
+    // A hub that never heard of the company, and one that plays the roster back under its own key.
+    let url = format!("http://{}", other.address);
+    let refused = recover(world.kit.clone(), url, "b").await;
+    assert_eq!(refused.unwrap_err().code(), "not_found.company");
+    let stranger = kolonne_core::crypt::RootSeed::generate().unwrap();
+    let kit = stranger.to_kit_text().to_string();
+    let refused = recover(kit, world.wire.url(), "c").await;
+    assert_eq!(refused.unwrap_err().code(), "not_found.company");
+    // Someone new sits down.
+    let kolonne = recover(world.kit.clone(), world.wire.url(), "d")
+        .await
+        .unwrap();
+    assert_eq!(kolonne.me().unwrap().seats[0].name, "Paul");
+    let taken = recover(world.kit.clone(), world.wire.url(), "d").await;
+    assert_eq!(taken.unwrap_err().code(), "invalid.dir.taken");
 }

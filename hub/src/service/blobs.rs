@@ -100,6 +100,9 @@ impl HubService {
                 retry_after_ms: 60_000,
             });
         }
+        if *access == Access::Root {
+            return Err(HubError::NotAllowed);
+        }
         if let Access::Ended(_) = access {
             let since = self.now_ms().saturating_sub(DAY_MS);
             let brought = self

@@ -127,7 +127,8 @@ impl HubService {
         }
     }
 
-    /// Lets a device in: members and those whose rights ended (they may hand over their work).
+    /// Lets a device in: members, those whose rights ended (they may hand over their work), and the
+    /// recovery kit.
     pub(crate) fn login(&self, login: &Login) -> Result<Token, HubError> {
         const WRONG: HubError = HubError::Refused(RefusalCode::Login);
         let now_ms = self.now_ms();
@@ -139,9 +140,15 @@ impl HubService {
             return Err(WRONG);
         }
         let view = self.view(login.company)?;
-        let device = view.roster.device(&login.device).ok_or(WRONG)?;
+        let device = view.roster.device(&login.device);
+        let root = view.roster.root_key();
+        let root = root.filter(|key| DeviceId::of_key(key) == login.device);
+        let key = device
+            .map(|device| &device.cert.key)
+            .or(root)
+            .ok_or(WRONG)?;
         let message = login_message(&self.key(), &login.company, &login.device, &login.nonce);
-        if !signed_by(&device.cert.key, &message, &login.signature)
+        if !signed_by(key, &message, &login.signature)
             || !self.logins.use_up(&login.nonce, now_ms)?
         {
             return Err(WRONG);

@@ -440,6 +440,7 @@ pub(super) fn is_for(access: &Access, op: &StoredOp) -> bool {
     let context = &op.op.form.context;
     match access {
         Access::Unknown => false,
+        Access::Root => context.class.class == Class::Roster,
         Access::Ended(place) => context.class.class == Class::Roster && context.seq <= *place,
         Access::Rings(_) => true,
     }

@@ -98,7 +98,10 @@ impl HubService {
         device: &DeviceId,
         append: &AppendRoster,
     ) -> Result<(), HubError> {
-        if !matches!(self.enter(company, device)?.1, Access::Rings(_)) {
+        if !matches!(
+            self.enter(company, device)?.1,
+            Access::Rings(_) | Access::Root
+        ) {
             return Err(HubError::NotAllowed);
         }
         self.extend_roster(company, &append.page, &append.parts, 1)?;

@@ -41,6 +41,8 @@ pub enum Access {
     Unknown,
     /// Its rights ended with this place of the roster.
     Ended(u32),
+    /// The recovery kit: the roster, to read and to write; nothing else.
+    Root,
     /// Its rings, each with the hub sequence since when it has them.
     Rings(BTreeMap<RingId, u64>),
 }
@@ -229,7 +231,12 @@ impl View {
     #[must_use]
     pub fn access(&self, device: &DeviceId) -> Access {
         let Some(record) = self.roster.device(device) else {
-            return Access::Unknown;
+            let root = self.roster.root_key().map(DeviceId::of_key);
+            return if root == Some(*device) {
+                Access::Root
+            } else {
+                Access::Unknown
+            };
         };
         if self.roster.device_has_ended(device) {
             return Access::Ended(self.ended.get(device).copied().unwrap_or(1));

@@ -10,6 +10,7 @@ mod job;
 mod office;
 pub mod pick;
 mod read;
+mod recover;
 mod rights;
 mod send;
 mod status;
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
     match cli.command {
         Command::Hub(args) => hub::run(&context, args).await,
         Command::Found(args) => found::run(&context, args).await,
+        Command::Recover(args) => recover::run(&context, args).await,
         Command::Invite(args) => invite::run(&context, args).await,
         Command::Enrol(args) => enrol::run(&context, args).await,
         Command::Device(command) => rights::device(&context, command).await,

@@ -1,0 +1,344 @@
+//! Recovery: with the kit in hand, this computer becomes an office device, whatever became of the
+//! others.
+//!
+//! The root signs two roster ops, the device and then its person, and is forgotten again; it is
+//! written to no disk. The roster proves itself by the root key, and says which hub is the
+//! company's; nothing is taken from the hub's word.
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use kolonne_model::body::field;
+use kolonne_model::hub::{AppendRoster, Hub, HubError, RosterFrom};
+use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId};
+use kolonne_model::op::SUITE_1;
+use kolonne_model::page::{self, NoBases};
+use kolonne_model::roster::change::{
+    Change, DeviceCert, DeviceKind, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
+};
+use kolonne_model::roster::{Effect, Roster};
+use kolonne_model::strand::VerifiedOp;
+use zeroize::Zeroizing;
+
+use crate::capture::job;
+use crate::crypt::{Identity, RootSeed};
+use crate::error::Error;
+use crate::founding::{
+    checked_name, company_thread, device_seat, door, free_store, hello, keep_membership, page_of,
+    roster_op, the_newest,
+};
+use crate::keys::{self, DeviceKeys, SeatKeys};
+use crate::kolonne::{Config, Inner, Kolonne};
+use crate::oplog;
+use crate::rights::{Drafted, append};
+use crate::rings::{self, Leaving};
+use crate::sync::{Budget, blocking};
+use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
+
+/// How often an op is drafted anew because the roster moved on.
+const DRAFTS: usize = 5;
+/// Answers of a hub taken for one roster: 256 ops each.
+const MAX_ANSWERS: usize = 1000;
+
+/// An office device to be made by the recovery kit.
+#[derive(Debug)]
+pub struct NewOffice {
+    /// The kit as it was printed or typed.
+    pub kit: Zeroizing<String>,
+    /// Where the hub is.
+    pub hub_url: String,
+    /// Who sits down here: a person of the company by name, or someone new.
+    pub person_name: String,
+    /// What the device is called.
+    pub device_name: String,
+}
+
+/// The root while it is in hand, and the company at its hub.
+struct AtHand {
+    root: RootSeed,
+    company: CompanyId,
+    hub_key: PublicKey,
+    hub: HttpHub,
+}
+
+impl Kolonne {
+    /// Makes this computer an office device by the recovery kit. Devices that were lost are ended
+    /// afterwards, as ever.
+    ///
+    /// # Errors
+    /// `Invalid` for a kit with a typo (`kit`), a name, a hub whose key the roster doesn't certify
+    /// (`hub_key`, `other_hub`), a folder that is taken; `NotFound` (`company`) if the hub doesn't
+    /// know the kit's company; `Offline`.
+    pub async fn recover(config: Config, new: NewOffice) -> Result<Self, Error> {
+        let person_name = checked_name("person_name", &new.person_name)?;
+        let device_name = checked_name("device_name", &new.device_name)?;
+        let hub_url = new.hub_url.trim().to_owned();
+        let at_hand = at_hand(&config, &new.kit, &hub_url).await?;
+        let store = free_store(&config.dir)?;
+        let device = DeviceKeys::generate()?;
+        let (roster, ops) = admit_device(&config, &at_hand, &device).await?;
+        store.write(|tx| {
+            keep_membership(tx, &at_hand.company, &hub_url, &at_hand.hub_key, &device)?;
+            for op in &ops {
+                oplog::keep(tx, op)?;
+            }
+            keys::open_rings(tx, &roster).map(drop)
+        })?;
+        let kolonne = Self::with_store(config, store)?;
+        kolonne
+            .take_person(&at_hand, person_name, device_name)
+            .await?;
+        Ok(kolonne)
+    }
+
+    /// The second half: who sits here, now that names can be read.
+    async fn take_person(
+        &self,
+        at_hand: &AtHand,
+        person_name: String,
+        device_name: String,
+    ) -> Result<(), Error> {
+        let ops_only = Budget {
+            blob_bytes: Some(0),
+            ..Budget::unlimited()
+        };
+        self.sync_once(ops_only).await?;
+        let (people, _) = self.people()?;
+        let known = people.iter().find(|person| person.name == person_name);
+        let known = known.map(|person| person.id);
+        let seat = SeatKeys::generate()?;
+        let inner = &self.inner;
+        let clock = Arc::clone(&inner.config.clock);
+        let (root, device) = (at_hand.root.clone(), inner.device);
+        let (seat_key, seat_recipient) = (
+            seat.signing.public(),
+            keys::public_recipient(&seat.identity)?,
+        );
+        let drafted = append(inner, &at_hand.hub, &mut Vec::new(), move |db, roster| {
+            let holder = (
+                kolonne_model::ids::SeatId::of_key(&seat_key).0,
+                seat_recipient.clone(),
+            );
+            let ring = match &known {
+                Some(person) => rings::next_generation(
+                    db,
+                    roster,
+                    person,
+                    Leaving::default(),
+                    std::slice::from_ref(&holder),
+                )?,
+                None => {
+                    let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
+                    let kit = (recovery.0, kit.clone());
+                    rings::first_generation(RingKind::Person, &[holder, kit])?
+                }
+            };
+            let person = ring.ring;
+            let changes = vec![
+                Change::Ring(ring),
+                Change::Seat(SeatCert {
+                    key: seat_key,
+                    kind: SeatKind::Person,
+                    suite: SUITE_1,
+                    device,
+                    person: Some(person),
+                    role: Role::Admin,
+                    scope: Scope::All,
+                    not_after_ms: None,
+                    recipient: Some(seat_recipient.clone()),
+                }),
+            ];
+            Ok(Drafted {
+                op: roster_op(roster, &root.signing_secret(), clock(), changes)?,
+                parts: Vec::new(),
+                with: person,
+            })
+        })
+        .await?;
+        let earlier = earlier_secrets(at_hand, inner, &drafted.with)?;
+        blocking(inner, move |inner| {
+            inner.seat_down(&drafted, &seat, &earlier, &person_name, &device_name)
+        })
+        .await?;
+        self.sync_once(ops_only).await.map(drop)
+    }
+}
+
+impl Inner {
+    fn seat_down(
+        &self,
+        drafted: &Drafted<RingId>,
+        seat: &SeatKeys,
+        earlier: &[(u32, Identity)],
+        person_name: &str,
+        device_name: &str,
+    ) -> Result<(), Error> {
+        // Before the change, so that the rings are opened with the seat in place.
+        self.store.write(|tx| {
+            keys::keep_seat(tx, 0, seat)?;
+            earlier.iter().try_for_each(|(generation, identity)| {
+                keys::keep_ring_secret(tx, &drafted.with, *generation, identity.as_bytes())
+            })
+        })?;
+        self.keep_change(drafted)?;
+        let thread = self.store.read(|db| company_thread(db))?;
+        self.write_in(&thread, |tx, moment| {
+            let author = keys::author(tx, &seat.seat())?;
+            let view = crate::folding::refold(tx, moment.roster, &self.device, &thread)?;
+            let names = [
+                (drafted.with.0.to_vec(), person_name),
+                (self.device.0.to_vec(), device_name),
+            ];
+            for (subject, name) in names {
+                let now = view.fields.get(&(field::NAME, subject.clone()));
+                if now.and_then(|field| field.value.as_deref()) != Some(name) {
+                    job::set_name(tx, moment, &view, &author, &thread, &subject, name)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn at_hand(config: &Config, kit: &str, hub_url: &str) -> Result<AtHand, Error> {
+    let root = RootSeed::from_kit_text(kit).map_err(|_| Error::Invalid {
+        field: "kit",
+        code: "malformed",
+    })?;
+    let secret = root.signing_secret();
+    let company = CompanyId::of_root(&secret.public());
+    let door: HttpDoor = door(hub_url, &config.trust)?;
+    let hub_key = hello(&door).await?.key;
+    let identity = LoginIdentity {
+        company,
+        // The hub lets the root in under the id that a device of this key would have.
+        device: DeviceId::of_key(&secret.public()),
+        hub_key,
+        signing: SigningKey::from_bytes(&secret.seed()),
+    };
+    Ok(AtHand {
+        root,
+        company,
+        hub_key,
+        hub: HttpHub::new(door, identity),
+    })
+}
+
+/// The whole roster, proven from the root on.
+async fn whole_roster(at_hand: &AtHand) -> Result<(Roster, Vec<VerifiedOp>), Error> {
+    let mut roster = Roster::new(at_hand.company);
+    let mut ops: Vec<VerifiedOp> = Vec::new();
+    for _ in 0..MAX_ANSWERS {
+        let next = u32::try_from(ops.len()).map_err(|_| Error::Corrupt)?;
+        let asked = RosterFrom {
+            seq: next.saturating_add(1),
+        };
+        let answer = match at_hand.hub.roster(asked).await {
+            // Whoever it doesn't know can't log in there.
+            Err(HubError::Refused(_) | HubError::NotThere | HubError::NotAllowed) => {
+                return Err(Error::NotFound { kind: "company" });
+            }
+            answer => answer?,
+        };
+        let before = ops.len();
+        for raw in page::read(&answer.page).unwrap_or_default() {
+            let segment = raw.resolve(&at_hand.company, &NoBases);
+            let verified = segment.ok().and_then(|segment| roster.verify(segment).ok());
+            let Some(op) = verified else { break };
+            roster.append(&op);
+            ops.push(op);
+        }
+        for part in &answer.parts {
+            roster.add_part(&part.bytes);
+        }
+        if !answer.more || ops.len() == before {
+            break;
+        }
+    }
+    if roster.hub_key() == Some(&at_hand.hub_key) {
+        Ok((roster, ops))
+    } else {
+        Err(Error::Invalid {
+            field: "hub_key",
+            code: "other_hub",
+        })
+    }
+}
+
+/// The first half: the root certifies this device and gives it the office's ring.
+async fn admit_device(
+    config: &Config,
+    at_hand: &AtHand,
+    device: &DeviceKeys,
+) -> Result<(Roster, Vec<VerifiedOp>), Error> {
+    for _ in 0..DRAFTS {
+        let (mut roster, mut ops) = whole_roster(at_hand).await?;
+        let recipient = keys::public_recipient(&device.identity)?;
+        let office = roster.the_ring(RingKind::Office).ok_or(Error::Corrupt)?;
+        let mut changes = Vec::new();
+        for (generation, secret) in secrets_of(&at_hand.root, &roster, &office)? {
+            changes.push(Change::Wraps(RingWraps {
+                ring: office,
+                generation,
+                wraps: vec![keys::wrap(
+                    secret.as_bytes(),
+                    device.device().0,
+                    &recipient,
+                )?],
+            }));
+        }
+        changes.push(Change::Device(DeviceCert {
+            key: device.signing.public(),
+            recipient,
+            kind: DeviceKind::Office,
+            crew: None,
+        }));
+        changes.push(device_seat(&device.signing.public(), Role::Office));
+        let secret = at_hand.root.signing_secret();
+        let op = roster_op(&roster, &secret, (config.clock)(), changes)?;
+        let request = AppendRoster {
+            page: page_of(&op).into(),
+            parts: Vec::new(),
+        };
+        match at_hand.hub.append_roster(request).await {
+            Ok(()) => {
+                if roster.append(&op) != Effect::Applied {
+                    return Err(Error::internal("roster"));
+                }
+                ops.push(op);
+                return Ok((roster, ops));
+            }
+            Err(HubError::RosterMoved) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Every generation of a ring that the kit opens.
+fn secrets_of(
+    root: &RootSeed,
+    roster: &Roster,
+    ring: &RingId,
+) -> Result<Vec<(u32, Identity)>, Error> {
+    let kit = root.encryption_identity()?;
+    let recovery = roster.the_ring(RingKind::Recovery).ok_or(Error::Corrupt)?;
+    let mut secrets = Vec::new();
+    for wrap in roster.wraps() {
+        if wrap.ring == *ring && wrap.to == recovery.0 {
+            let opened = keys::open_wrap(roster, wrap, &kit)?;
+            secrets.extend(opened.map(|secret| (wrap.generation, secret)));
+        }
+    }
+    Ok(secrets)
+}
+
+/// A person's earlier secrets: what was sealed to them before can be read again.
+fn earlier_secrets(
+    at_hand: &AtHand,
+    inner: &Inner,
+    person: &RingId,
+) -> Result<Vec<(u32, Identity)>, Error> {
+    let roster = inner.store.read(|db| inner.roster(db))?;
+    secrets_of(&at_hand.root, &roster, person)
+}

@@ -1,0 +1,101 @@
+//! `kolonne recover`: this computer becomes an office device by the recovery kit.
+//!
+//! The kit is typed or comes on stdin, never as an argument: those stand in a shell's history and
+//! in every list of processes.
+
+use std::io::{BufRead, IsTerminal};
+
+use kolonne_core::crypt::{KitError, RootSeed};
+use kolonne_core::{Error, Kolonne, NewOffice};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::Context;
+use crate::cli::RecoverArgs;
+use crate::failure::{Failure, Outcome, needs_hub};
+use crate::output::{Output, clean_line};
+
+/// Characters of a kit, without what separates them.
+const KIT_CHARS: usize = 70;
+/// Longest input looked at.
+const MAX_LINES: usize = 64;
+
+/// Recovers.
+pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
+    let out = context.output;
+    let dir = Context::dir(&args.place)?;
+    let config = context.config(dir.clone());
+    if Kolonne::open(config.clone()).is_ok() {
+        return Err(Failure::new("founded_already").about(dir.display().to_string()));
+    }
+    out.hint(out.of(
+        "Tippe den Notfallbogen ab; Groß- und Kleinschreibung, Striche und Zeilen sind gleich:",
+        "Type the recovery kit; case, dashes and lines don't matter:",
+    ));
+    let kit = read_kit()?;
+    check(out, &kit)?;
+    let new = NewOffice {
+        kit,
+        hub_url: args.hub,
+        person_name: args.name,
+        device_name: args.device,
+    };
+    let kolonne = Kolonne::recover(config, new).await;
+    let kolonne = kolonne.map_err(|error| match error {
+        Error::NotFound { kind: "company" } => Failure::new("not_found.kit_company"),
+        other => needs_hub(other),
+    })?;
+    context.hand_over(&kolonne).await;
+    let me = kolonne.me()?;
+    out.json(&json!({ "company": me.company, "device": me.device, "seat": me.seats.first() }));
+    out.line(&format!(
+        "{} {}.",
+        out.of("Wieder da:", "Back again:"),
+        clean_line(&me.company)
+    ));
+    out.line(out.of(
+        "Sperre nun, was verloren ist: „kolonne device list“, dann „kolonne device end“. Nimm bald einen zweiten Büro-Computer auf.",
+        "Now shut out what is lost: “kolonne device list”, then “kolonne device end”. Admit a second office computer soon.",
+    ));
+    Ok(())
+}
+
+/// Lines until the kit is complete, empty or at its end.
+fn read_kit() -> Outcome<Zeroizing<String>> {
+    let mut kit = Zeroizing::new(String::new());
+    let stdin = std::io::stdin();
+    let by_hand = stdin.is_terminal();
+    for line in stdin.lock().lines().take(MAX_LINES) {
+        let line = Zeroizing::new(line?);
+        if by_hand && line.trim().is_empty() {
+            break;
+        }
+        kit.push_str(&line);
+        kit.push('\n');
+        let chars = kit.chars().filter(|c| c.is_alphanumeric()).count();
+        if by_hand && chars >= KIT_CHARS {
+            break;
+        }
+    }
+    if kit.trim().is_empty() {
+        Err(Failure::new("kit_unasked"))
+    } else {
+        Ok(kit)
+    }
+}
+
+/// Says which group is wrong before anyone is asked.
+fn check(out: Output, kit: &str) -> Outcome {
+    let wrong = Failure::new("invalid.kit");
+    match RootSeed::from_kit_text(kit) {
+        Ok(_) => Ok(()),
+        Err(KitError::Group { number }) => {
+            Err(wrong.about(format!("{} {number}", out.of("Gruppe", "group"))))
+        }
+        Err(KitError::Length { chars }) => Err(wrong.about(format!(
+            "{chars} {} {KIT_CHARS}",
+            out.of("Zeichen statt", "characters instead of")
+        ))),
+        Err(KitError::Checksum) => Err(wrong),
+    }
+}
