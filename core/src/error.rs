@@ -94,6 +94,15 @@ impl Error {
     }
 }
 
+const UNWRITABLE: Error = Error::Invalid {
+    field: "dir",
+    code: "unwritable",
+};
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -101,6 +110,11 @@ impl From<rusqlite::Error> for Error {
             Some(Code::DiskFull) => Self::StorageFull { needed_bytes: 0 },
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy,
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt,
+            Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => UNWRITABLE,
+            // The index beside the log couldn't grow: SQLite tells that in another way.
+            _ if extended_code(&error) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+                Self::StorageFull { needed_bytes: 0 }
+            }
             _ => {
                 tracing::error!(code = ?error.sqlite_error_code(), "store failed");
                 Self::internal("store")
@@ -114,6 +128,9 @@ impl From<std::io::Error> for Error {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 Self::StorageFull { needed_bytes: 0 }
+            }
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                UNWRITABLE
             }
             kind => {
                 tracing::error!(?kind, "file system failed");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use kolonne_model::control::ThreadKind;
 use kolonne_model::hash::label;
-use kolonne_model::hub::{Door, Founding};
+use kolonne_model::hub::{Door, Founding, HubError};
 use kolonne_model::ids::{CompanyId, PublicKey, RingId, ThreadId};
 use kolonne_model::op::{Op, SUITE_1};
 use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
@@ -76,8 +76,8 @@ impl Kolonne {
     ///
     /// # Errors
     /// `Invalid` for a name that is empty or too long, a hub with another key (`hub_key`,
-    /// `other_hub`), a folder that holds a company already (`dir`, `taken`); `AuthExpired` if the
-    /// hub takes no more companies; `Offline`.
+    /// `other_hub`), a folder that holds a company already (`dir`, `taken`), a hub that takes no
+    /// more companies (`hub_url`, `full`); `Offline`.
     pub async fn found(config: Config, new: NewCompany) -> Result<Founded, Error> {
         let company_name = checked_name("company_name", &new.company_name)?;
         let person_name = checked_name("person_name", &new.person_name)?;
@@ -107,11 +107,19 @@ impl Kolonne {
         let op = roster_op(&roster, &root_secret, (config.clock)(), changes)?;
         roster.append(&op);
         // Whatever fails after this leaves a company at the hub that nobody can use, and no more.
-        door.found(Founding {
+        let founding = Founding {
             company,
             page: page_of(&op).into(),
-        })
-        .await?;
+        };
+        match door.found(founding).await {
+            Err(HubError::NotAllowed) => {
+                return Err(Error::Invalid {
+                    field: "hub_url",
+                    code: "full",
+                });
+            }
+            founded => founded?,
+        }
 
         let device = first.device.device();
         store.write(|tx| {

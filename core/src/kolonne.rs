@@ -3,6 +3,7 @@
 //! Reading and writing are plain calls on the local disk and never wait for the network; only
 //! `sync`, `founding` and `enrolment` do. Blocking calls belong on a thread that may block.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,8 +106,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(crate) fn open_store(dir: &Path) -> Result<Store, Error> {
     at_rest::private_folder(dir)?;
     let (key, database) = (dir.join("device.key"), dir.join("kolonne.db"));
-    if database.exists() && !key.exists() {
+    let has_rows = fs::metadata(&database).is_ok_and(|meta| meta.len() > 0);
+    if has_rows && !key.exists() {
         // A new key would open nothing, and stand in the way of the lost one.
+        return Err(Error::Corrupt);
+    }
+    if !has_rows && key.exists() && dir.join("blobs").exists() {
+        // Its rows are gone, its files are here: nothing new begins on top of them.
         return Err(Error::Corrupt);
     }
     let store = Store::open(&database, &*at_rest::device_key(&key)?)?;
@@ -132,7 +138,8 @@ impl Kolonne {
             wipe::wipe(&config.dir)?;
             return Err(Error::AuthExpired);
         }
-        if !config.dir.join("kolonne.db").exists() {
+        let dir = &config.dir;
+        if !dir.join("kolonne.db").exists() && !dir.join("blobs").exists() {
             return Err(Error::NotFound { kind: "company" });
         }
         let store = open_store(&config.dir)?;
@@ -229,8 +236,10 @@ impl Kolonne {
         }
     }
 
-    /// Tries the hub now.
+    /// Tries the hub now, also with what waits for its next try.
     pub fn nudge(&self) {
+        // Nothing is lost if this can't be written now: the waits run out by themselves.
+        drop(self.inner.store.write(crate::outbox::retry_now));
         self.inner.nudged.notify_one();
     }
 

@@ -73,6 +73,16 @@ pub fn put_blob(
     Ok(())
 }
 
+/// Forgets the waits between tries: a person asks for the next one now.
+pub fn retry_now(tx: &Transaction<'_>) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE outbox_blobs SET retry_at_ms = 0 WHERE retry_at_ms > 0",
+        [],
+    )?;
+    tx.execute("UPDATE blobs SET retry_at_ms = 0 WHERE retry_at_ms > 0", [])?;
+    Ok(())
+}
+
 /// A push, and what its segments are, to understand the answer.
 pub struct PushPlan {
     /// What to send.

@@ -119,19 +119,13 @@ impl Kolonne {
                 kolonne_model::ids::SeatId::of_key(&seat_key).0,
                 seat_recipient.clone(),
             );
-            let ring = match &known {
-                Some(person) => rings::next_generation(
-                    db,
-                    roster,
-                    person,
-                    Leaving::default(),
-                    std::slice::from_ref(&holder),
-                )?,
-                None => {
-                    let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
-                    let kit = (recovery.0, kit.clone());
-                    rings::first_generation(RingKind::Person, &[holder, kit])?
-                }
+            let ring = if let Some(person) = &known {
+                let coming = std::slice::from_ref(&holder);
+                rings::next_generation(db, roster, person, Leaving::default(), coming)?
+            } else {
+                let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
+                let kit = (recovery.0, kit.clone());
+                rings::first_generation(RingKind::Person, &[holder, kit])?
             };
             let person = ring.ring;
             let changes = vec![

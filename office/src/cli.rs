@@ -115,6 +115,9 @@ pub struct HubArgs {
     /// Its key (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// How many companies may be founded here. Anyone who reaches the hub can found one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub companies: u64,
 }
 
 /// `kolonne found`

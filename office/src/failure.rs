@@ -52,7 +52,8 @@ impl Failure {
             "offline" | "offline_now" => 4,
             "locked" | "auth_expired" => 5,
             "storage_full" | "busy" | "corrupt" | "upgrade_required" | "port_taken"
-            | "hub_start" | "hub_in_use" | "hub_plain" | "demo_in_use" => 6,
+            | "hub_start" | "hub_in_use" | "output_lost" | "kit_unshown" | "hub_plain"
+            | "demo_in_use" => 6,
             "cancelled" => 130,
             _ => 1,
         }

@@ -48,6 +48,11 @@ fn main() -> ExitCode {
             done
         });
     match done {
+        Ok(()) if !output::is_whole() => {
+            let failure = Failure::new("output_lost");
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);

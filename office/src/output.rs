@@ -1,15 +1,19 @@
 //! How the program speaks: sentences or JSON on stdout, messages and progress on stderr. What
 //! others wrote is cleaned first, so that no text of theirs steers a terminal.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use kolonne_core::records::EntryKind;
+use kolonne_model::roster::change::Role;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::lang::Language;
@@ -88,26 +92,19 @@ impl Output {
         drop(writeln!(std::io::stderr(), "{said}"));
     }
 
-    /// Asks a person for yes or no; none when there is nobody to ask.
-    pub fn ask(&self, question: &str) -> Option<bool> {
-        let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
+    /// Asks a person for yes or no; none when there is nobody to ask. Can be dropped while it
+    /// waits: the thread that reads holds nothing up.
+    pub async fn ask(&self, question: &str) -> Option<bool> {
+        if !std::io::stdin().is_terminal() {
             return None;
         }
-        loop {
-            let mut stderr = std::io::stderr();
-            drop(write!(stderr, "{question} [{}] ", self.of("j/n", "y/n")));
-            drop(stderr.flush());
-            let mut answer = String::new();
-            if stdin.lock().read_line(&mut answer).ok()? == 0 {
-                return None;
-            }
-            match answer.trim().to_lowercase().as_str() {
-                "j" | "ja" | "y" | "yes" => return Some(true),
-                "n" | "nein" | "no" => return Some(false),
-                _ => {}
-            }
-        }
+        let question = format!("{question} [{}] ", self.of("j/n", "y/n"));
+        let (tell, told) = oneshot::channel();
+        std::thread::spawn(move || {
+            // Dropped while it waits: nobody asks any more.
+            let _ = tell.send(read_answer(&question));
+        });
+        told.await.ok().flatten()
     }
 
     /// A bar over several steps; only where someone watches.
@@ -124,9 +121,38 @@ impl Output {
     }
 }
 
-/// Prints a line; a reader that left early is fine.
+fn read_answer(question: &str) -> Option<bool> {
+    loop {
+        let mut stderr = std::io::stderr();
+        drop(write!(stderr, "{question}"));
+        drop(stderr.flush());
+        let mut answer = String::new();
+        if std::io::stdin().lock().read_line(&mut answer).ok()? == 0 {
+            return None;
+        }
+        match answer.trim().to_lowercase().as_str() {
+            "j" | "ja" | "y" | "yes" => return Some(true),
+            "n" | "nein" | "no" => return Some(false),
+            _ => {}
+        }
+    }
+}
+
+/// Whether something that was to be printed couldn't be.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line; a reader that left early is fine, a full disk isn't.
 fn put(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+    let mut stdout = std::io::stdout();
+    let done = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if done.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether all that was printed arrived.
+pub fn is_whole() -> bool {
+    !LOST.load(Ordering::Relaxed)
 }
 
 /// Without what steers a terminal or turns the reading direction around.
@@ -157,6 +183,46 @@ pub fn time(ms: u64, language: Language) -> String {
     };
     let form = language.of("%d.%m. %H:%M", "%b %e, %H:%M");
     time.to_zoned(TimeZone::system()).strftime(form).to_string()
+}
+
+/// A role as people here call it.
+pub const fn role_said(role: Role, language: Language) -> &'static str {
+    match role {
+        Role::Crew => language.of("Kolonne", "crew"),
+        Role::Foreman => language.of("Vorarbeiter", "foreman"),
+        Role::Office => language.of("Büro", "office"),
+        Role::Admin => language.of("Leitung", "admin"),
+    }
+}
+
+/// A job's status as people here call it.
+pub fn status_word(code: &str, language: Language) -> &str {
+    match code {
+        "inquiry" => language.of("Anfrage", "inquiry"),
+        "quote" => language.of("Angebot", "quote"),
+        "order" => language.of("Auftrag", "order"),
+        "done" => language.of("fertig", "done"),
+        "billed" => language.of("abgerechnet", "billed"),
+        "paid" => language.of("bezahlt", "paid"),
+        own => own,
+    }
+}
+
+/// What an entry without words is.
+pub const fn kind_word(kind: EntryKind, language: Language) -> &'static str {
+    match kind {
+        EntryKind::Photo => language.of("Foto", "photo"),
+        EntryKind::Voice => language.of("Sprachnotiz", "voice note"),
+        EntryKind::Document | EntryKind::Video => language.of("Datei", "file"),
+        EntryKind::Stub => language.of("entfernt", "removed"),
+        EntryKind::Unknown => language.of("braucht ein neueres Programm", "needs a newer program"),
+        EntryKind::Notice | EntryKind::Text => "",
+    }
+}
+
+/// A count with its word.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// A size with one digit.

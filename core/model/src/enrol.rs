@@ -165,7 +165,7 @@ pub mod slot {
     pub const ANSWER: u8 = 2;
     /// Phone → office: [`super::Opening`].
     pub const OPENING: u8 = 3;
-    /// Office → phone: [`super::Admission`].
+    /// Office → phone: [`super::Admission`], or [`super::Denial`].
     pub const ADMISSION: u8 = 4;
 }
 
@@ -246,6 +246,14 @@ pub struct Admission {
     /// The admission pack: an age file to the device (empty for now).
     #[n(2)]
     pub pack: ByteVec,
+}
+
+/// Instead of step 4: the office said no, or took the code back. Only spares the phone the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Denial {
+    /// Always true; more reasons may follow.
+    #[n(0)]
+    pub denied: bool,
 }
 
 /// Who a message is from.

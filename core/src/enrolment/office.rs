@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use kolonne_model::body::field;
 use kolonne_model::enrol::{
-    Admission, Answer, Code, Commitment, From, Grant, LASTS_MS, OneTimeSecret, Opening, PhoneKeys,
-    TRIES, Transcript, open_message, seal_message, slot,
+    Admission, Answer, Code, Commitment, Denial, From, Grant, LASTS_MS, OneTimeSecret, Opening,
+    PhoneKeys, TRIES, Transcript, open_message, seal_message, slot,
 };
 use kolonne_model::hub::{Hub, HubError};
 use kolonne_model::ids::{Hash32, RingId, RosterDigest, RosterPosition, SeatId};
@@ -342,6 +342,21 @@ impl Invitation {
         put_mail(hub.door(), secret, slot::ADMISSION, &message).await?;
         self.stage = Stage::Admitted;
         Ok(())
+    }
+
+    /// Takes the code back, so that a phone doesn't wait for an admission that won't come. Whether
+    /// it hears of it or not, it isn't admitted.
+    pub async fn deny(&mut self) {
+        if matches!(self.stage, Stage::Admitted | Stage::Expired) {
+            return;
+        }
+        self.stage = Stage::Expired;
+        let secret = &self.code.secret;
+        let denial = Denial { denied: true };
+        let message = seal_message(secret, From::Office, slot::ADMISSION, &denial);
+        if let Ok(hub) = self.kolonne.inner.online() {
+            drop(put_mail(hub.door(), secret, slot::ADMISSION, &message).await);
+        }
     }
 
     /// Gets the admission into the roster.

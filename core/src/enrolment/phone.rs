@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use kolonne_model::enrol::{
-    Admission, Answer, Code, Commitment, EnrolError, From, LASTS_MS, Opening, PhoneKeys,
+    Admission, Answer, Code, Commitment, Denial, EnrolError, From, LASTS_MS, Opening, PhoneKeys,
     Transcript, commit, open_message, seal_message, slot,
 };
 use kolonne_model::hub::{Hub, HubError, RosterFrom};
@@ -157,9 +157,8 @@ impl Enrolment {
         let secret = &self.code.secret;
         let (roster, ops) = match self.wait_for(slot::ADMISSION).await {
             Ok(message) => {
-                let admission: Admission =
-                    open_message(secret, From::Office, slot::ADMISSION, &message)
-                        .map_err(forged)?;
+                let opened = open_message(secret, From::Office, slot::ADMISSION, &message);
+                let admission: Admission = opened.map_err(|_| self.denied_or_forged(&message))?;
                 let (roster, ops) = self.fetch_roster().await?;
                 if roster.named(admission.roster, &admission.roster_digest) != Named::Known {
                     return Err(bad_code("forged"));
@@ -179,6 +178,14 @@ impl Enrolment {
             tracing::warn!(code = error.code(), "first sync");
         }
         Ok(kolonne)
+    }
+
+    fn denied_or_forged(&self, message: &[u8]) -> Error {
+        let secret = &self.code.secret;
+        match open_message::<Denial>(secret, From::Office, slot::ADMISSION, message) {
+            Ok(_) => bad_code("denied"),
+            Err(_) => bad_code("forged"),
+        }
     }
 
     /// Waits for a message, through dead spots, until the code's time is over.

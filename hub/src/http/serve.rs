@@ -101,6 +101,9 @@ pub enum OpenError {
     /// The key file isn't 32 bytes.
     #[error("hub.key is damaged: restore it from a backup, since devices know the hub by it")]
     KeyDamaged,
+    /// There are companies, but the key file is gone.
+    #[error("hub.key is missing: restore it from a backup, since devices know the hub by it")]
+    KeyMissing,
     /// Plain HTTP on an address that others reach.
     #[error("plain HTTP is for loopback only: give a certificate and key")]
     PlainNotOnLoopback,
@@ -163,6 +166,13 @@ fn load_or_make_key(path: &Path, env: &Env) -> Result<SigningKey, OpenError> {
             Ok(SigningKey::from_bytes(
                 secret.map_err(|_| OpenError::KeyDamaged)?,
             ))
+        }
+        // A new key would make this another hub, which no device speaks to.
+        Err(e)
+            if e.kind() == std::io::ErrorKind::NotFound
+                && path.with_file_name("hub.db").exists() =>
+        {
+            Err(OpenError::KeyMissing)
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let secret = Zeroizing::new(env.random::<32>());

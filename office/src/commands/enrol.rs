@@ -22,7 +22,8 @@ pub async fn run(context: &Context, args: EnrolArgs) -> Outcome {
         "-" => {
             let mut code = String::new();
             let mut stdin = std::io::Read::take(std::io::stdin(), MAX_CODE_BYTES);
-            std::io::Read::read_to_string(&mut stdin, &mut code)?;
+            let read = std::io::Read::read_to_string(&mut stdin, &mut code);
+            read.map_err(|_| Failure::new("invalid.code"))?;
             code
         }
         code => code.to_owned(),

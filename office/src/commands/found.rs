@@ -8,6 +8,7 @@ use super::Context;
 use crate::cli::FoundArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
+use crate::output::is_whole;
 
 /// Founds the company.
 pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
@@ -28,7 +29,10 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
             "The hub names this key. Compare it with what “kolonne hub” shows:",
         );
         output.hint(&format!("{said}\n  {}", key_text::groups(&key)));
-        match output.ask(output.of("Ist er gleich?", "Is it the same?")) {
+        match output
+            .ask(output.of("Ist er gleich?", "Is it the same?"))
+            .await
+        {
             Some(true) => key,
             Some(false) => return Err(Failure::new("hub_key_denied")),
             None => return Err(Failure::new("hub_key_unasked")),
@@ -43,6 +47,7 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     };
     let founded = Kolonne::found(config, new).await.map_err(needs_hub)?;
     let me = founded.kolonne.me()?;
+    // The kit is shown now or never: where it can't be, the company has to be founded anew.
     output.json(&json!({
         "company": me.company,
         "company_id": me.company_id,
@@ -62,6 +67,16 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     ));
     output.line(&founded.kit);
     output.line("");
+    if !is_whole() {
+        return Err(Failure::new("kit_unshown").about(dir.display().to_string()));
+    }
+    let question = output.of(
+        "Hast du ihn zweimal aufgeschrieben oder gedruckt?",
+        "Have you written or printed it twice?",
+    );
+    while output.ask(question).await == Some(false) {
+        output.line(&founded.kit);
+    }
     output.line(output.of(
         "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite.",
         "Next: “kolonne invite” admits phones, “kolonne office” opens the page.",

@@ -19,7 +19,8 @@ pub async fn run(context: &Context, args: HubArgs) -> Outcome {
     } else {
         "https"
     };
-    let config = HubConfig::new(args.data, args.listen, tls);
+    let mut config = HubConfig::new(args.data, args.listen, tls);
+    config.quotas.companies = args.companies;
     let hub = tokio::task::spawn_blocking(move || Hub::open(config)).await??;
     let url = format!("{scheme}://{}", hub.address());
     let key = key_text::groups(&hub.key());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kolonne_core::{InviteState, Kolonne, NewInvite, SeatGrant};
+use kolonne_core::{Invitation, InviteState, Kolonne, NewInvite, SeatGrant};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde_json::json;
 
@@ -13,6 +13,8 @@ use crate::failure::{Failure, Outcome, needs_hub};
 use crate::output;
 
 const POLL: Duration = Duration::from_millis(500);
+/// Longest try to tell a device that it isn't admitted.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// The four words, German and English.
 pub type Words = [(&'static str, &'static str); 4];
@@ -35,33 +37,14 @@ pub async fn run(context: &Context, args: InviteArgs) -> Outcome {
         "\nMit dem Handy scannen, oder dort „kolonne enrol“ mit diesem Code. Er gilt zehn Minuten.",
         "\nScan it with the phone, or call “kolonne enrol” there with this code. It holds for ten minutes.",
     ));
-    let mut compared = false;
-    loop {
-        let state = tokio::select! {
-            state = invitation.step() => state.map_err(needs_hub)?,
-            () = stopped() => return Err(Failure::new("cancelled")),
-        };
-        match state {
-            InviteState::Words(words) if !compared => {
-                show_words(context, &words);
-                if !args.admit_without_asking {
-                    let question = out.of(
-                        "Stehen auf dem Gerät dieselben vier Wörter? Aufnehmen?",
-                        "Does the device show the same four words? Admit it?",
-                    );
-                    match out.ask(question) {
-                        Some(true) => {}
-                        Some(false) => return Err(Failure::new("words_denied")),
-                        None => return Err(Failure::new("words_unasked")),
-                    }
-                }
-                compared = true;
-                invitation.admit().await.map_err(needs_hub)?;
-            }
-            InviteState::Waiting | InviteState::Words(_) => tokio::time::sleep(POLL).await,
-            InviteState::Admitted => break,
-            InviteState::Expired => return Err(Failure::new("invite_expired")),
-        }
+    let admitted = tokio::select! {
+        admitted = admit(context, &mut invitation, &args) => admitted,
+        () = stopped() => Err(Failure::new("cancelled")),
+    };
+    if let Err(failure) = admitted {
+        // Who waits for an admission that won't come is told; for a moment, should the hub be gone.
+        drop(tokio::time::timeout(LAST_WORD, invitation.deny()).await);
+        return Err(failure);
     }
     // Names of new people and crews go along.
     context.hand_over(&kolonne).await;
@@ -72,6 +55,35 @@ pub async fn run(context: &Context, args: InviteArgs) -> Outcome {
         args.device_name
     ));
     Ok(())
+}
+
+/// Waits for the device, compares, admits.
+async fn admit(context: &Context, invitation: &mut Invitation, args: &InviteArgs) -> Outcome {
+    let out = context.output;
+    let mut compared = false;
+    loop {
+        match invitation.step().await.map_err(needs_hub)? {
+            InviteState::Words(words) if !compared => {
+                show_words(context, &words);
+                if !args.admit_without_asking {
+                    let question = out.of(
+                        "Stehen auf dem Gerät dieselben vier Wörter? Aufnehmen?",
+                        "Does the device show the same four words? Admit it?",
+                    );
+                    match out.ask(question).await {
+                        Some(true) => {}
+                        Some(false) => return Err(Failure::new("words_denied")),
+                        None => return Err(Failure::new("words_unasked")),
+                    }
+                }
+                compared = true;
+                invitation.admit().await.map_err(needs_hub)?;
+            }
+            InviteState::Waiting | InviteState::Words(_) => tokio::time::sleep(POLL).await,
+            InviteState::Admitted => return Ok(()),
+            InviteState::Expired => return Err(Failure::new("invite_expired")),
+        }
+    }
 }
 
 /// Shows the words to compare.

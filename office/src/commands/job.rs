@@ -2,15 +2,14 @@
 
 use kolonne_core::Kolonne;
 use kolonne_core::capture::{JobChange, NewJob};
-use kolonne_core::records::{Thread, ThreadRow};
+use kolonne_core::records::{MemberKind, Thread, ThreadRow};
 use kolonne_model::ids::ThreadId;
 use serde_json::json;
 
 use super::{Context, pick};
 use crate::cli::JobCommand;
 use crate::failure::Outcome;
-use crate::lang::Language;
-use crate::output::{Output, clean_line, size, time};
+use crate::output::{Output, clean_line, counted, kind_word, size, status_word, time};
 
 /// Runs one of them.
 pub async fn run(context: &Context, command: JobCommand) -> Outcome {
@@ -118,19 +117,6 @@ async fn done(context: &Context, kolonne: &Kolonne, id: &ThreadId, said: &str) -
     Ok(())
 }
 
-/// A status as people here call it.
-fn status_word(code: &str, language: Language) -> &str {
-    match code {
-        "inquiry" => language.of("Anfrage", "inquiry"),
-        "quote" => language.of("Angebot", "quote"),
-        "order" => language.of("Auftrag", "order"),
-        "done" => language.of("fertig", "done"),
-        "billed" => language.of("abgerechnet", "billed"),
-        "paid" => language.of("bezahlt", "paid"),
-        own => own,
-    }
-}
-
 fn show_row(out: Output, row: &ThreadRow) {
     if out.is_json() {
         return;
@@ -147,20 +133,30 @@ fn show_row(out: Output, row: &ThreadRow) {
         parts.push(format!("  {} {}", row.unread, out.of("neu", "new")));
     }
     if let Some(last) = &row.last {
+        let kind = kind_word(last.kind, out.language);
+        let words = clean_line(&last.text);
+        let said = match (kind, words.as_str()) {
+            ("", words) => words.to_owned(),
+            (kind, "") => kind.to_owned(),
+            (kind, words) => format!("{kind} {words}"),
+        };
         parts.push(format!(
             "\n          {}  {}: {}",
             time(last.time_ms, out.language),
             clean_line(&last.author),
-            clean_line(&last.text),
+            said,
         ));
     }
     for backlog in &row.backlog {
         parts.push(format!(
-            "\n          {} {}: {} {}, {}",
+            "\n          {} {}: {}, {}",
             out.of("noch auf", "still on"),
             clean_line(&backlog.device_name),
-            backlog.photos,
-            out.of("Fotos", "photos"),
+            counted(
+                backlog.photos,
+                out.of("Foto", "photo"),
+                out.of("Fotos", "photos")
+            ),
             size(backlog.bytes),
         ));
     }
@@ -182,7 +178,10 @@ fn show(out: Output, thread: &Thread) {
                 thread
                     .members
                     .iter()
-                    .map(|m| m.name.clone())
+                    .map(|member| match member.kind {
+                        MemberKind::Office => out.of("Büro", "office").to_owned(),
+                        MemberKind::Crew | MemberKind::Person => member.name.clone(),
+                    })
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

@@ -51,7 +51,10 @@ pub fn seat<'a>(me: &'a Me, wanted: Option<&str>) -> Outcome<&'a SeatRecord> {
         ),
         (None, [only]) => Ok(only),
         (None, []) => Err(Failure::new("not_found.seat")),
-        (None, _) => Err(Failure::new("who")),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|seat| seat.name.as_str()).collect();
+            Err(Failure::new("who").about(names.join(", ")))
+        }
     }
 }
 

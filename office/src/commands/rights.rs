@@ -11,7 +11,7 @@ use super::{Context, pick};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::lang::Language;
-use crate::output::{Output, clean_line, size, time};
+use crate::output::{Output, clean_line, role_said, size, time};
 
 /// `kolonne device`
 pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
@@ -33,7 +33,7 @@ pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
         } => {
             let (kolonne, _, seat) = context.act(&acting)?;
             let device = pick::device(&kolonne, &device)?;
-            confirm(out, &device.name, &end)?;
+            confirm(out, &device.name, &end).await?;
             let subject = Subject::Device(device.id);
             let ended = kolonne.end(&seat.seat, subject, mode(&end)).await;
             ended.map_err(needs_hub)?;
@@ -75,7 +75,8 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
                     ""
                 };
                 let name = clean_line(&person.name);
-                out.line(&format!("{name} ({}{without})", role_word(person.role)));
+                let role = role_said(person.role, out.language);
+                out.line(&format!("{name} ({role}{without})"));
             }
             Ok(())
         }
@@ -86,7 +87,7 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
         } => {
             let (kolonne, _, seat) = context.act(&acting)?;
             let person = pick::person(&kolonne, &person)?;
-            confirm(out, &person.name, &end)?;
+            confirm(out, &person.name, &end).await?;
             let subject = Subject::Person(person.id);
             let ended = kolonne.end(&seat.seat, subject, mode(&end)).await;
             ended.map_err(needs_hub)?;
@@ -113,7 +114,7 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
             out.line(&format!(
                 "{}: {}",
                 clean_line(&person.name),
-                role_word(role)
+                role_said(role, out.language)
             ));
             Ok(())
         }
@@ -177,7 +178,7 @@ const fn mode(end: &EndArgs) -> EndMode {
     }
 }
 
-fn confirm(out: Output, name: &str, end: &EndArgs) -> Outcome {
+async fn confirm(out: Output, name: &str, end: &EndArgs) -> Outcome {
     if end.yes {
         return Ok(());
     }
@@ -185,7 +186,7 @@ fn confirm(out: Output, name: &str, end: &EndArgs) -> Outcome {
         "Den Zugang wirklich beenden? Das lässt sich nicht zurücknehmen.",
         "Really end this access? It can't be taken back.",
     );
-    match out.ask(&format!("{}: {question}", clean_line(name))) {
+    match out.ask(&format!("{}: {question}", clean_line(name))).await {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::new("end_denied")),
         None => Err(Failure::new("end_unasked")),

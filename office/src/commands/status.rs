@@ -1,13 +1,12 @@
 //! `kolonne status`: this device, its people, the company's people and devices, what waits.
 
-use kolonne_core::records::{HubState, role_word};
 use serde_json::json;
 
 use super::Context;
 use super::sync::show_outbox;
 use crate::cli::Acting;
 use crate::failure::Outcome;
-use crate::output::{clean_line, time};
+use crate::output::{clean_line, role_said, time};
 
 /// Shows.
 pub fn run(context: &Context, acting: &Acting) -> Outcome {
@@ -25,20 +24,14 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         clean_line(&me.company),
         clean_line(&me.device_name)
     ));
-    let hub = match status.hub {
-        HubState::Reachable => out.of("erreichbar", "reachable"),
-        HubState::Unreachable => out.of("nicht erreichbar", "not reachable"),
-        HubState::Unknown => out.of("noch nicht versucht", "not tried yet"),
-        HubState::Flight => out.of("Flugmodus", "flight mode"),
-    };
     let contact = status.last_contact_ms.map_or_else(
         || out.of("noch nie", "never").to_owned(),
         |ms| time(ms, out.language),
     );
     out.line(&format!(
-        "Hub: {} ({hub}; {} {contact})",
+        "Hub: {} ({} {contact})",
         me.hub_url,
-        out.of("zuletzt", "last")
+        out.of("zuletzt erreicht", "last reached")
     ));
     for seat in &me.seats {
         let id: String = seat.seat.to_string().chars().take(8).collect();
@@ -46,7 +39,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
             "{}: {} ({}, {id})",
             out.of("Hier schreibt", "Writes here"),
             clean_line(&seat.name),
-            role_word(seat.role),
+            role_said(seat.role, out.language),
         ));
     }
     for crew in &crews {
@@ -61,7 +54,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
             "{}: {} ({})",
             out.of("Mitarbeiter", "Person"),
             clean_line(&person.name),
-            role_word(person.role),
+            role_said(person.role, out.language),
         ));
     }
     for device in &devices {

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Context, stopped};
 use crate::cli::SyncArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
-use crate::output::{Output, size};
+use crate::output::{Output, counted, size};
 
 /// Exchanges.
 pub async fn run(context: &Context, args: SyncArgs) -> Outcome {
@@ -22,6 +22,7 @@ pub async fn run(context: &Context, args: SyncArgs) -> Outcome {
 
 async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
     let out = context.output;
+    kolonne.nudge();
     let report = tokio::select! {
         report = kolonne.sync_once(Budget::unlimited()) => report.map_err(needs_hub)?,
         () = stopped() => return Err(Failure::new("cancelled")),
@@ -82,14 +83,23 @@ pub fn show_outbox(out: Output, outbox: &Outbox) {
         return;
     }
     out.line(&format!(
-        "{}: {} {}, {} {}, {} {}, {}",
+        "{}: {}, {}, {}, {}",
         out.of("Noch auf diesem Gerät", "Still on this device"),
-        outbox.ops,
-        out.of("Einträge", "entries"),
-        outbox.photos,
-        out.of("Fotos", "photos"),
-        outbox.originals,
-        out.of("Originale", "originals"),
+        counted(
+            outbox.ops,
+            out.of("Eintrag", "entry"),
+            out.of("Einträge", "entries")
+        ),
+        counted(
+            outbox.photos,
+            out.of("Foto", "photo"),
+            out.of("Fotos", "photos")
+        ),
+        counted(
+            outbox.originals,
+            out.of("Original", "original"),
+            out.of("Originale", "originals")
+        ),
         size(outbox.bytes),
     ));
     if outbox.stuck > 0 {

@@ -11,7 +11,7 @@ use super::send::state_word;
 use super::{Context, pick};
 use crate::cli::ThreadArgs;
 use crate::failure::Outcome;
-use crate::output::{Output, clean, clean_line, size, time};
+use crate::output::{Output, clean, clean_line, size, status_word, time};
 
 /// Prints.
 pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
@@ -89,11 +89,18 @@ fn show(out: Output, entry: &Entry) {
             })
         }
         EntryKind::Notice => entry.notice.as_ref().map_or(String::new(), |notice| {
-            format!(
-                "— {} {}",
-                notice.code,
-                notice.value.as_deref().unwrap_or_default()
-            )
+            let value = notice.value.as_deref().unwrap_or_default();
+            match notice.code.as_str() {
+                "title" => format!("— {}: {value}", out.of("heißt jetzt", "is now called")),
+                "status" => format!(
+                    "— {}: {}",
+                    out.of("Stand", "status"),
+                    status_word(value, out.language)
+                ),
+                "address" => format!("— {}: {value}", out.of("Adresse", "address")),
+                "customer" => format!("— {}: {value}", out.of("Kunde", "customer")),
+                code => format!("— {code} {value}"),
+            }
         }),
         EntryKind::Stub => out.of("[entfernt]", "[removed]").to_owned(),
         EntryKind::Unknown => out

@@ -113,18 +113,20 @@ pub async fn create(
         }
         all.insert(shape.id.clone(), open);
     }
-    let task = follow(Arc::clone(&page), shape.id.clone(), invitation, admit);
+    let (id, followed) = (shape.id.clone(), Arc::clone(&page));
     tokio::spawn(async move {
+        let mut invitation = invitation;
         tokio::select! {
-            () = task => {}
-            () = forgotten.cancelled() => {}
+            () = follow(followed, id, &mut invitation, admit) => {}
+            // Whoever waits on the other side is told.
+            () = forgotten.cancelled() => invitation.deny().await,
         }
     });
     Ok(Json(shape))
 }
 
 /// Polls until the device is in or the code is spent.
-async fn follow(page: Arc<Page>, id: String, mut invitation: Invitation, admit: Arc<Notify>) {
+async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit: Arc<Notify>) {
     let show = |stage: Stage, words: Option<Vec<&'static str>>| {
         let changed = page.invites.with(&id, |open| {
             let was = open.shape.state;
