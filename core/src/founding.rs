@@ -28,7 +28,7 @@ use crate::crypt::{Identity, RootSeed, SigningSecret, random};
 use crate::error::Error;
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Kolonne, open_store, thread_id};
-use crate::oplog::{self, Author, Moment};
+use crate::oplog::{self, Moment};
 use crate::store::{Store, get_meta, set_meta};
 use crate::transport::{BadDoor, HttpDoor, Trust};
 
@@ -131,10 +131,7 @@ impl Kolonne {
                 roster: &roster,
                 now_ms: (config.clock)(),
             };
-            let author = Author {
-                seat: first.seat.seat(),
-                secret: first.seat.signing.clone(),
-            };
+            let author = first.seat.author();
             let owner = keys::public_recipient(&first.office)?.ring();
             let person = keys::public_recipient(&first.person)?.ring();
             let thread = job::open_thread(tx, &moment, &author, ThreadKind::Company, owner)?;

@@ -70,6 +70,14 @@ impl SeatKeys {
     pub fn seat(&self) -> SeatId {
         SeatId::of_key(&self.signing.public())
     }
+
+    /// The seat as an author.
+    pub fn author(&self) -> Author {
+        Author {
+            seat: self.seat(),
+            secret: self.signing.clone(),
+        }
+    }
 }
 
 /// A recipient as the roster says it.
@@ -101,7 +109,7 @@ pub fn keep_device(tx: &Transaction<'_>, keys: &DeviceKeys) -> Result<(), Error>
     set_meta(tx, "device_identity", keys.identity.as_bytes())
 }
 
-fn secret32(bytes: Vec<u8>) -> Result<Zeroizing<[u8; 32]>, Error> {
+pub(crate) fn secret32(bytes: Vec<u8>) -> Result<Zeroizing<[u8; 32]>, Error> {
     let bytes = Zeroizing::new(bytes);
     Ok(Zeroizing::new(
         bytes.as_slice().try_into().map_err(|_| Error::Corrupt)?,
@@ -149,22 +157,6 @@ pub fn own_seats(db: &Connection) -> Result<Vec<SeatId>, Error> {
     seats
         .map(|seat| SeatId::try_from(seat?.as_slice()).map_err(|_| Error::Corrupt))
         .collect()
-}
-
-/// A person's seat of this device as an author.
-pub fn author(db: &Connection, seat: &SeatId) -> Result<Author, Error> {
-    let signing: Vec<u8> = db
-        .prepare_cached("SELECT signing FROM own_seats WHERE seat = ?1")?
-        .query_row([seat.0.as_slice()], |row| row.get(0))
-        .optional()?
-        .ok_or(Error::NotFound { kind: "seat" })?;
-    if signing.is_empty() {
-        return Err(Error::AuthExpired);
-    }
-    Ok(Author {
-        seat: *seat,
-        secret: SigningSecret::from_seed(&*secret32(signing)?),
-    })
 }
 
 /// Removes the secrets of people whose seats here ended; what they signed still goes out.

@@ -18,6 +18,7 @@ mod quarantine;
 mod recovery;
 mod rights;
 mod rings;
+mod seats;
 pub mod transport;
 mod views;
 

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::store::get_meta;
 
 /// A seat of this device that writes now.
+#[derive(Clone)]
 pub struct Author {
     /// The seat.
     pub seat: SeatId,

@@ -13,11 +13,11 @@ use kolonne_model::roster::change::Role;
 use rusqlite::Transaction;
 
 use crate::error::Error;
+use crate::folding;
 use crate::kolonne::{Kolonne, seat_id, thread_id};
 use crate::oplog::{self, Moment, Saying};
 use crate::records::{KeptBack, KeptBackWhy};
 use crate::views::Desk;
-use crate::{folding, keys};
 
 impl Kolonne {
     /// What is kept back in all threads, the newest first.
@@ -31,7 +31,7 @@ impl Kolonne {
     /// `Locked` (`right`); `NotFound` (`kept_back`) if there is nothing that it could let in.
     pub fn admit(&self, seat: &SeatId, thread: &ThreadId, of: &SeatId) -> Result<(), Error> {
         self.inner.write_in(thread, |tx, moment| {
-            let author = keys::author(tx, seat)?;
+            let author = self.inner.author(tx, seat)?;
             let (position, _) = moment.roster.head();
             if moment.roster.role_at(seat, position) < Some(Role::Office) {
                 return Err(Error::Locked { code: "right" });

@@ -177,7 +177,7 @@ impl Inner {
         self.keep_change(drafted)?;
         let thread = self.store.read(|db| company_thread(db))?;
         self.write_in(&thread, |tx, moment| {
-            let author = keys::author(tx, &seat.seat())?;
+            let author = seat.author();
             let view = crate::folding::refold(tx, moment.roster, &self.device, &thread)?;
             let names = [
                 (drafted.with.0.to_vec(), person_name),

@@ -39,6 +39,7 @@ impl Kolonne {
     pub async fn end(&self, seat: &SeatId, subject: Subject, mode: EndMode) -> Result<(), Error> {
         let inner = &self.inner;
         let hub = inner.online()?;
+        let author = inner.store.read(|db| inner.author(db, seat))?;
         self.catch_up().await?;
         let (seats, hub_heads) = {
             let roster = inner.store.read(|db| inner.roster(db))?;
@@ -51,9 +52,8 @@ impl Kolonne {
             };
             (seats, Arc::new(heads))
         };
-        let (author, clock) = (*seat, Arc::clone(&inner.config.clock));
+        let clock = Arc::clone(&inner.config.clock);
         self.change_roster(&hub, move |db, roster| {
-            let author = keys::author(db, &author)?;
             let subjects = subjects_with(roster, subject)?;
             let (listed, parts) = match mode {
                 EndMode::Hard => cuts::lists(db, &seats, &hub_heads)?,
@@ -98,11 +98,11 @@ impl Kolonne {
         crew: &RingId,
     ) -> Result<(), Error> {
         let hub = self.inner.online()?;
+        let author = self.inner.store.read(|db| self.inner.author(db, seat))?;
         self.catch_up().await?;
         let clock = Arc::clone(&self.inner.config.clock);
-        let (author, device, crew) = (*seat, *device, *crew);
+        let (device, crew) = (*device, *crew);
         self.change_roster(&hub, move |db, roster| {
-            let author = keys::author(db, &author)?;
             let moved = roster
                 .device(&device)
                 .filter(|moved| moved.cert.kind == DeviceKind::Phone)
@@ -141,11 +141,11 @@ impl Kolonne {
     /// As [`Kolonne::end`].
     pub async fn set_role(&self, seat: &SeatId, person: &RingId, role: Role) -> Result<(), Error> {
         let hub = self.inner.online()?;
+        let author = self.inner.store.read(|db| self.inner.author(db, seat))?;
         self.catch_up().await?;
         let clock = Arc::clone(&self.inner.config.clock);
-        let (author, person) = (*seat, *person);
-        self.change_roster(&hub, move |db, roster| {
-            let author = keys::author(db, &author)?;
+        let person = *person;
+        self.change_roster(&hub, move |_, roster| {
             let own = roster.seat(&author.seat).and_then(|seat| seat.cert.person);
             if own == Some(person) {
                 return Err(invalid("subject", "own"));

@@ -266,7 +266,7 @@ impl Kolonne {
             for ring in &job.members {
                 roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
             }
-            let author = keys::author(tx, seat)?;
+            let author = inner.author(tx, seat)?;
             let owner = owner_ring(&moment, seat)?;
             let thread = open_thread(tx, &moment, &author, ThreadKind::Job, owner)?;
             add_members(tx, &moment, &author, &thread, &job.members)?;
@@ -310,7 +310,7 @@ impl Kolonne {
         }
         self.inner.write_in(thread, |tx, moment| {
             needs_role(moment, seat, Role::Foreman)?;
-            let author = keys::author(tx, seat)?;
+            let author = self.inner.author(tx, seat)?;
             let view = self.inner.view(tx, moment, thread)?;
             let changes = [
                 (field::TITLE, "title", &change.title),
@@ -347,7 +347,7 @@ impl Kolonne {
         remove: &[RingId],
     ) -> Result<(), Error> {
         self.inner.write_in(thread, |tx, moment| {
-            let author = keys::author(tx, seat)?;
+            let author = self.inner.author(tx, seat)?;
             let state = control(tx, moment, thread)?;
             let opened_it = state.opening.as_ref().is_some_and(|o| o.opener == *seat);
             needs_role(

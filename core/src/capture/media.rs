@@ -11,6 +11,7 @@ use crate::folding::part;
 use crate::kolonne::{Kolonne, drafted, op_id};
 use crate::media::photo::{self, Mode};
 use crate::media::{Cancel, Limits, LocalTime, probe, voice};
+use crate::oplog::Author;
 use crate::outbox::{self, Lane};
 
 /// Largest document in bytes.
@@ -74,7 +75,7 @@ fn local_time(time: &LocalTime) -> String {
 impl Kolonne {
     fn send_media(
         &self,
-        seat: &SeatId,
+        author: &Author,
         thread: &ThreadId,
         about: &About,
         said: Say,
@@ -85,11 +86,10 @@ impl Kolonne {
             if let Some(id) = drafted(tx, about.draft.as_ref())? {
                 return op_id(&id);
             }
-            let author = crate::keys::author(tx, seat)?;
             if let Some(parent) = said.reply_to() {
                 super::in_thread(tx, &parent, thread)?;
             }
-            let op = super::say(tx, moment, &author, thread, said)?;
+            let op = super::say(tx, moment, author, thread, said)?;
             for (number, lane, blob) in parts {
                 keep_blob(tx, thread, &op.id(), *number, *lane, blob)?;
             }
@@ -106,15 +106,16 @@ impl Kolonne {
         id.map(|id| op_id(&id)).transpose()
     }
 
-    /// Refuses before any work is done for a thread or seat that can't take it.
-    fn check_place(&self, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
+    /// Refuses before any work is done for a thread or seat that can't take it. Whose it is from
+    /// here on, also if the seat is locked while a photo is recoded.
+    fn check_place(&self, seat: &SeatId, thread: &ThreadId) -> Result<Author, Error> {
         self.inner.store.read(|db| {
-            crate::keys::author(db, seat)?;
+            let author = self.inner.author(db, seat)?;
             let known = crate::oplog::control_of_thread(db, thread)?;
             if known.is_empty() {
                 Err(Error::NotFound { kind: "thread" })
             } else {
-                Ok(())
+                Ok(author)
             }
         })
     }
@@ -133,7 +134,7 @@ impl Kolonne {
         if let Some(id) = self.already(about)? {
             return Ok(id);
         }
-        self.check_place(seat, thread)?;
+        let author = self.check_place(seat, thread)?;
         let caption = about.caption()?;
         let made = photo::recode(bytes, &Limits::default(), Mode::Quality, &Cancel::default())?;
         let blobs = &self.inner.blobs;
@@ -160,7 +161,7 @@ impl Kolonne {
             (part::PICTURE, Lane::Pictures, picture),
             (part::ORIGINAL, Lane::Originals, original),
         ];
-        self.send_media(seat, thread, about, said, &parts)
+        self.send_media(&author, thread, about, said, &parts)
     }
 
     /// Takes a voice note into a thread.
@@ -174,7 +175,7 @@ impl Kolonne {
         if let Some(id) = self.already(about)? {
             return Ok(id);
         }
-        self.check_place(seat, thread)?;
+        let author = self.check_place(seat, thread)?;
         let caption = about.caption()?;
         let heard = voice::inspect(bytes, &Limits::default())?;
         let sound = seal(&self.inner.blobs, bytes)?;
@@ -187,7 +188,7 @@ impl Kolonne {
             reply_to: about.reply_to,
         }));
         self.send_media(
-            seat,
+            &author,
             thread,
             about,
             said,
@@ -207,7 +208,7 @@ impl Kolonne {
         if let Some(id) = self.already(about)? {
             return Ok(id);
         }
-        self.check_place(seat, thread)?;
+        let author = self.check_place(seat, thread)?;
         if bytes.is_empty() {
             return Err(Error::Invalid {
                 field: "file",
@@ -240,7 +241,7 @@ impl Kolonne {
             reply_to: about.reply_to,
         }));
         self.send_media(
-            seat,
+            &author,
             thread,
             about,
             said,

@@ -112,7 +112,7 @@ impl Inner {
             if let Some(id) = drafted(tx, draft)? {
                 return op_id(&id);
             }
-            let author = keys::author(tx, seat)?;
+            let author = self.author(tx, seat)?;
             let said = what(tx)?;
             if let Some(parent) = said.reply_to() {
                 in_thread(tx, &parent, thread)?;
@@ -180,7 +180,7 @@ impl Kolonne {
         let text = checked("caption", text, MAX_TEXT_BYTES)?;
         let thread = self.inner.store.read(|db| thread_of(db, entry))?;
         self.inner.write_in(&thread, |tx, moment| {
-            let author = keys::author(tx, seat)?;
+            let author = self.inner.author(tx, seat)?;
             let view = self.inner.view(tx, moment, &thread)?;
             let target = view
                 .entries
@@ -224,7 +224,7 @@ impl Kolonne {
             .transpose()?;
         let thread = self.inner.store.read(|db| thread_of(db, entry))?;
         self.inner.write_in(&thread, |tx, moment| {
-            let author = keys::author(tx, seat)?;
+            let author = self.inner.author(tx, seat)?;
             let of = oplog::get(tx, entry)?.ok_or(Error::NotFound { kind: "entry" })?;
             let (position, _) = moment.roster.head();
             let person = |s: &SeatId| moment.roster.seat(s).and_then(|s| s.cert.person);

@@ -26,7 +26,7 @@ use crate::crypt::{Recipient as SealTo, random};
 use crate::error::Error;
 use crate::founding::{checked_name, company_thread, device_seat, hello, roster_op, the_newest};
 use crate::kolonne::{Inner, Kolonne};
-use crate::oplog::Moment;
+use crate::oplog::{Author, Moment};
 use crate::records::Changed;
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
@@ -98,7 +98,7 @@ impl Kolonne {
         let hub = inner.online()?;
         pull_roster(inner, &hub).await?;
         let roster = inner.store.read(|db| {
-            keys::author(db, seat)?;
+            inner.author(db, seat)?;
             inner.roster(db)
         })?;
         check_right(&roster, seat, &new)?;
@@ -249,6 +249,11 @@ impl Invitation {
         Ok(self.settled().unwrap_or(InviteState::Waiting))
     }
 
+    fn author(&self) -> Result<Author, Error> {
+        let inner = &self.kolonne.inner;
+        inner.store.read(|db| inner.author(db, &self.seat))
+    }
+
     fn settled(&self) -> Option<InviteState> {
         match &self.stage {
             Stage::Waiting | Stage::Answering(..) | Stage::Answered(..) => None,
@@ -271,11 +276,7 @@ impl Invitation {
             self.failed_try();
             return Ok(());
         };
-        let author = self
-            .kolonne
-            .inner
-            .store
-            .read(|db| keys::author(db, &self.seat))?;
+        let author = self.author()?;
         let grant = Grant {
             kind: self.new.kind,
             crew: self.new.crew,
@@ -324,10 +325,10 @@ impl Invitation {
         };
         let inner = Arc::clone(&self.kolonne.inner);
         let hub = inner.online()?;
-        let admitting = self.append(&hub, &phone).await?;
-        let seat = self.seat;
+        let author = self.author()?;
+        let admitting = self.append(&hub, &author, &phone).await?;
         let (roster, roster_digest) =
-            blocking(&inner, move |inner| take_in(inner, &admitting, &seat)).await?;
+            blocking(&inner, move |inner| take_in(inner, &admitting, &author)).await?;
         // The phone waits for its admission, not for what else this device has to hand over.
         if let Err(error) = self.kolonne.sync_once(Budget::unlimited()).await {
             tracing::warn!(code = error.code(), "sync after an admission");
@@ -360,9 +361,14 @@ impl Invitation {
     }
 
     /// Gets the admission into the roster.
-    async fn append(&mut self, hub: &HttpHub, phone: &PhoneKeys) -> Result<Arc<Admitting>, Error> {
+    async fn append(
+        &mut self,
+        hub: &HttpHub,
+        author: &Author,
+        phone: &PhoneKeys,
+    ) -> Result<Arc<Admitting>, Error> {
         let inner = Arc::clone(&self.kolonne.inner);
-        let (seat, new, phone) = (self.seat, self.new.clone(), phone.clone());
+        let (author, new, phone) = (author.clone(), self.new.clone(), phone.clone());
         let (over, clock) = (self.tries >= TRIES, Arc::clone(&inner.config.clock));
         let expires_ms = self.expires_ms;
         // One that arrived in time is in; another isn't begun after it.
@@ -370,7 +376,7 @@ impl Invitation {
             if over || clock() >= expires_ms {
                 return Err(bad_code("expired"));
             }
-            draft(db, roster, &seat, &new, &phone, clock())
+            draft(db, roster, &author, &new, &phone, clock())
         })
         .await;
         if drafted.is_err() && self.is_over() {
@@ -400,13 +406,12 @@ fn are_usable(phone: &PhoneKeys, seats: &[SeatGrant]) -> bool {
 fn draft(
     db: &Connection,
     roster: &Roster,
-    seat: &SeatId,
+    author: &Author,
     new: &NewInvite,
     phone: &PhoneKeys,
     now_ms: u64,
 ) -> Result<Admitting, Error> {
-    let author = keys::author(db, seat)?;
-    check_right(roster, seat, new)?;
+    check_right(roster, &author.seat, new)?;
     let device = kolonne_model::ids::DeviceId::of_key(&phone.device_key);
     let holder = (device.0, phone.recipient.clone());
     let (office, office_recipient) = the_newest(roster, RingKind::Office)?;
@@ -487,30 +492,29 @@ fn draft(
 fn take_in(
     inner: &Inner,
     admitting: &Admitting,
-    seat: &SeatId,
+    author: &Author,
 ) -> Result<(RosterPosition, RosterDigest), Error> {
     let plan = &admitting.with;
     let (roster, at) = inner.store.write(|tx| {
         let mut roster = (*inner.roster(tx)?).clone();
         let link = admitting.keep(tx, &mut roster)?;
         keys::open_rings(tx, &roster)?;
-        let author = keys::author(tx, seat)?;
         let moment = Moment {
             roster: &roster,
             now_ms: inner.now_ms(),
         };
         let thread = company_thread(tx)?;
         let crew: Vec<RingId> = plan.crew.into_iter().collect();
-        job::add_members(tx, &moment, &author, &thread, &crew)?;
+        job::add_members(tx, &moment, author, &thread, &crew)?;
         let view = folding::refold(tx, &roster, &inner.device, &thread)?;
         for (subject, name) in &plan.names {
             let now = view.fields.get(&(field::NAME, subject.clone()));
             if now.and_then(|f| f.value.as_ref()) != Some(name) {
-                job::set_name(tx, &moment, &view, &author, &thread, subject, name)?;
+                job::set_name(tx, &moment, &view, author, &thread, subject, name)?;
             }
         }
         if let (Some(crew), Some(title)) = (plan.crew, &plan.crew_thread) {
-            job::open_crew_thread(tx, &moment, &author, crew, title)?;
+            job::open_crew_thread(tx, &moment, author, crew, title)?;
         }
         for thread in folding::all_threads(tx, &roster)? {
             folding::refold(tx, &roster, &inner.device, &thread)?;
