@@ -140,6 +140,22 @@ pub struct FoundArgs {
     /// Its key as `kolonne hub` prints it; else you are asked to compare it.
     #[arg(long, value_name = "KEY")]
     pub hub_key: Option<String>,
+    #[command(flatten)]
+    pub kit: KitArgs,
+}
+
+/// What becomes of a new recovery kit.
+#[derive(Debug, Args)]
+pub struct KitArgs {
+    /// Print the recovery kit twice on this computer's printer.
+    #[arg(long, conflicts_with = "kit_pdf")]
+    pub print: bool,
+    /// Write the recovery kit's page to stdout, for a printer's program. It goes into no file.
+    #[arg(long, value_name = "-", value_parser = ["-"])]
+    pub kit_pdf: Option<String>,
+    /// Don't ask whether the recovery kit is safe: for scripts that keep it.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `kolonne recover`

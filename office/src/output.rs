@@ -14,6 +14,7 @@ use qrcode::{EcLevel, QrCode};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::lang::Language;
@@ -107,6 +108,20 @@ impl Output {
         told.await.ok().flatten()
     }
 
+    /// Asks a person for a line; none when there is nobody to ask.
+    pub async fn ask_line(&self, question: &str) -> Option<Zeroizing<String>> {
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        let question = format!("{question} ");
+        let (tell, told) = oneshot::channel();
+        std::thread::spawn(move || {
+            // Dropped while it waits: nobody asks any more.
+            let _ = tell.send(read_line(&question));
+        });
+        told.await.ok().flatten()
+    }
+
     /// A bar over several steps; only where someone watches.
     pub fn progress(&self, steps: u64, what: &str) -> ProgressBar {
         if self.is_json() || steps < 2 || !std::io::stderr().is_terminal() {
@@ -121,15 +136,18 @@ impl Output {
     }
 }
 
+fn read_line(question: &str) -> Option<Zeroizing<String>> {
+    let mut stderr = std::io::stderr();
+    drop(write!(stderr, "{question}"));
+    drop(stderr.flush());
+    let mut line = Zeroizing::new(String::new());
+    let read = std::io::stdin().lock().read_line(&mut line).ok()?;
+    (read > 0).then_some(line)
+}
+
 fn read_answer(question: &str) -> Option<bool> {
     loop {
-        let mut stderr = std::io::stderr();
-        drop(write!(stderr, "{question}"));
-        drop(stderr.flush());
-        let mut answer = String::new();
-        if std::io::stdin().lock().read_line(&mut answer).ok()? == 0 {
-            return None;
-        }
+        let answer = read_line(question)?;
         match answer.trim().to_lowercase().as_str() {
             "j" | "ja" | "y" | "yes" => return Some(true),
             "n" | "nein" | "no" => return Some(false),

@@ -109,6 +109,23 @@ pub(super) fn from_text(text: &str) -> Result<Zeroizing<[u8; 32]>, KitError> {
     }
 }
 
+/// A group of a kit's text, counted from 1.
+pub fn group(kit: &str, number: usize) -> Option<&str> {
+    kit.split(is_separator).nth(number.checked_sub(1)?)
+}
+
+/// Whether someone typed this group of a kit, whatever the case and look-alikes.
+pub fn is_group(kit: &str, number: usize, typed: &str) -> bool {
+    let symbols = |text: &str| {
+        let symbols = text.chars().filter(|char| !is_separator(*char)).map(symbol);
+        Zeroizing::new(symbols.collect::<Vec<u8>>())
+    };
+    group(kit, number).is_some_and(|group| {
+        let typed = symbols(typed);
+        !typed.contains(&FOREIGN) && typed == symbols(group)
+    })
+}
+
 fn checksum(seed: &[u8; 32]) -> [u8; 3] {
     let [a, b, c, ..] = blake3::derive_key(CHECKSUM, seed);
     [a, b, c]

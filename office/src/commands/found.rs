@@ -4,11 +4,11 @@
 use kolonne_core::{Kolonne, NewCompany};
 use serde_json::json;
 
-use super::Context;
+use super::{Context, kit};
 use crate::cli::FoundArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
-use crate::output::is_whole;
+use crate::kit_page::KitPage;
 
 /// Founds the company.
 pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
@@ -18,6 +18,7 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     if Kolonne::open(config.clone()).is_ok() {
         return Err(Failure::new("founded_already").about(dir.display().to_string()));
     }
+    kit::check(context, &args.kit)?;
     let key = if let Some(text) = &args.hub_key {
         key_text::parse(text).ok_or_else(|| Failure::new("hub_key_unread"))?
     } else {
@@ -45,7 +46,9 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
         hub_url: args.hub,
         hub_key: Some(key),
     };
-    let founded = Kolonne::found(config, new).await.map_err(needs_hub)?;
+    let founded = Kolonne::found(config.clone(), new)
+        .await
+        .map_err(needs_hub)?;
     let me = founded.kolonne.me()?;
     // The kit is shown now or never: where it can't be, the company has to be founded anew.
     output.json(&json!({
@@ -56,28 +59,21 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
         "hub_key": founded.hub_key,
         "recovery_kit": &*founded.kit,
     }));
-    output.line(&format!(
+    output.hint(&format!(
         "{} {}.\n",
         output.of("Gegründet:", "Founded:"),
         me.company
     ));
-    output.line(output.of(
-        "Notfallbogen. Er öffnet alles wieder, wenn alle Computer des Büros verloren sind.\nEr wird nur jetzt gezeigt und nirgends aufbewahrt: schreibe oder drucke ihn zweimal\nund lege ihn an zwei sichere Orte, nicht auf einen Computer.\n",
-        "Recovery kit. It opens everything again when all computers of the office are lost.\nIt is shown only now and kept nowhere: write or print it twice and put it in two safe\nplaces, not on a computer.\n",
-    ));
-    output.line(&founded.kit);
-    output.line("");
-    if !is_whole() {
-        return Err(Failure::new("kit_unshown").about(dir.display().to_string()));
-    }
-    let question = output.of(
-        "Hast du ihn zweimal aufgeschrieben oder gedruckt?",
-        "Have you written or printed it twice?",
-    );
-    while output.ask(question).await == Some(false) {
-        output.line(&founded.kit);
-    }
-    output.line(output.of(
+    let page = KitPage {
+        kit: &founded.kit,
+        company: &me.company,
+        hub_url: &me.hub_url,
+        made_ms: (config.clock)(),
+    };
+    kit::hand_out(context, &args.kit, page)
+        .await
+        .map_err(|failure| failure.about(dir.display().to_string()))?;
+    output.hint(output.of(
         "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite.",
         "Next: “kolonne invite” admits phones, “kolonne office” opens the page.",
     ));

@@ -7,6 +7,7 @@ mod found;
 mod hub;
 mod invite;
 mod job;
+mod kit;
 mod office;
 pub mod pick;
 mod read;

@@ -1,0 +1,168 @@
+//! Handing out a recovery kit: shown, printed, and asked for again, since it is kept nowhere.
+//!
+//! It goes to the screen, to the printer's program and to stdout, and into no file, argument or
+//! log of ours.
+
+use std::io::{IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use kolonne_core::crypt::{kit, random};
+
+use super::Context;
+use crate::cli::KitArgs;
+use crate::failure::{Failure, Outcome};
+use crate::kit_page::KitPage;
+use crate::output::is_whole;
+
+/// Programs that print what they get on stdin, twice.
+const PRINTERS: [(&str, &[&str]); 2] = [
+    ("lp", &["-n", "2", "-t", "Notfallbogen"]),
+    ("lpr", &["-#", "2", "-T", "Notfallbogen"]),
+];
+/// Groups asked for.
+const ASKED: usize = 2;
+/// Clears the screen and what can be scrolled back to.
+const CLEAR: &str = "\x1b[2J\x1b[3J\x1b[H";
+
+/// Whether a kit made now could be handed out; asked before it is made.
+pub fn check(context: &Context, args: &KitArgs) -> Outcome {
+    let out = context.output;
+    let on_screen = args.kit_pdf.is_some() && std::io::stdout().is_terminal();
+    if on_screen || (args.kit_pdf.is_some() && out.is_json()) {
+        return Err(Failure::new("kit_pdf_nowhere"));
+    }
+    if !out.is_json() && !args.yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::new("kit_unconfirmed"));
+    }
+    Ok(())
+}
+
+/// Shows it, prints it, and asks until it is safe.
+pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> Outcome {
+    let out = context.output;
+    // With the page on stdout, people are spoken to beside it.
+    let say = |text: &str| {
+        if args.kit_pdf.is_some() {
+            out.hint(text);
+        } else {
+            out.line(text);
+        }
+    };
+    say(out.of(
+        "Notfallbogen. Er öffnet alles wieder, wenn alle Computer des Büros verloren sind.\nEr wird nur jetzt gezeigt und nirgends aufbewahrt: drucke oder schreibe ihn zweimal\nund lege ihn an zwei sichere Orte, nicht auf einen Computer.\n",
+        "Recovery kit. It opens everything again when all computers of the office are lost.\nIt is shown only now and kept nowhere: print or write it twice and put it in two safe\nplaces, not on a computer.\n",
+    ));
+    let shown = || {
+        say(page.kit);
+        say("");
+    };
+    shown();
+    if args.kit_pdf.is_some() {
+        let pdf = page.pdf().ok_or_else(|| Failure::new("kit_unshown"))?;
+        let mut stdout = std::io::stdout();
+        let written = stdout.write_all(&pdf).and_then(|()| stdout.flush());
+        written.map_err(|_| Failure::new("kit_unshown"))?;
+    }
+    if args.print {
+        say(if page.pdf().is_some_and(|pdf| printed(&pdf)) {
+            out.of(
+                "Zwei Bögen gehen an den Drucker.",
+                "Two pages are on their way to the printer.",
+            )
+        } else {
+            out.of(
+                "Es ließ sich nichts drucken. Schreibe die Gruppen zweimal ab.",
+                "Nothing could be printed. Write the groups down twice.",
+            )
+        });
+    }
+    if !is_whole() {
+        return Err(Failure::new("kit_unshown"));
+    }
+    if args.yes || out.is_json() {
+        return Ok(());
+    }
+    let question = out.of(
+        "Hast du ihn zweimal gedruckt oder aufgeschrieben?",
+        "Have you printed or written it twice?",
+    );
+    loop {
+        while out.ask(question).await == Some(false) {
+            shown();
+        }
+        if std::io::stderr().is_terminal() {
+            out.hint(CLEAR);
+        }
+        match has_it(context, page.kit).await? {
+            Some(false) => {
+                out.hint(out.of(
+                    "Das steht dort nicht. Hier ist er noch einmal; vergleiche jede Gruppe.\n",
+                    "That isn't what it says. Here it is once more; compare every group.\n",
+                ));
+                shown();
+            }
+            // Nobody is there any more: it was shown.
+            Some(true) | None => return Ok(()),
+        }
+    }
+}
+
+/// Asks for two groups as they stand on the paper.
+async fn has_it(context: &Context, kit: &str) -> Outcome<Option<bool>> {
+    let out = context.output;
+    out.hint(out.of(
+        "Hast du ihn wirklich? Lies zwei Gruppen von deinem Bogen ab.",
+        "Do you really have it? Read two groups from your page.",
+    ));
+    for number in asked_groups()? {
+        let question = format!("{} {number}:", out.of("Gruppe", "Group"));
+        match out.ask_line(&question).await {
+            Some(typed) if kit::is_group(kit, number, &typed) => {}
+            Some(_) => return Ok(Some(false)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(true))
+}
+
+/// Two different groups, so that nobody learns which ones are enough.
+fn asked_groups() -> Outcome<[usize; ASKED]> {
+    let [a, b] = random::bytes::<2>()
+        .map_err(|_| Failure::new("internal"))?
+        .map(usize::from);
+    let first = a % kit::GROUPS;
+    let other = (first + 1 + b % (kit::GROUPS - 1)) % kit::GROUPS;
+    Ok([first + 1, other + 1])
+}
+
+/// Hands the page to the first printer's program that takes it, through a pipe.
+fn printed(pdf: &[u8]) -> bool {
+    PRINTERS.iter().any(|(program, args)| {
+        let child = Command::new(program)
+            .args(*args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = child else { return false };
+        let given = child.stdin.take().map(|mut pipe| pipe.write_all(pdf));
+        let ended = child.wait();
+        matches!(given, Some(Ok(()))) && ended.is_ok_and(|status| status.success())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn two_different_groups_are_asked_for() {
+        for _ in 0..500 {
+            let [a, b] = asked_groups().unwrap();
+            assert_ne!(a, b);
+            assert!((1..=kit::GROUPS).contains(&a) && (1..=kit::GROUPS).contains(&b));
+        }
+    }
+}
