@@ -24,6 +24,8 @@ use url::{Host, Url};
 use super::tls::{self, Trust};
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// Shorter than a hub keeps an idle connection, so that no request meets one that just closed.
+const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// After this long without an answer to what was sent, a connection is dead: phones change
 /// networks without a word. Longer than the comment of a wake stream, so that one costs no ping.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -190,18 +192,46 @@ impl Clock {
         }
     }
 
-    async fn limit<T>(
-        &self,
-        work: impl Future<Output = reqwest::Result<T>>,
-    ) -> Result<T, HubError> {
+    async fn limit<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Failed> {
         let mut work = pin!(work);
         loop {
             let deadline = self.deadline();
             match timeout_at(deadline, &mut work).await {
-                Ok(done) => return done.map_err(|error| without_content(&error)),
-                Err(_) if self.deadline() <= deadline => return Err(HubError::Unreachable),
+                Ok(done) => return done.map_err(|error| Failed::of(&error)),
+                Err(_) if self.deadline() <= deadline => return Err(Failed::NoAnswer),
                 Err(_) => {}
             }
+        }
+    }
+}
+
+/// Why an exchange came to nothing.
+enum Failed {
+    /// The connection ended under it: another one may carry it at once.
+    BrokeOff,
+    /// In its time.
+    NoAnswer,
+    Other(HubError),
+}
+
+impl Failed {
+    fn of(error: &reqwest::Error) -> Self {
+        match without_content(error) {
+            HubError::Unreachable
+                if error.is_request() && !error.is_connect() && !error.is_timeout() =>
+            {
+                Self::BrokeOff
+            }
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<Failed> for HubError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::BrokeOff | Failed::NoAnswer => Self::Unreachable,
+            Failed::Other(error) => error,
         }
     }
 }
@@ -307,6 +337,7 @@ impl HttpDoor {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(KEEP_IDLE)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_timeout(PING_PATIENCE);
@@ -327,14 +358,32 @@ impl HttpDoor {
         Arc::clone(&self.meter)
     }
 
-    /// Sends a request; anything but a good answer of the hub is an error.
+    /// Sends a request; anything but a good answer of the hub is an error. Once more over a new
+    /// connection if the one it went out on turns out to have ended: networks drop idle ones
+    /// without a word, and every request can be repeated.
     pub(super) async fn send(
         &self,
         ask: &Ask,
         bearer: Option<&HeaderValue>,
     ) -> Result<Answer, HubError> {
+        let answer = match self.send_once(ask, bearer).await {
+            Err(Failed::BrokeOff) => self.send_once(ask, bearer).await?,
+            answer => answer?,
+        };
+        if answer.header("kolonne-hub") != Some("1") {
+            return Err(HubError::NotTheHub);
+        }
+        if answer.response.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(refusal(answer).await)
+        }
+    }
+
+    async fn send_once(&self, ask: &Ask, bearer: Option<&HeaderValue>) -> Result<Answer, Failed> {
         let form = HubError::Refused(RefusalCode::Form);
-        let url = self.base.join(&ask.path).map_err(|_| form)?;
+        let url = self.base.join(&ask.path);
+        let url = url.map_err(|_| Failed::Other(form))?;
         let mut request = self.client.request(ask.method.clone(), url);
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
@@ -350,15 +399,7 @@ impl HttpDoor {
         }
         let response = clock.limit(request.send()).await?;
         clock.count(0, 0);
-        let answer = Answer { response, clock };
-        if answer.header("kolonne-hub") != Some("1") {
-            return Err(HubError::NotTheHub);
-        }
-        if answer.response.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(refusal(answer).await)
-        }
+        Ok(Answer { response, clock })
     }
 
     pub(super) async fn exchange<T: for<'b> Decode<'b, ()>>(

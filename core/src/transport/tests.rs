@@ -255,6 +255,23 @@ async fn only_the_hub_is_believed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_ended_costs_one_more_try() {
+    let cut_off = || b"H".to_vec();
+    let server = Server::new(move |n, _| match n {
+        1 => cut_off(),
+        _ => say(200, "", &encode(&hello(HUB_KEY))),
+    });
+    let server = server.await;
+    let door = HttpDoor::new(&server.url, &Trust::System).unwrap();
+    assert_eq!(door.hello().await.unwrap().key, HUB_KEY);
+    // Whoever always hangs up isn't asked for ever.
+    let server = Server::new(move |_, _| cut_off()).await;
+    let door = HttpDoor::new(&server.url, &Trust::System).unwrap();
+    assert_eq!(door.hello().await.unwrap_err(), HubError::Unreachable);
+    assert_eq!(server.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn refusals_keep_their_meaning() {
     use HubError::*;
     let code = encode(&RefusalCode::Seat);
