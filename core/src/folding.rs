@@ -10,7 +10,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use kolonne_model::body::{Body, Say, field};
 use kolonne_model::control::ThreadKind;
 use kolonne_model::fold::{self, Content, Contents, Shown, ThreadView, fold};
-use kolonne_model::ids::{DeviceId, OpId, ThreadId};
+use kolonne_model::ids::{DeviceId, OpId, RingId, ThreadId};
 use kolonne_model::judge::{ThreadOps, Timeliness, control_state};
 use kolonne_model::op::Class;
 use kolonne_model::payload::{self, PayloadError};
@@ -32,6 +32,8 @@ pub mod kind {
     pub const VOICE: i64 = 3;
     /// A document.
     pub const DOCUMENT: i64 = 4;
+    /// A sealed attachment.
+    pub const SEALED: i64 = 5;
     /// Below this: something a person said.
     pub const SAID_BELOW: i64 = 10;
     /// A job's head changed.
@@ -54,6 +56,8 @@ pub mod part {
     pub const DOCUMENT: i64 = 4;
     /// As captured.
     pub const ORIGINAL: i64 = 5;
+    /// A sealed attachment.
+    pub const SEALED: i64 = 6;
 }
 
 struct Bodies(HashMap<OpId, Option<Vec<u8>>>);
@@ -86,7 +90,11 @@ pub fn refold(
         .device(own_device)
         .is_some_and(|d| d.cert.kind == DeviceKind::Office);
     write_entries(tx, thread, &view)?;
-    write_blobs(tx, thread, &view, is_office)?;
+    let people: Vec<RingId> = keys::own_seats(tx)?
+        .iter()
+        .filter_map(|seat| roster.seat(seat)?.cert.person)
+        .collect();
+    write_blobs(tx, thread, &view, is_office, &people)?;
     let kept_back = quarantine::write(tx, thread, &view, &set, &bodies)?;
     write_thread(tx, thread, &view, &ops, kept_back)?;
     write_marks(tx, thread, &view)?;
@@ -160,6 +168,7 @@ fn kind_of(entry: &fold::Entry) -> i64 {
         Shown::Said(Say::Photo(_)) => kind::PHOTO,
         Shown::Said(Say::Voice(_)) => kind::VOICE,
         Shown::Said(Say::Document(_)) => kind::DOCUMENT,
+        Shown::Said(Say::Sealed(_)) => kind::SEALED,
         Shown::Said(Say::Set(_)) => kind::NOTICE,
         Shown::Said(_) | Shown::NewerApp => kind::UNKNOWN,
         Shown::Erased | Shown::Withheld => kind::STUB,
@@ -245,6 +254,7 @@ fn write_blobs(
     thread: &ThreadId,
     view: &ThreadView,
     is_office: bool,
+    people: &[RingId],
 ) -> Result<(), Error> {
     for entry in view
         .entries
@@ -258,20 +268,26 @@ fn write_blobs(
             Say::Photo(_) => &[part::THUMB, part::PICTURE, part::ORIGINAL],
             Say::Voice(_) => &[part::VOICE],
             Say::Document(_) => &[part::DOCUMENT],
+            Say::Sealed(_) => &[part::SEALED],
             _ => &[],
         };
-        for (blob, number) in say.blobs().into_iter().zip(parts) {
-            let wanted = is_office || *number != part::ORIGINAL;
+        for ((blob, sealed_bytes), number) in say.blobs().into_iter().zip(parts) {
+            // The office keeps everything for the company; others what somebody here can open.
+            let wanted = match say {
+                _ if is_office => true,
+                Say::Sealed(sealed) => people.iter().any(|p| sealed.generation_of(p).is_some()),
+                _ => *number != part::ORIGINAL,
+            };
             tx.prepare_cached(
                 "INSERT OR IGNORE INTO blobs (blob, thread, entry, part, bytes, here, wanted)
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
             )?
             .execute(params![
-                blob.blob.0.as_slice(),
+                blob.0.as_slice(),
                 thread.0.as_slice(),
                 entry.id.0.as_slice(),
                 number,
-                blob.sealed_bytes.cast_signed(),
+                sealed_bytes.cast_signed(),
                 wanted,
             ])?;
         }

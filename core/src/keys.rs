@@ -90,7 +90,8 @@ pub fn public_recipient(identity: &Identity) -> Result<PublicRecipient, Error> {
     Ok(PublicRecipient::x25519(key))
 }
 
-fn recipient(public: &PublicRecipient) -> Result<Recipient, Error> {
+/// A recipient of the roster, to seal to.
+pub fn recipient(public: &PublicRecipient) -> Result<Recipient, Error> {
     Ok(Recipient::from_parts(public.kind, &public.key)?)
 }
 

@@ -9,6 +9,7 @@ pub mod records;
 
 pub mod capture;
 pub mod enrolment;
+mod export;
 mod folding;
 mod founding;
 mod inbox;
@@ -18,6 +19,7 @@ mod quarantine;
 mod recovery;
 mod rights;
 mod rings;
+mod sealed;
 mod seats;
 pub mod transport;
 mod views;
@@ -33,6 +35,7 @@ mod wipe;
 
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use error::{Error, ErrorCode};
+pub use export::{Exported, ExportedFile};
 pub use founding::{Founded, NewCompany};
 pub use kolonne::{Clock, Config, Flight, Kolonne};
 pub use recovery::NewOffice;

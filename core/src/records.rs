@@ -7,6 +7,7 @@ use kolonne_model::control::ThreadKind;
 use kolonne_model::ids::{CompanyId, DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
 
 fn role<S: Serializer>(role: &Role, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(role_word(*role))
@@ -241,6 +242,8 @@ pub enum EntryKind {
     Document,
     /// A video.
     Video,
+    /// Sealed for named people.
+    Sealed,
     /// A job's head changed.
     Notice,
     /// Erased or withheld.
@@ -289,6 +292,8 @@ pub enum Part {
     Voice,
     /// A document's file.
     Document,
+    /// A sealed attachment.
+    Sealed,
 }
 
 /// A part that isn't at the office yet.
@@ -351,6 +356,30 @@ pub struct DocumentRecord {
     pub bytes: u64,
     /// Whether it is here.
     pub here: bool,
+}
+
+/// A sealed attachment, as everyone in the thread sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SealedRecord {
+    /// The people it was sealed for one by one.
+    pub people: Vec<SealedPerson>,
+    /// Whether it was sealed for the office.
+    pub office: bool,
+    /// Its size, rounded up: nobody but them knows it better.
+    pub bytes: u64,
+    /// Whether it is here.
+    pub here: bool,
+    /// Whether it was sealed for the asking seat's person.
+    pub for_me: bool,
+}
+
+/// Someone who opens a sealed attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SealedPerson {
+    /// By ring.
+    pub id: RingId,
+    /// Name.
+    pub name: String,
 }
 
 /// What an entry answers.
@@ -419,6 +448,8 @@ pub struct Entry {
     pub voice: Option<VoiceRecord>,
     /// Its document.
     pub document: Option<DocumentRecord>,
+    /// Its sealed attachment.
+    pub sealed: Option<SealedRecord>,
     /// A change of the job's head.
     pub notice: Option<Notice>,
 }
@@ -571,6 +602,23 @@ pub struct Media {
     pub media_type: String,
     /// Name, of a document.
     pub name: Option<String>,
+}
+
+/// An opened sealed attachment; wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The bytes.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Media type.
+    pub media_type: String,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opened")
+    }
 }
 
 /// Which views changed; screens ask again for what they show.

@@ -7,6 +7,8 @@ mod entries;
 mod people;
 mod threads;
 
+pub(crate) use entries::standing_body;
+
 use std::collections::HashMap;
 
 use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
@@ -129,6 +131,7 @@ impl EntryRow {
             kind::PHOTO => EntryKind::Photo,
             kind::VOICE => EntryKind::Voice,
             kind::DOCUMENT => EntryKind::Document,
+            kind::SEALED => EntryKind::Sealed,
             kind::NOTICE => EntryKind::Notice,
             kind::STUB => EntryKind::Stub,
             _ => EntryKind::Unknown,

@@ -232,6 +232,7 @@ pub const fn kind_word(kind: EntryKind, language: Language) -> &'static str {
         EntryKind::Photo => language.of("Foto", "photo"),
         EntryKind::Voice => language.of("Sprachnotiz", "voice note"),
         EntryKind::Document | EntryKind::Video => language.of("Datei", "file"),
+        EntryKind::Sealed => language.of("versiegelt", "sealed"),
         EntryKind::Stub => language.of("entfernt", "removed"),
         EntryKind::Unknown => language.of("braucht ein neueres Programm", "needs a newer program"),
         EntryKind::Notice | EntryKind::Text => "",

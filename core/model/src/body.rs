@@ -8,6 +8,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor::{self, CborError};
 use crate::ids::{BlobId, Hash32, Head, OpId, OpName, SeatId, StoreId};
+use crate::sealed::Sealed;
 
 /// A blob and what opens it. Who erases the op erases this identity.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -261,6 +262,8 @@ pub enum Say {
     Voice(Box<Voice>),
     /// A document.
     Document(Box<Document>),
+    /// A sealed attachment.
+    Sealed(Box<Sealed>),
     /// A field.
     Set(Set),
     /// A retraction.
@@ -295,6 +298,7 @@ impl<C> Encode<C> for Body {
             Say::Photo(_) => 2,
             Say::Voice(_) => 3,
             Say::Document(_) => 4,
+            Say::Sealed(_) => 5,
             Say::Set(_) => 16,
             Say::Retract(_) => 17,
             Say::Read(_) => 18,
@@ -312,6 +316,7 @@ impl<C> Encode<C> for Body {
             Say::Photo(x) => e.encode_with(&**x, c)?,
             Say::Voice(x) => e.encode_with(&**x, c)?,
             Say::Document(x) => e.encode_with(&**x, c)?,
+            Say::Sealed(x) => e.encode_with(&**x, c)?,
             Say::Set(x) => e.encode_with(x, c)?,
             Say::Retract(x) => e.encode_with(x, c)?,
             Say::Read(x) => e.encode_with(x, c)?,
@@ -340,6 +345,13 @@ impl<'b, C> Decode<'b, C> for Body {
             2 => Say::Photo(Box::new(d.decode_with(c)?)),
             3 => Say::Voice(Box::new(d.decode_with(c)?)),
             4 => Say::Document(Box::new(d.decode_with(c)?)),
+            5 => {
+                let sealed: Sealed = d.decode_with(c)?;
+                if !sealed.is_in_form() {
+                    return Err(decode::Error::message("sealed out of form"));
+                }
+                Say::Sealed(Box::new(sealed))
+            }
             16 => Say::Set(d.decode_with(c)?),
             17 => Say::Retract(d.decode_with(c)?),
             18 => Say::Read(d.decode_with(c)?),
@@ -368,13 +380,17 @@ impl Body {
 }
 
 impl Say {
-    /// The blobs an entry needs, smallest first.
+    /// The blobs an entry needs, smallest first, each with the length of its ciphertext.
     #[must_use]
-    pub fn blobs(&self) -> Vec<&BlobRef> {
+    pub fn blobs(&self) -> Vec<(BlobId, u64)> {
+        let named = |blob: &BlobRef| (blob.blob, blob.sealed_bytes);
         match self {
-            Self::Photo(photo) => vec![&photo.thumb, &photo.picture, &photo.original],
-            Self::Voice(voice) => vec![&voice.sound],
-            Self::Document(document) => vec![&document.file],
+            Self::Photo(photo) => [&photo.thumb, &photo.picture, &photo.original]
+                .map(named)
+                .to_vec(),
+            Self::Voice(voice) => vec![named(&voice.sound)],
+            Self::Document(document) => vec![named(&document.file)],
+            Self::Sealed(sealed) => vec![(sealed.blob, sealed.sealed_bytes)],
             _ => Vec::new(),
         }
     }
@@ -384,7 +400,7 @@ impl Say {
     pub const fn is_entry(&self) -> bool {
         matches!(
             self,
-            Self::Text(_) | Self::Photo(_) | Self::Voice(_) | Self::Document(_)
+            Self::Text(_) | Self::Photo(_) | Self::Voice(_) | Self::Document(_) | Self::Sealed(_)
         )
     }
 
@@ -396,6 +412,7 @@ impl Say {
             Self::Photo(photo) => photo.reply_to,
             Self::Voice(voice) => voice.reply_to,
             Self::Document(document) => document.reply_to,
+            Self::Sealed(sealed) => sealed.reply_to,
             _ => None,
         }
     }

@@ -435,7 +435,8 @@ fn may_set(author: &AuthorRights, set: &Set) -> bool {
     }
 }
 
-/// The words of a text are its author's; captions of other entries are anyone's in the thread.
+/// The words of a text are its author's; what is sealed has none; captions of other entries are
+/// anyone's in the thread.
 fn may_edit(
     said: &BTreeMap<OpId, (AuthorRights, Entry)>,
     author: &AuthorRights,
@@ -454,6 +455,13 @@ fn may_edit(
                 ..
             },
         )) => same_person(of, author),
+        Some((
+            _,
+            Entry {
+                shown: Shown::Said(Say::Sealed(_)),
+                ..
+            },
+        )) => false,
         _ => true,
     }
 }

@@ -21,5 +21,6 @@ pub mod page;
 pub mod payload;
 pub mod receipt;
 pub mod roster;
+pub mod sealed;
 pub mod strand;
 pub mod words;

@@ -1,7 +1,7 @@
 //! Photos, voice notes and documents: recoded or checked, sealed, synced, then named by an op.
 
 use kolonne_model::body::{BlobRef, Document, Photo, Position, Say, Voice};
-use kolonne_model::ids::{OpId, SeatId, ThreadId};
+use kolonne_model::ids::{BlobId, OpId, SeatId, ThreadId};
 use rusqlite::{Transaction, params};
 
 use super::{About, MAX_LINE_BYTES, checked};
@@ -11,11 +11,44 @@ use crate::folding::part;
 use crate::kolonne::{Kolonne, drafted, op_id};
 use crate::media::photo::{self, Mode};
 use crate::media::{Cancel, Limits, LocalTime, probe, voice};
-use crate::oplog::Author;
+use crate::oplog::{Author, Moment};
 use crate::outbox::{self, Lane};
 
 /// Largest document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 100 << 20;
+
+/// A blob by name, with the length of its ciphertext.
+pub(super) type NamedBlob = (BlobId, u64);
+
+/// A name, not a path: whoever saves it gets no say in where.
+pub(super) fn file_name(name: &str, limit_bytes: usize) -> Result<String, Error> {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let name = checked("name", &name, limit_bytes)?;
+    if name.is_empty() {
+        return Err(Error::Invalid {
+            field: "name",
+            code: "empty",
+        });
+    }
+    Ok(name)
+}
+
+pub(super) fn check_size(bytes: &[u8], limit_bytes: usize) -> Result<(), Error> {
+    let code = match bytes.len() {
+        0 => "empty",
+        len if len > limit_bytes => "too_large",
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid {
+        field: "file",
+        code,
+    })
+}
+
+fn named(blob: &BlobRef) -> NamedBlob {
+    (blob.blob, blob.sealed_bytes)
+}
 
 fn seal(blobs: &BlobStore, bytes: &[u8]) -> Result<BlobRef, Error> {
     let sealed = blobs.seal_into(bytes)?;
@@ -35,20 +68,20 @@ fn keep_blob(
     entry: &OpId,
     number: i64,
     lane: Lane,
-    blob: &BlobRef,
+    (blob, sealed_bytes): NamedBlob,
 ) -> Result<(), Error> {
     tx.prepare_cached(
         "INSERT INTO blobs (blob, thread, entry, part, bytes, here) VALUES (?1, ?2, ?3, ?4, ?5, 1)
          ON CONFLICT (blob) DO UPDATE SET here = 1",
     )?
     .execute(params![
-        blob.blob.0.as_slice(),
+        blob.0.as_slice(),
         thread.0.as_slice(),
         entry.0.as_slice(),
         number,
-        blob.sealed_bytes.cast_signed()
+        sealed_bytes.cast_signed()
     ])?;
-    outbox::put_blob(tx, &blob.blob, thread, lane, blob.sealed_bytes)
+    outbox::put_blob(tx, &blob, thread, lane, sealed_bytes)
 }
 
 fn local_time(time: &LocalTime) -> String {
@@ -73,32 +106,34 @@ fn local_time(time: &LocalTime) -> String {
 }
 
 impl Kolonne {
-    fn send_media(
+    /// Says something about blobs that are sealed and synced.
+    pub(super) fn send_media(
         &self,
         author: &Author,
         thread: &ThreadId,
         about: &About,
-        said: Say,
-        parts: &[(i64, Lane, BlobRef)],
+        parts: &[(i64, Lane, NamedBlob)],
+        said: impl FnOnce(&Transaction<'_>, &Moment<'_>) -> Result<Say, Error>,
     ) -> Result<OpId, Error> {
         let inner = &self.inner;
         inner.write_in(thread, |tx, moment| {
             if let Some(id) = drafted(tx, about.draft.as_ref())? {
                 return op_id(&id);
             }
+            let said = said(tx, moment)?;
             if let Some(parent) = said.reply_to() {
                 super::in_thread(tx, &parent, thread)?;
             }
             let op = super::say(tx, moment, author, thread, said)?;
             for (number, lane, blob) in parts {
-                keep_blob(tx, thread, &op.id(), *number, *lane, blob)?;
+                keep_blob(tx, thread, &op.id(), *number, *lane, *blob)?;
             }
             crate::kolonne::keep_draft(tx, about.draft.as_ref(), &op.id().0)?;
             Ok(op.id())
         })
     }
 
-    fn already(&self, about: &About) -> Result<Option<OpId>, Error> {
+    pub(super) fn already(&self, about: &About) -> Result<Option<OpId>, Error> {
         let id = self
             .inner
             .store
@@ -108,7 +143,7 @@ impl Kolonne {
 
     /// Refuses before any work is done for a thread or seat that can't take it. Whose it is from
     /// here on, also if the seat is locked while a photo is recoded.
-    fn check_place(&self, seat: &SeatId, thread: &ThreadId) -> Result<Author, Error> {
+    pub(super) fn check_place(&self, seat: &SeatId, thread: &ThreadId) -> Result<Author, Error> {
         self.inner.store.read(|db| {
             let author = self.inner.author(db, seat)?;
             let known = crate::oplog::control_of_thread(db, thread)?;
@@ -157,11 +192,11 @@ impl Kolonne {
             reply_to: about.reply_to,
         }));
         let parts = [
-            (part::THUMB, Lane::Thumbs, thumb),
-            (part::PICTURE, Lane::Pictures, picture),
-            (part::ORIGINAL, Lane::Originals, original),
+            (part::THUMB, Lane::Thumbs, named(&thumb)),
+            (part::PICTURE, Lane::Pictures, named(&picture)),
+            (part::ORIGINAL, Lane::Originals, named(&original)),
         ];
-        self.send_media(&author, thread, about, said, &parts)
+        self.send_media(&author, thread, about, &parts, |_, _| Ok(said))
     }
 
     /// Takes a voice note into a thread.
@@ -187,13 +222,8 @@ impl Kolonne {
             caption,
             reply_to: about.reply_to,
         }));
-        self.send_media(
-            &author,
-            thread,
-            about,
-            said,
-            &[(part::VOICE, Lane::Voice, sound)],
-        )
+        let parts = [(part::VOICE, Lane::Voice, named(&sound))];
+        self.send_media(&author, thread, about, &parts, |_, _| Ok(said))
     }
 
     /// Takes any file into a thread.
@@ -209,29 +239,9 @@ impl Kolonne {
             return Ok(id);
         }
         let author = self.check_place(seat, thread)?;
-        if bytes.is_empty() {
-            return Err(Error::Invalid {
-                field: "file",
-                code: "empty",
-            });
-        }
-        if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(Error::Invalid {
-                field: "file",
-                code: "too_large",
-            });
-        }
+        check_size(bytes, MAX_DOCUMENT_BYTES)?;
         let caption = about.caption()?;
-        // A name, not a path: whoever saves it gets no say in where.
-        let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        let name = checked("name", &name, MAX_LINE_BYTES)?;
-        if name.is_empty() {
-            return Err(Error::Invalid {
-                field: "name",
-                code: "empty",
-            });
-        }
+        let name = file_name(name, MAX_LINE_BYTES)?;
         let file = seal(&self.inner.blobs, bytes)?;
         let said = Say::Document(Box::new(Document {
             file: file.clone(),
@@ -240,12 +250,7 @@ impl Kolonne {
             caption,
             reply_to: about.reply_to,
         }));
-        self.send_media(
-            &author,
-            thread,
-            about,
-            said,
-            &[(part::DOCUMENT, Lane::Pictures, file)],
-        )
+        let parts = [(part::DOCUMENT, Lane::Pictures, named(&file))];
+        self.send_media(&author, thread, about, &parts, |_, _| Ok(said))
     }
 }

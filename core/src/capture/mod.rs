@@ -6,6 +6,7 @@
 
 pub(crate) mod job;
 mod media;
+mod sealed;
 
 use kolonne_model::body::{Read, ReadMark, Retract, Say, Set, Text, field};
 use kolonne_model::fold::{Shown, ThreadView};
@@ -13,7 +14,7 @@ use kolonne_model::ids::{OpId, OpName, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::judge::{ThreadOps, control_state};
 use kolonne_model::strand::VerifiedOp;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
 use crate::kolonne::{Inner, Kolonne, drafted, keep_draft, op_id, thread_id};
@@ -21,6 +22,7 @@ use crate::oplog::{self, Author, Moment, Saying};
 use crate::{folding, keys};
 
 pub use job::{JobChange, NewJob};
+pub use sealed::{MAX_SEALED_BYTES, SealFor};
 
 /// Longest text, caption or reason in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
@@ -65,11 +67,11 @@ fn checked(name: &'static str, text: &str, limit_bytes: usize) -> Result<String,
 
 /// A thread's control ops as they stand in the log.
 pub(crate) fn control(
-    tx: &Transaction<'_>,
+    db: &Connection,
     moment: &Moment<'_>,
     thread: &ThreadId,
 ) -> Result<ThreadControl, Error> {
-    let ops = oplog::control_of_thread(tx, thread)?;
+    let ops = oplog::control_of_thread(db, thread)?;
     let control = control_state(&ThreadOps::new(*thread, &ops), moment.roster);
     if control.opening.is_none() {
         return Err(Error::NotFound { kind: "thread" });
@@ -196,6 +198,12 @@ impl Kolonne {
                     return Err(Error::Invalid {
                         field: "text",
                         code: "empty",
+                    });
+                }
+                Shown::Said(Say::Sealed(_)) => {
+                    return Err(Error::Invalid {
+                        field: "caption",
+                        code: "sealed",
                     });
                 }
                 Shown::Said(Say::Set(_)) | Shown::NewerApp | Shown::Erased | Shown::Withheld => {

@@ -7,6 +7,7 @@ mod boxes;
 mod exif;
 mod jpeg;
 pub mod photo;
+pub mod position;
 pub mod preview;
 mod probe;
 #[cfg(test)]

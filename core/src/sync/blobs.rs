@@ -284,7 +284,8 @@ impl Inner {
             .write(|tx| blobs.iter().try_for_each(|blob| mark_at_hub(tx, &blob.0)))
     }
 
-    /// The next blob to fetch: thumbs first, then by part, newest entries first.
+    /// The next blob to fetch: thumbs first, then by part, originals last; newest entries
+    /// first.
     fn next_wanted(&self, now_ms: u64) -> Result<Option<BlobIn>, Error> {
         self.store.read(|db| {
             let row = db
@@ -292,7 +293,7 @@ impl Inner {
                     "SELECT b.blob, b.thread, b.bytes, b.attempts FROM blobs b
                      JOIN view_entries e ON e.id = b.entry
                      WHERE b.here = 0 AND b.wanted = 1 AND b.retry_at_ms <= ?1 AND e.retracted = 0
-                     ORDER BY b.part, e.time_ms DESC LIMIT 1",
+                     ORDER BY b.part = 5, b.part, e.time_ms DESC LIMIT 1",
                 )?
                 .query_row([now_ms.cast_signed()], |row| {
                     Ok((

@@ -1,8 +1,9 @@
 //! A thread's entries, how far each has come, and their media.
 
 use kolonne_model::body::{BlobRef, Body, Say, field};
-use kolonne_model::ids::{OpId, SeatId, ThreadId};
-use rusqlite::{OptionalExtension, params};
+use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
+use kolonne_model::sealed::Sealed;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::threads::first_unread;
 use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, row_of, snippet};
@@ -14,7 +15,7 @@ use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, op_id};
 use crate::records::{
     DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart, PhotoRecord,
-    Quote, RetractedRecord, State, VoiceRecord,
+    Quote, RetractedRecord, SealedPerson, SealedRecord, State, VoiceRecord,
 };
 
 impl Kolonne {
@@ -82,17 +83,7 @@ impl Kolonne {
     /// `NotFound{kind: "media"}` if it isn't on this device (yet), was erased or taken back.
     pub fn media(&self, entry: &OpId, wanted: Part) -> Result<Media, Error> {
         let missing = || Error::NotFound { kind: "media" };
-        let body = self.inner.store.read(|db| {
-            let gone: Option<bool> = db
-                .prepare_cached("SELECT retracted FROM view_entries WHERE id = ?1 AND kind < 10")?
-                .query_row([entry.0.as_slice()], |row| row.get(0))
-                .optional()?;
-            match gone {
-                None => Err(Error::NotFound { kind: "entry" }),
-                Some(true) => Err(missing()),
-                Some(false) => folding::body(db, entry)?.ok_or_else(missing),
-            }
-        })?;
+        let body = self.inner.store.read(|db| standing_body(db, entry))?;
         let jpeg = || "image/jpeg".to_owned();
         let (blob, media_type, name) = match (&body.say, wanted) {
             (Say::Photo(photo), Part::Thumb) => (&photo.thumb, jpeg(), None),
@@ -114,6 +105,20 @@ impl Kolonne {
             media_type,
             name,
         })
+    }
+}
+
+/// What an entry says that was neither erased nor taken back.
+pub(crate) fn standing_body(db: &Connection, entry: &OpId) -> Result<Body, Error> {
+    let missing = || Error::NotFound { kind: "media" };
+    let gone: Option<bool> = db
+        .prepare_cached("SELECT retracted FROM view_entries WHERE id = ?1 AND kind < 10")?
+        .query_row([entry.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    match gone {
+        None => Err(Error::NotFound { kind: "entry" }),
+        Some(true) => Err(missing()),
+        Some(false) => folding::body(db, entry)?.ok_or_else(missing),
     }
 }
 
@@ -156,6 +161,7 @@ fn part_of(number: i64) -> Part {
         part::VOICE => Part::Voice,
         part::PICTURE => Part::Picture,
         part::DOCUMENT => Part::Document,
+        part::SEALED => Part::Sealed,
         _ => Part::Original,
     }
 }
@@ -181,12 +187,17 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         _ => (None, words),
     };
     let here = |number: i64| blobs.iter().any(|blob| blob.part == number && blob.here);
-    let (photo, voice, document, notice) = parts(body.as_ref(), here);
+    let parts = parts(body.as_ref(), here);
     let person = desk.seat_person(&row.seat);
+    let reader = desk.seat_person(seat);
+    let sealed = match body.as_ref().map(|body| &body.say) {
+        Some(Say::Sealed(said)) => Some(sealed(desk, reader, said, here(part::SEALED))),
+        _ => None,
+    };
     Ok(Entry {
         id: row.id,
         author: desk.author(&row.seat),
-        own: person.is_some() && person == desk.seat_person(seat),
+        own: person.is_some() && person == reader,
         kind,
         text,
         caption,
@@ -204,19 +215,35 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         } else {
             pending(desk, row, &blobs)
         },
-        photo,
-        voice,
-        document,
-        notice,
+        photo: parts.photo,
+        voice: parts.voice,
+        document: parts.document,
+        sealed,
+        notice: parts.notice,
     })
 }
 
-type Parts = (
-    Option<PhotoRecord>,
-    Option<VoiceRecord>,
-    Option<DocumentRecord>,
-    Option<Notice>,
-);
+fn sealed(desk: &Desk<'_>, reader: Option<RingId>, said: &Sealed, here: bool) -> SealedRecord {
+    let people = said.people.iter().map(|person| SealedPerson {
+        id: *person,
+        name: desk.name(&person.0),
+    });
+    SealedRecord {
+        people: people.collect(),
+        office: said.office,
+        bytes: said.sealed_bytes,
+        here,
+        for_me: reader.is_some_and(|reader| said.generation_of(&reader).is_some()),
+    }
+}
+
+#[derive(Default)]
+struct Parts {
+    photo: Option<PhotoRecord>,
+    voice: Option<VoiceRecord>,
+    document: Option<DocumentRecord>,
+    notice: Option<Notice>,
+}
 
 fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
     match body.map(|body| &body.say) {
@@ -231,7 +258,10 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
                 taken_ms: None,
                 camera: photo.camera.clone(),
             };
-            (Some(record), None, None, None)
+            Parts {
+                photo: Some(record),
+                ..Parts::default()
+            }
         }
         Some(Say::Voice(voice)) => {
             let record = VoiceRecord {
@@ -240,7 +270,10 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
                 media_type: voice.media_type.clone(),
                 here: here(part::VOICE),
             };
-            (None, Some(record), None, None)
+            Parts {
+                voice: Some(record),
+                ..Parts::default()
+            }
         }
         Some(Say::Document(document)) => {
             let record = DocumentRecord {
@@ -249,7 +282,10 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
                 bytes: document.file.plain_bytes,
                 here: here(part::DOCUMENT),
             };
-            (None, None, Some(record), None)
+            Parts {
+                document: Some(record),
+                ..Parts::default()
+            }
         }
         Some(Say::Set(set)) => {
             let code = match set.field {
@@ -259,17 +295,15 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
                 field::CUSTOMER => "customer",
                 _ => "other",
             };
-            (
-                None,
-                None,
-                None,
-                Some(Notice {
+            Parts {
+                notice: Some(Notice {
                     code: code.to_owned(),
                     value: set.value.clone(),
                 }),
-            )
+                ..Parts::default()
+            }
         }
-        _ => (None, None, None, None),
+        _ => Parts::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{ClockWord, Entry, EntryKind, Part};
+use kolonne_core::records::{ClockWord, Entry, EntryKind, Part, SealedRecord};
 use serde_json::json;
 
 use super::send::state_word;
@@ -88,6 +88,9 @@ fn show(out: Output, entry: &Entry) {
                 )
             })
         }
+        EntryKind::Sealed => entry.sealed.as_ref().map_or(String::new(), |sealed| {
+            format!("[{}]", sealed_for(out, sealed))
+        }),
         EntryKind::Notice => entry.notice.as_ref().map_or(String::new(), |notice| {
             let value = notice.value.as_deref().unwrap_or_default();
             match notice.code.as_str() {
@@ -132,6 +135,22 @@ fn show(out: Output, entry: &Entry) {
         clean(said.trim()),
         state_word(entry.state, out.language),
     ));
+}
+
+/// For whom, in words.
+fn sealed_for(out: Output, sealed: &SealedRecord) -> String {
+    let office = sealed.office.then(|| out.of("Büro", "the office"));
+    let names: Vec<&str> = sealed
+        .people
+        .iter()
+        .map(|person| person.name.as_str())
+        .chain(office)
+        .collect();
+    format!(
+        "{} {}",
+        out.of("versiegelt für", "sealed for"),
+        names.join(", ")
+    )
 }
 
 /// Writes the best part that is here under a name of the entry's id, never one from afar.
