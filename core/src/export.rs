@@ -107,9 +107,10 @@ impl Kolonne {
                 return Err(Error::Corrupt);
             }
             file.sync_all()?;
-            keys.push_str(&format!("# {entry}-{word}.age\n"));
-            keys.push_str(&out.identity.identity()?.to_age_text());
-            keys.push('\n');
+            let identity = out.identity.identity()?.to_age_text();
+            for piece in ["# ", &format!("{entry}-{word}.age"), "\n", &identity, "\n"] {
+                keys.push_str(piece);
+            }
             files.push(ExportedFile {
                 part: out.part,
                 path,

@@ -84,6 +84,11 @@ pub enum Command {
     Job(JobCommand),
     /// Send a text, photos, voice notes or files into a job.
     Send(SendArgs),
+    /// Open what is sealed for you, or seal it again for others.
+    #[command(subcommand)]
+    Sealed(SealedCommand),
+    /// Write an entry's files as age files, with the key that opens them and nothing else.
+    Export(ExportArgs),
     /// Print a job's thread (Verlauf).
     Thread(ThreadArgs),
     /// Mark a thread as read.
@@ -428,6 +433,10 @@ pub struct SendArgs {
     /// Any files.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub file: Vec<PathBuf>,
+    /// Seal the files for this person; `office` for the office (several times). Nobody else opens
+    /// them, you neither.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "caption"])]
+    pub sealed_for: Vec<String>,
     /// Words under the first of them.
     #[arg(long)]
     pub caption: Option<String>,
@@ -437,6 +446,49 @@ pub struct SendArgs {
     /// Only save; hand it over with the next sync.
     #[arg(long)]
     pub later: bool,
+}
+
+/// An entry, wherever it is.
+#[derive(Debug, Args)]
+pub struct EntryArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// The job: part of its title, or its id (else all are looked through).
+    #[arg(long)]
+    pub job: Option<String>,
+    /// The entry, by its id or the beginning of it.
+    pub entry: String,
+}
+
+/// `kolonne sealed`
+#[derive(Debug, Subcommand)]
+pub enum SealedCommand {
+    /// Open a sealed attachment that is for you.
+    Open {
+        #[command(flatten)]
+        entry: EntryArgs,
+        /// Where it goes, readable; - prints it. A file that is there is never written over.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Seal one that is for you again: for others, or for someone with a new phone.
+    Again {
+        #[command(flatten)]
+        entry: EntryArgs,
+        /// For whom; `office` for the office (several times).
+        #[arg(long = "for", value_name = "NAME", required = true)]
+        people: Vec<String>,
+    },
+}
+
+/// `kolonne export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub entry: EntryArgs,
+    /// The folder. Files that are there are never written over.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
 }
 
 /// `kolonne thread`

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kolonne_core::capture::About;
+use kolonne_core::crypt::Identity;
 use kolonne_core::records::{Entry, EntryKind, Media, MemberKind, Part, State, ThreadRow};
 use kolonne_core::transport::Trust;
 use kolonne_core::{Budget, Clock, Config, Error, Flight, Kolonne, SyncReport};
@@ -283,6 +284,19 @@ impl Device {
         let db = self.database();
         db.query_row(sql, [op.0.as_slice()], |row| row.get(0))
             .unwrap()
+    }
+
+    /// All private keys that lie in its database.
+    pub fn secrets(&self) -> Vec<Identity> {
+        let db = self.database();
+        let sql = "SELECT secret FROM ring_secrets UNION ALL SELECT identity FROM own_seats
+             UNION ALL SELECT value FROM meta WHERE key = 'device_identity'";
+        let mut statement = db.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));
+        let secret = |bytes: Vec<u8>| Identity::from_bytes(bytes.as_slice().try_into().unwrap());
+        rows.unwrap()
+            .map(|row| secret(row.unwrap()).unwrap())
+            .collect()
     }
 
     /// Names of the blobs in its folder.

@@ -7,10 +7,14 @@
     clippy::indexing_slicing
 )]
 
-use kolonne_core::Error;
+use std::path::Path;
+use std::process::Command;
+
 use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{Entry, EntryKind, Part, State};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::OpId;
+use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -188,4 +192,145 @@ async fn nobody_is_named_who_would_never_see_it() {
         büro.core().open_sealed(&büro.seat(), &OpId::ZERO),
         Err(Error::NotFound { kind: "entry" })
     ));
+}
+
+/// What the stock program makes of an age file and a key; none if it isn't installed.
+fn stock_age(key: &Path, file: &Path) -> Option<Vec<u8>> {
+    let age = Command::new("age")
+        .arg("-d")
+        .arg("-i")
+        .args([key, file])
+        .output();
+    let Ok(output) = age else {
+        assert!(
+            std::env::var("CI").is_err(),
+            "the age program is missing; CI must have it"
+        );
+        eprintln!("SKIPPED: the age program is not installed (Debian: apt install age)");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    Some(output.stdout)
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_age_opens_an_exported_photo_and_an_exported_sealed_attachment() {
+    let world = World::new().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let photo = phone.photo(&job, &note());
+    let sealed = seal(
+        phone,
+        "Jonas Huber",
+        &job,
+        &office(),
+        ("Attest.jpg", &note()),
+    );
+    world.everyone_syncs().await;
+    let dir = world.path("hand-out");
+    let export = |entry: &OpId| büro.core().export(&büro.seat(), entry, &dir);
+
+    let exported = export(&photo).unwrap();
+    let parts: Vec<_> = exported.files.iter().map(|file| file.part).collect();
+    assert_eq!(parts, [Part::Picture, Part::Original]);
+    for file in &exported.files {
+        let media = büro.media(&photo, file.part).unwrap().bytes;
+        assert_eq!(media.len() as u64, file.plain_bytes);
+        // The picture itself, not a wrapping of ours.
+        if let Some(plain) = stock_age(&exported.key, &file.path) {
+            assert_eq!(plain, media);
+        }
+    }
+
+    let exported = export(&sealed).unwrap();
+    let file = &exported.files[0];
+    assert_eq!((exported.files.len(), file.part), (1, Part::Sealed));
+    if let Some(plain) = stock_age(&exported.key, &file.path) {
+        let (content, zeros) = plain.split_at(usize::try_from(file.plain_bytes).unwrap());
+        assert_eq!(content, note());
+        assert!(zeros.iter().all(|byte| *byte == 0));
+        assert_eq!(plain.len() as u64, padded_bytes(file.plain_bytes));
+    }
+    // Its own identity, and no key of a ring, which would open more.
+    let keys = std::fs::read_to_string(&exported.key).unwrap();
+    assert_eq!(keys.matches("AGE-SECRET-KEY-1").count(), 1);
+    for secret in world.büro.secrets() {
+        assert!(!keys.contains(secret.to_age_text().as_str()));
+    }
+
+    // For the owner alone, and nothing is written over or left half.
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!((mode(&exported.key), mode(&file.path)), (0o600, 0o600));
+    let before = std::fs::read(&exported.key).unwrap();
+    std::fs::remove_file(&file.path).unwrap();
+    assert_eq!(export(&sealed).unwrap_err().code(), "invalid.to.taken");
+    assert_eq!(std::fs::read(&exported.key).unwrap(), before);
+    assert!(!file.path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_phone_gets_what_was_sealed_from_another_named_person() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let both = SealFor {
+        office: true,
+        ..only(&world, &["Anna Weber"])
+    };
+    let file: (&str, &[u8]) = ("Vertrag.pdf", b"%PDF-1.4 Vertrag");
+    let entry = seal(anna, "Anna Weber", &job, &both, file);
+    world.everyone_syncs().await;
+    let anna_ring = only(&world, &["Anna Weber"]).people[0];
+    let lost = anna.core().me().unwrap().device;
+    let seat = büro.seat();
+    let subject = Subject::Device(lost);
+    büro
+        .core()
+        .end(&seat, subject, EndMode::Hard)
+        .await
+        .unwrap();
+    let again = NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: "Annas neues Handy".to_owned(),
+        crew: Some(world.ring("Anna Weber")),
+        crew_name: None,
+        seats: vec![SeatGrant {
+            person: Some(anna_ring),
+            name: String::new(),
+            role: Role::Foreman,
+        }],
+    };
+    let new = world.enrol("anna-2", again).await;
+    new.sync().await;
+    // Its seat's ring is younger than what was sealed; nobody but the kit could bridge that.
+    assert_eq!(code(&new, "Anna Weber", &entry), "locked.sealed_before");
+    let to = only(&world, &["Anna Weber"]);
+    let again = büro.core().seal_again(&seat, &entry, &to, None).unwrap();
+    büro.sync().await;
+    new.sync().await;
+    let opened = new.core().open_sealed(&new.seat(), &again).unwrap();
+    assert_eq!((opened.name.as_str(), opened.bytes.as_slice()), file);
+    assert_eq!(new.entry(&job, &again).reply_to.unwrap().id, entry);
+
+    // The kit: whoever sits down with it as the same person opens the old one too.
+    let office = NewOffice {
+        kit: world.kit.clone().into(),
+        hub_url: world.wire.url(),
+        person_name: "Anna Weber".to_owned(),
+        device_name: "Büro neu".to_owned(),
+    };
+    let dir = world.path("büro-2");
+    let kolonne = Kolonne::recover(Config::new(&dir), office).await.unwrap();
+    let kit = Device::new(dir, std::sync::Arc::default(), kolonne);
+    kit.sync().await;
+    let opened = kit.core().open_sealed(&kit.seat(), &entry).unwrap();
+    assert_eq!((opened.name.as_str(), opened.bytes.as_slice()), file);
 }

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use kolonne_core::capture::{About, NewJob};
-use kolonne_core::crypt::{self, Identity};
+use kolonne_core::crypt;
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::{DeviceId, RingId};
@@ -346,19 +346,6 @@ async fn only_the_office_ends_rights_and_nobody_their_own() {
     assert!(matches!(opened, Err(Error::Locked { code: "right" })));
 }
 
-/// All private keys that lie in a device's database.
-fn secrets(device: &Device) -> Vec<Identity> {
-    let db = device.database();
-    let sql = "SELECT secret FROM ring_secrets UNION ALL SELECT identity FROM own_seats
-         UNION ALL SELECT value FROM meta WHERE key = 'device_identity'";
-    let mut statement = db.prepare(sql).unwrap();
-    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));
-    let secret = |bytes: Vec<u8>| Identity::from_bytes(bytes.as_slice().try_into().unwrap());
-    rows.unwrap()
-        .map(|row| secret(row.unwrap()).unwrap())
-        .collect()
-}
-
 /// The wrapped keys beside control ops, oldest first.
 fn key_files(device: &Device) -> Vec<Vec<u8>> {
     let db = device.database();
@@ -377,7 +364,7 @@ async fn a_thief_with_all_keys_of_a_phone_and_all_files_of_the_hub_opens_nothing
     world.everyone_syncs().await;
     anna.text(&job, "Vorher");
     world.everyone_syncs().await;
-    let stolen = secrets(anna);
+    let stolen = anna.secrets();
     let old = key_files(büro);
     let opens = |file: &Vec<u8>| crypt::open(file, &stolen, 1 << 16).is_ok();
     assert!(old.iter().any(opens), "the phone's keys opened the thread");

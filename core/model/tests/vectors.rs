@@ -32,6 +32,7 @@ use kolonne_model::roster::change::{
     Change, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind, Role, cut_list,
 };
 use kolonne_model::roster::{Roster, part_hash};
+use kolonne_model::sealed::{Inside, Sealed, SealedRing, padded_bytes};
 use serde_json::{Value, json};
 use support::{public, seat_id};
 
@@ -259,6 +260,61 @@ fn ops() {
                 "three_of_which_the_last_two_are_links": page(StrandName::Full(strand), None, &all, 2),
                 "all_three": page(StrandName::Full(strand), None, &all, 0),
             },
+        }),
+    );
+}
+
+#[test]
+fn sealed() {
+    let inside = Inside {
+        identity: [0x99; 32],
+        name: "Krankmeldung Öz.jpg".into(),
+        media_type: "image/jpeg".into(),
+        plain_hash: Hash32([0xaa; 32]),
+        plain_bytes: 2_345_678,
+        thread: THREAD,
+        seat: seat_id(&key(2)),
+    };
+    let body = Body {
+        offset_s: None,
+        say: Say::Sealed(Box::new(Sealed {
+            blob: BlobId([0xbb; 32]),
+            sealed_bytes: 2_359_900,
+            people: vec![RingId([0x44; 16])],
+            office: true,
+            rings: vec![
+                SealedRing {
+                    ring: RingId([0x43; 16]),
+                    generation: 2,
+                },
+                SealedRing {
+                    ring: RingId([0x44; 16]),
+                    generation: 1,
+                },
+            ],
+            envelope: b"an age file to the rings".to_vec().into(),
+            reply_to: Some(OpId([0xcc; 32])),
+        })),
+    };
+    assert_eq!(Body::read(&body.to_bytes()).unwrap(), body);
+    let lengths = [
+        0,
+        1,
+        16_384,
+        16_385,
+        100_000,
+        1_000_000,
+        2_345_678,
+        64 << 20,
+    ];
+    check(
+        "sealed",
+        &json!({
+            "thread": hex(&THREAD.0),
+            "seat": hex(&seat_id(&key(2)).0),
+            "in_the_envelope": hex(&inside.to_padded().unwrap()),
+            "body": hex(&body.to_bytes()),
+            "padded_bytes": lengths.map(|bytes| json!([bytes, padded_bytes(bytes)])),
         }),
     );
 }

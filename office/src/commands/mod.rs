@@ -3,6 +3,7 @@
 
 mod about;
 mod enrol;
+mod export;
 mod found;
 mod hub;
 mod invite;
@@ -13,6 +14,7 @@ pub mod pick;
 mod read;
 mod recover;
 mod rights;
+mod sealed;
 mod send;
 mod status;
 mod sync;
@@ -58,6 +60,8 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Quarantine(command) => rights::quarantine(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Send(args) => send::run(&context, args).await,
+        Command::Sealed(command) => sealed::run(&context, command).await,
+        Command::Export(args) => export::run(&context, &args),
         Command::Thread(args) => thread::run(&context, &args),
         Command::Read(args) => read::run(&context, args).await,
         Command::Sync(args) => sync::run(&context, args).await,

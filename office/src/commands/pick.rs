@@ -2,6 +2,7 @@
 //! that fit are an error.
 
 use kolonne_core::Kolonne;
+use kolonne_core::capture::SealFor;
 use kolonne_core::records::{DeviceRecord, Entry, Me, Person, SeatRecord, ThreadRow};
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 
@@ -168,6 +169,41 @@ pub fn entry(kolonne: &Kolonne, seat: &SeatId, thread: &ThreadId, wanted: &str) 
         "entry",
     )
     .map(|entry| entry.id)
+}
+
+/// An entry of a job, or of any.
+pub fn entry_of(
+    kolonne: &Kolonne,
+    seat: &SeatId,
+    in_job: Option<&str>,
+    wanted: &str,
+) -> Outcome<OpId> {
+    if let Some(wanted_job) = in_job {
+        let row = job(kolonne, seat, wanted_job)?;
+        return entry(kolonne, seat, &row.id, wanted);
+    }
+    let mut found = None;
+    for row in kolonne.threads(seat, "")? {
+        match entry(kolonne, seat, &row.id, wanted) {
+            Ok(id) if found.is_none_or(|known| known == id) => found = Some(id),
+            Err(failure) if failure.code == "not_found.entry" => {}
+            Ok(_) => return Err(Failure::new("ambiguous").about(wanted)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    found.ok_or_else(|| Failure::new("not_found.entry").about(wanted))
+}
+
+/// For whom something is sealed: people by their names, and the office.
+pub fn seal_for(kolonne: &Kolonne, wanted: &[String]) -> Outcome<SealFor> {
+    let is_office = |name: &&String| matches!(name.to_lowercase().as_str(), "office" | "büro");
+    let people = wanted.iter().filter(|name| !is_office(name));
+    Ok(SealFor {
+        people: people
+            .map(|name| person(kolonne, name).map(|person| person.id))
+            .collect::<Outcome<_>>()?,
+        office: wanted.iter().any(|name| is_office(&name)),
+    })
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
-use kolonne_core::capture::{About, MAX_TEXT_BYTES};
+use kolonne_core::capture::{About, MAX_SEALED_BYTES, MAX_TEXT_BYTES, SealFor};
 use kolonne_core::media::Limits;
 use kolonne_core::records::State;
 use kolonne_model::ids::{OpId, SeatId, ThreadId};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Context, pick};
 use crate::cli::SendArgs;
@@ -65,10 +66,15 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
         return Err(Failure::new("invalid.text.empty"));
     }
 
+    let sealed_for = match args.sealed_for.as_slice() {
+        [] => None,
+        names => Some(pick::seal_for(&kolonne, names)?),
+    };
     let desk = Desk {
         kolonne: &kolonne,
         seat: seat.seat,
         thread: job.id,
+        sealed_for,
     };
     let mut sent = Vec::new();
     let mut refused = Vec::new();
@@ -89,7 +95,14 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
             draft: None,
         };
         match desk.file(*kind, path, &about) {
-            Ok(id) => sent.push((id, kind.word(), Some(path.display().to_string()))),
+            Ok(id) => {
+                let word = if desk.sealed_for.is_some() {
+                    "sealed"
+                } else {
+                    kind.word()
+                };
+                sent.push((id, word, Some(path.display().to_string())));
+            }
             Err(failure) => {
                 let full = failure.code == "storage_full";
                 refused.push(failure.about(path.display().to_string()));
@@ -153,6 +166,7 @@ struct Desk<'a> {
     kolonne: &'a Kolonne,
     seat: SeatId,
     thread: ThreadId,
+    sealed_for: Option<SealFor>,
 }
 
 impl Desk<'_> {
@@ -172,16 +186,22 @@ impl Desk<'_> {
     }
 
     fn file(&self, kind: Kind, path: &Path, about: &About) -> Outcome<OpId> {
-        let bytes = read(path, kind.limit_bytes())?;
         let (seat, thread) = (&self.seat, &self.thread);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(to) = &self.sealed_for {
+            let limit = u64::try_from(MAX_SEALED_BYTES).unwrap_or(u64::MAX);
+            let bytes = Zeroizing::new(read(path, limit)?);
+            return Ok(self
+                .kolonne
+                .seal(seat, thread, to, (&name, &bytes), about)?);
+        }
+        let bytes = read(path, kind.limit_bytes())?;
         Ok(match kind {
             Kind::Photo => self.kolonne.send_photo(seat, thread, &bytes, about)?,
             Kind::Voice => self.kolonne.send_voice(seat, thread, &bytes, about)?,
-            Kind::File => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                self.kolonne
-                    .send_document(seat, thread, &name, &bytes, about)?
-            }
+            Kind::File => self
+                .kolonne
+                .send_document(seat, thread, &name, &bytes, about)?,
         })
     }
 

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use kolonne_core::Flight;
-use kolonne_core::capture::{About, JobChange, MAX_TEXT_BYTES, NewJob};
+use kolonne_core::capture::{About, JobChange, MAX_SEALED_BYTES, MAX_TEXT_BYTES, NewJob};
 use kolonne_model::ids::{OpId, SeatId, ThreadId};
 use kolonne_model::roster::change::Role;
 use serde::Deserialize;
@@ -17,9 +17,9 @@ use super::MAX_DOCUMENT_BYTES;
 use super::problem::{Answer, Problem};
 use super::shapes::{
     Created, DeviceName, DeviceShape, DevicesShape, Done, EntriesShape, FlightAsk, MeShape,
-    MemberChangeAsk, NewJobAsk, NewTextAsk, PeopleShape, ReadAsk, RetractAsk, Rights, SeatAsk,
-    SeatShape, SizeLimits, Surface, ThreadChangeAsk, ThreadPage, ThreadShape, WordsAsk, draft,
-    reply, rings,
+    MemberChangeAsk, NewJobAsk, NewTextAsk, PeopleShape, ReadAsk, RetractAsk, Rights, SealAgainAsk,
+    SeatAsk, SeatShape, SizeLimits, Surface, ThreadChangeAsk, ThreadPage, ThreadShape, WordsAsk,
+    draft, reply, rings, seal_for,
 };
 use super::{FlightSwitch, Page};
 
@@ -101,6 +101,7 @@ impl Page {
             limits: SizeLimits {
                 text_bytes: MAX_TEXT_BYTES,
                 file_bytes: MAX_DOCUMENT_BYTES,
+                sealed_bytes: MAX_SEALED_BYTES,
             },
             status: self.kolonne.status()?,
         })
@@ -296,6 +297,21 @@ pub async fn caption(
     page.run(move |page| Ok(page.kolonne.caption(&page.seat()?, &id, &ask.text)?))
         .await?;
     Ok(Json(Done {}))
+}
+
+pub async fn seal_again(
+    State(page): AtPage,
+    Path(id): Path<String>,
+    Asked(ask): Asked<SealAgainAsk>,
+) -> Answer<Json<Created>> {
+    let id = entry_id(&id)?;
+    let (to, draft) = (seal_for(&ask.sealed_for)?, draft(&ask.draft_id)?);
+    page.run(move |page| {
+        let seat = page.seat()?;
+        Ok(page.kolonne.seal_again(&seat, &id, &to, Some(draft))?)
+    })
+    .await
+    .map(|id| Json(Created { id: id.to_string() }))
 }
 
 pub async fn retract(

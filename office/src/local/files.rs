@@ -10,15 +10,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use kolonne_core::Error;
-use kolonne_core::capture::About;
+use kolonne_core::capture::{About, MAX_SEALED_BYTES};
 use kolonne_core::media::Limits;
-use kolonne_core::records::{Media, Part};
+use kolonne_core::records::{Media, Opened, Part};
+use zeroize::Zeroizing;
 
 use super::MAX_DOCUMENT_BYTES;
 use super::Page;
 use super::api::{entry_id, thread_id};
 use super::problem::{Answer, Problem};
-use super::shapes::{Created, FileAsk, draft, reply};
+use super::shapes::{Created, FileAsk, SealAsk, draft, reply, seal_for};
 
 /// So much of a refused file is still read, so that the browser hears why.
 const MAX_DRAINED_BYTES: usize = 512 << 20;
@@ -80,6 +81,36 @@ pub async fn send(
     Ok(Json(Created { id: id.to_string() }))
 }
 
+/// `POST /api/threads/{id}/sealed`
+pub async fn seal(
+    State(page): State<Arc<Page>>,
+    Path(id): Path<String>,
+    Query(ask): Query<SealAsk>,
+    request: Request,
+) -> Answer<Json<Created>> {
+    let thread = thread_id(&id)?;
+    let to = seal_for(&ask.sealed_for)?;
+    let about = About {
+        reply_to: reply(ask.reply_to.as_deref())?,
+        caption: None,
+        draft: Some(draft(&ask.draft_id)?),
+    };
+    let room = page.uploads.acquire().await;
+    let room = room.map_err(|_| Problem::from(Error::Busy))?;
+    let (parts, body) = request.into_parts();
+    let bytes = Zeroizing::new(read(&parts.headers, body, MAX_SEALED_BYTES).await?);
+    let saving = page.run(move |page| {
+        let (seat, file) = (
+            page.writer(&ask.seat)?,
+            (ask.name.as_str(), bytes.as_slice()),
+        );
+        Ok(page.kolonne.seal(&seat, &thread, &to, file, &about)?)
+    });
+    let id = saving.await?;
+    drop(room);
+    Ok(Json(Created { id: id.to_string() }))
+}
+
 async fn read(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Answer<Vec<u8>> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
@@ -117,6 +148,10 @@ pub async fn media(
     Path((entry, part)): Path<(String, String)>,
 ) -> Answer<Response> {
     let entry = entry_id(&entry)?;
+    if part == "sealed" {
+        let opened = page.run(move |page| Ok(page.kolonne.open_sealed(&page.seat()?, &entry)?));
+        return Ok(opened_answer(opened.await?));
+    }
     let part = match part.as_str() {
         "thumb" => Part::Thumb,
         "picture" => Part::Picture,
@@ -129,6 +164,29 @@ pub async fn media(
         .run(move |page| Ok(page.kolonne.media(&entry, part)?))
         .await?;
     Ok(answer(part, media))
+}
+
+/// A picture or sound as such, anything else as a file; named either way, since nothing else names
+/// it.
+fn opened_answer(mut opened: Opened) -> Response {
+    let media = Media {
+        bytes: std::mem::take(&mut *opened.bytes),
+        media_type: opened.media_type,
+        name: None,
+    };
+    let part = match media.media_type.split('/').next() {
+        Some("image") => Part::Picture,
+        Some("audio") => Part::Voice,
+        _ => Part::Document,
+    };
+    let shown = part != Part::Document;
+    let mut response = answer(part, media);
+    let way = if shown { "inline" } else { "attachment" };
+    let named = disposition(way, &opened.name);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_DISPOSITION, named);
+    response
 }
 
 fn answer(part: Part, media: Media) -> Response {
@@ -148,14 +206,17 @@ fn answer(part: Part, media: Media) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if attached {
         let name = media.name.unwrap_or_default();
-        headers.insert(header::CONTENT_DISPOSITION, disposition(&name));
+        headers.insert(
+            header::CONTENT_DISPOSITION,
+            disposition("attachment", &name),
+        );
     }
     response
 }
 
-/// `attachment` with the name percent-encoded: nothing in it can end the header or the quotes.
-fn disposition(name: &str) -> HeaderValue {
-    let mut value = String::from("attachment");
+/// `attachment` or `inline`, with the name percent-encoded: nothing in it can end the header or the quotes.
+fn disposition(way: &'static str, name: &str) -> HeaderValue {
+    let mut value = String::from(way);
     if !name.is_empty() {
         value.push_str("; filename*=UTF-8''");
         for byte in name.bytes() {
@@ -167,7 +228,7 @@ fn disposition(name: &str) -> HeaderValue {
             }
         }
     }
-    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(way))
 }
 
 #[cfg(test)]

@@ -163,9 +163,11 @@ pub fn router(page: Arc<Page>) -> Router {
             get(api::entries).post(api::say),
         )
         .route("/api/threads/{id}/files", post(files::send))
+        .route("/api/threads/{id}/sealed", post(files::seal))
         .route("/api/threads/{id}/read", post(api::read))
         .route("/api/entries/{id}/caption", post(api::caption))
         .route("/api/entries/{id}/retract", post(api::retract))
+        .route("/api/entries/{id}/seal-again", post(api::seal_again))
         .route("/media/{entry}/{part}", get(files::media))
         .route("/api/people", get(api::people))
         .route("/api/devices", get(api::devices))

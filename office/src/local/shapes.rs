@@ -3,6 +3,7 @@
 //! Ids in requests are parsed here; what doesn't parse never reaches the core.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use kolonne_core::capture::SealFor;
 use kolonne_core::records::{Crew, Person};
 use kolonne_core::records::{DeviceRecord, Entry, EntryPage, Status, Thread, ThreadRow, role_word};
 use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId};
@@ -47,6 +48,7 @@ pub struct Rights {
 pub struct SizeLimits {
     pub text_bytes: usize,
     pub file_bytes: usize,
+    pub sealed_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -210,6 +212,23 @@ pub struct FileAsk {
 }
 
 #[derive(Deserialize)]
+pub struct SealAsk {
+    pub seat: String,
+    #[serde(rename = "for")]
+    pub sealed_for: String,
+    pub name: String,
+    pub reply_to: Option<String>,
+    pub draft_id: String,
+}
+
+#[derive(Deserialize)]
+pub struct SealAgainAsk {
+    #[serde(rename = "for")]
+    pub sealed_for: String,
+    pub draft_id: String,
+}
+
+#[derive(Deserialize)]
 pub struct InvitePerson {
     pub person: Option<String>,
     pub name: String,
@@ -237,6 +256,20 @@ pub fn draft(hex: &str) -> Answer<[u8; 16]> {
 pub fn rings(members: &[MemberRef]) -> Answer<Vec<RingId>> {
     let ring = |member: &MemberRef| member.id.parse().map_err(|_| Problem::invalid("members"));
     members.iter().map(ring).collect()
+}
+
+/// For whom something is sealed: ids of people and the word `office`, with commas between them.
+pub fn seal_for(list: &str) -> Answer<SealFor> {
+    let mut to = SealFor::default();
+    for word in list.split(',').filter(|word| !word.is_empty()) {
+        if word == "office" {
+            to.office = true;
+        } else {
+            let person = word.parse().map_err(|_| Problem::invalid("for"))?;
+            to.people.push(person);
+        }
+    }
+    Ok(to)
 }
 
 /// The entry that is answered.

@@ -18,7 +18,7 @@ mod voice;
 
 use crate::media::photo::{Mode, recode};
 use crate::media::voice::inspect;
-use crate::media::{Cancel, Limits, preview, probe};
+use crate::media::{Cancel, Limits, position, preview, probe};
 use exif::{Tag, Value};
 use image::ImageFormat;
 use proptest::prelude::*;
@@ -58,6 +58,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn try_all(bytes: &[u8]) {
+    position::remove(&mut bytes.to_vec());
     let limits = Limits {
         pixels: 4_000_000,
         memory_bytes: 32 << 20,

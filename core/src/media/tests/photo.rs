@@ -1,7 +1,7 @@
 //! Photos through `recode`.
 
 use crate::media::photo::{Mode, recode};
-use crate::media::{Cancel, Limits, LocalTime, MediaError, MediaType, preview, probe};
+use crate::media::{Cancel, Limits, LocalTime, MediaError, MediaType, position, preview, probe};
 use exif::{Rational, Tag, Value};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use mozjpeg::ColorSpace;
@@ -141,6 +141,43 @@ fn exif_tells_time_camera_and_place_and_stays_outside() {
                 .any(|window| window == b"Canary" || window == b"secret")
         );
     }
+}
+
+#[test]
+fn a_position_is_taken_out_and_nothing_else() {
+    let exif = exif_of(vec![
+        (Tag::Model, text("Dachkamera 3")),
+        (Tag::DateTimeOriginal, text("2024:05:17 14:03:59")),
+        (Tag::GPSLatitude, dms(52, 30, 0)),
+        (Tag::GPSLatitudeRef, text("N")),
+        (Tag::GPSLongitude, dms(13, 15, 36)),
+        (Tag::GPSLongitudeRef, text("E")),
+    ]);
+    let jpeg = Jpeg {
+        exif: Some(&exif),
+        ..Jpeg::default()
+    }
+    .rgb(&quarters(64, 64));
+    let xmp =
+        br#"<x exif:GPSLatitude="52,30.5N" a="1"><exif:GPSLongitude>13,15E</exif:GPSLongitude>"#;
+    let mut before = jpeg.clone();
+    before.extend_from_slice(xmp);
+    let mut after = before.clone();
+    position::remove(&mut after);
+    assert_eq!(after.len(), before.len());
+    let photo = take(&after).unwrap();
+    assert_eq!(photo.position, None);
+    assert_eq!(photo.camera.as_deref(), Some("Dachkamera 3"));
+    assert!(photo.taken.is_some());
+    assert_eq!(photo.picture.jpeg, take(&before).unwrap().picture.jpeg);
+    let left = String::from_utf8_lossy(&after[jpeg.len()..]);
+    assert_eq!(
+        left,
+        r#"<x exif:GPSLatitude="        " a="1"><exif:GPSLongitude>      </exif:GPSLongitude>"#
+    );
+    let mut none = b"no picture exif:GPSLatitude=\"1\"".to_vec();
+    position::remove(&mut none);
+    assert!(none.ends_with(b"\"1\""));
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! `kolonne export`: one entry for somebody without Kolonne, as standard age files and their key.
+
+use serde_json::json;
+
+use super::{Context, pick};
+use crate::cli::ExportArgs;
+use crate::failure::{Failure, Outcome};
+
+/// Exports.
+pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
+    let out = context.output;
+    let (kolonne, _, seat) = context.act(&args.entry.acting)?;
+    let job = args.entry.job.as_deref();
+    let id = pick::entry_of(&kolonne, &seat.seat, job, &args.entry.entry)?;
+    let exported = kolonne
+        .export(&seat.seat, &id, &args.to)
+        .map_err(|error| Failure::from(error).about(args.to.display().to_string()))?;
+    for file in &exported.files {
+        out.line(&file.path.display().to_string());
+    }
+    out.line(&exported.key.display().to_string());
+    if let Some(file) = exported.files.first() {
+        out.hint(out.of(
+            "Mit dem Schlüssel öffnet es jeder: gib beides nur denen, die es sehen sollen. So geht es ohne Kolonne:",
+            "Whoever has the key opens it: give both only to those who should see it. Without Kolonne it opens so:",
+        ));
+        // A sealed one is filled up with zeros: the file ends where it ends.
+        out.hint(&format!(
+            "age -d -i {} {} | head -c {}",
+            exported.key.display(),
+            file.path.display(),
+            file.plain_bytes
+        ));
+    }
+    out.json(&json!({ "entry": id, "key": exported.key, "files": exported.files }));
+    Ok(())
+}
