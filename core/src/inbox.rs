@@ -11,8 +11,7 @@ use kolonne_model::hub::{MAX_PART_BYTES, Part};
 use kolonne_model::ids::ThreadId;
 use kolonne_model::op::Class;
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
-use kolonne_model::roster::change::Change;
-use kolonne_model::roster::{Roster, RosterRefusal, part_hash, read_body};
+use kolonne_model::roster::{Roster, RosterRefusal, cuts_named, part_hash};
 use kolonne_model::strand;
 use rusqlite::{Transaction, params};
 
@@ -80,12 +79,7 @@ fn take_part(
     let hash = part_hash(&part.bytes);
     let payload = op.op().payload.as_deref();
     let named = match op.context().class.class {
-        Class::Roster => read_body(payload).is_some_and(|body| {
-            body.changes.iter().any(|change| match change {
-                Change::End(end) => end.cuts.iter().any(|cut| cut.list == hash),
-                _ => false,
-            })
-        }),
+        Class::Roster => cuts_named(payload).iter().any(|cut| cut.list == hash),
         Class::Control => match payload.map(control::read) {
             Some(Ok(Control::KeyMade(made))) => made.all_parts().contains(&hash),
             _ => false,
@@ -112,10 +106,10 @@ fn take_segment(
     if segment.strand.thread == roster.company().roster_thread() {
         return take_roster_op(tx, roster, segment, taken);
     }
-    let Some(seat) = roster.seat(&segment.strand.seat) else {
+    let Some(cert) = roster.certificate(&segment.strand.seat) else {
         return wait(tx, &segment);
     };
-    match strand::verify(segment, &seat.cert.key, seat.cert.suite) {
+    match strand::verify(segment, &cert.key, cert.suite) {
         Ok(verified) => {
             for op in &verified.ops {
                 if oplog::keep(tx, op)? {
@@ -138,7 +132,7 @@ fn take_roster_op(
     let known = segment
         .ops
         .first()
-        .is_some_and(|op| roster.links().iter().any(|link| link.id == op.form.id()));
+        .is_some_and(|op| roster.has(&op.form.id()));
     if known {
         return Ok(());
     }

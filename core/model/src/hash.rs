@@ -63,6 +63,8 @@ pub mod label {
     pub const ENROL_SIGNATURE: &str = "kolonne enrol office v1";
     /// The four words.
     pub const ENROL_WORDS: &str = "kolonne enrol words v1";
+    /// An admin's signature under a new recovery kit.
+    pub const ROOT_ROTATION: &str = "kolonne root rotation v1";
     /// Root key hash in the enrolment code.
     pub const ROOT_KEY: &str = "kolonne root key v1";
 }

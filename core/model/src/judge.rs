@@ -11,7 +11,7 @@ use crate::control::{
     self, Complaint, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut,
     ThreadKind,
 };
-use crate::ids::{OpId, OpName, RingId, SeatId, StoreId};
+use crate::ids::{OpId, OpName, RingId, RosterDigest, RosterPosition, SeatId, StoreId};
 use crate::op::{Class, Unknown};
 use crate::payload;
 use crate::roster::change::{EndMode, RingKind, Role, SeatKind};
@@ -179,6 +179,8 @@ pub struct ThreadKeyOp {
     pub order: Order,
     /// Who made it.
     pub maker: SeatId,
+    /// The roster that its list of rings is of.
+    pub roster: (RosterPosition, RosterDigest),
     /// Its judgement: a quarantined key still reads, it just isn't sent under.
     pub judgement: Judgement,
     /// What it says; none when erased.
@@ -245,7 +247,10 @@ impl ThreadControl {
                 .iter()
                 .map(|entry| (entry.ring, entry.generation))
                 .collect();
-            if !has.is_subset(&wanted) {
+            // Nor one older than a key made by a roster that doesn't hold: its generations may be
+            // others under the same numbers.
+            let (position, digest) = &op.roster;
+            if !has.is_subset(&wanted) || !roster.stands(*position, digest) {
                 return None;
             }
             if has == wanted && !self.complaints.iter().any(|c| c.key_op == op.order.id) {
@@ -365,6 +370,7 @@ impl<'a> Judge<'a> {
         self.control.keys.push(ThreadKeyOp {
             order: Order::of(op),
             maker: op.context().seat,
+            roster: (op.context().roster, op.context().roster_digest),
             judgement,
             key,
         });
@@ -513,7 +519,7 @@ impl<'a> Judge<'a> {
         let right = match self.roster.named(context.roster, &context.roster_digest) {
             Named::NotHereYet => return Err(Judgement::Held(Held::Roster)),
             Named::Foreign => Err(quarantined(Quarantine::ForeignRoster)),
-            Named::Known => self.verdict_on_ends(op),
+            Named::Known(at) => self.verdict_on_ends(op, at),
         };
         self.unless_admitted(op, right)
     }
@@ -524,18 +530,21 @@ impl<'a> Judge<'a> {
             .unwrap_or(Judgement::Ignored(Ignored::Malformed))
     }
 
-    fn verdict_on_ends(&self, op: &VerifiedOp) -> Verdict {
+    fn verdict_on_ends(&self, op: &VerifiedOp, at: RosterPosition) -> Verdict {
         let context = op.context();
         let Some(seat) = self.roster.seat(&context.seat) else {
-            return Err(Judgement::Held(Held::Certificate));
+            return Err(match self.roster.certificate(&context.seat) {
+                Some(_) => quarantined(Quarantine::NotCertified),
+                None => Judgement::Held(Held::Certificate),
+            });
         };
-        if seat.since > context.roster {
+        if seat.since > at {
             return Err(quarantined(Quarantine::NotCertified));
         }
         let mut timeliness = Timeliness::Timely;
         for end in self.roster.ends_of(&context.seat) {
             match end.mode {
-                EndMode::Soft if context.roster >= end.at => {
+                EndMode::Soft if at >= end.at => {
                     return Err(quarantined(Quarantine::Ended));
                 }
                 EndMode::Soft => timeliness = Timeliness::Late,
@@ -622,11 +631,22 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn speaks_for(&self, op: &VerifiedOp, ring: &RingId) -> bool {
+    /// Where an op's rights are judged.
+    fn position(&self, op: &VerifiedOp) -> RosterPosition {
         let context = op.context();
+        match self.roster.named(context.roster, &context.roster_digest) {
+            Named::Known(at) => at,
+            Named::NotHereYet | Named::Foreign => context.roster,
+        }
+    }
+
+    fn speaks_for(&self, op: &VerifiedOp, ring: &RingId) -> bool {
+        self.rings_of(op).contains(ring)
+    }
+
+    fn rings_of(&self, op: &VerifiedOp) -> Vec<RingId> {
         self.roster
-            .speaks_for(&context.seat, context.roster)
-            .contains(ring)
+            .speaks_for(&op.context().seat, self.position(op))
     }
 
     fn may_change_members(&self, op: &VerifiedOp, opening: &Opening) -> bool {
@@ -639,7 +659,7 @@ impl<'a> Judge<'a> {
     }
 
     fn role(&self, op: &VerifiedOp) -> Option<Role> {
-        self.roster.role_at(&op.context().seat, op.context().roster)
+        self.roster.role_at(&op.context().seat, self.position(op))
     }
 
     fn is_person(&self, op: &VerifiedOp) -> bool {
@@ -662,7 +682,7 @@ impl<'a> Judge<'a> {
             })
         };
         let mut late = None;
-        for ring in self.roster.speaks_for(&context.seat, context.roster) {
+        for ring in self.rings_of(op) {
             match self.control.members.get(&ring) {
                 Some(Membership::In { stays_out }) if !out_of(stays_out) => return Ok(timeliness),
                 Some(Membership::Out { cuts })
@@ -697,11 +717,10 @@ impl<'a> Judge<'a> {
                 .and_then(|seat| seat.cert.person),
             kind: self.seat_kind(op.op),
             role: self.role(op.op),
-            office: self.roster.the_ring(RingKind::Office).is_some_and(|ring| {
-                self.roster
-                    .speaks_for(&op.op.context().seat, op.op.context().roster)
-                    .contains(&ring)
-            }),
+            office: self
+                .roster
+                .the_ring(RingKind::Office)
+                .is_some_and(|ring| self.speaks_for(op.op, &ring)),
         }
     }
 }

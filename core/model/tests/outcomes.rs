@@ -965,7 +965,8 @@ fn a_bad_roster_op_is_void_and_the_chain_goes_on() {
     // Position and digest of a void op can be named.
     let void = company.roster.links()[company.roster.links().len() - 2];
     let named = company.roster.named(void.position, &void.digest);
-    assert_eq!(named, kolonne_model::roster::Named::Known);
+    let known = kolonne_model::roster::Named::Known(void.position);
+    assert_eq!(named, known);
 }
 
 #[test]

@@ -160,7 +160,10 @@ impl Enrolment {
                 let opened = open_message(secret, From::Office, slot::ADMISSION, &message);
                 let admission: Admission = opened.map_err(|_| self.denied_or_forged(&message))?;
                 let (roster, ops) = self.fetch_roster().await?;
-                if roster.named(admission.roster, &admission.roster_digest) != Named::Known {
+                if !matches!(
+                    roster.named(admission.roster, &admission.roster_digest),
+                    Named::Known(_)
+                ) {
                     return Err(bad_code("forged"));
                 }
                 (roster, ops)
@@ -269,7 +272,10 @@ impl Enrolment {
     fn extends_the_code(&self, roster: &Roster) -> bool {
         let root = roster.root_key().map(Code::root_key_hash);
         root == Some(self.code.root_key_hash)
-            && roster.named(self.code.roster, &self.code.roster_digest) == Named::Known
+            && matches!(
+                roster.named(self.code.roster, &self.code.roster_digest),
+                Named::Known(_)
+            )
             && roster.hub_key() == Some(&self.code.hub_key)
     }
 

@@ -181,11 +181,10 @@ impl HubService {
             return Err(Refused(RefusalCode::Form));
         }
         let seat = segment.strand.seat;
-        let cert = &view
+        let cert = view
             .roster
-            .seat(&seat)
-            .ok_or(Refused(RefusalCode::Seat))?
-            .cert;
+            .certificate(&seat)
+            .ok_or(Refused(RefusalCode::Seat))?;
         let proven = strand::verify(segment, &cert.key, cert.suite).map_err(|refusal| {
             match (refusal, said) {
                 (Refusal::Signature, Said::Abbreviated) => NeedsFullValues,
@@ -193,7 +192,10 @@ impl HubService {
                 (Refusal::Suite | Refusal::Class, _) => Refused(RefusalCode::Form),
             }
         })?;
-        if view.roster.ends_of(&seat).next().is_some() {
+        // Who has no rights (any more) lies in quarantine.
+        let is_out =
+            view.roster.seat(&seat).is_none() || view.roster.ends_of(&seat).next().is_some();
+        if is_out {
             self.count_late(bases.company, seat, late, &proven)?;
         }
         for op in &proven.ops {

@@ -11,7 +11,7 @@ use kolonne_model::control::{self, Control};
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId};
 use kolonne_model::judge::{Judgement, ThreadOps, control_state};
 use kolonne_model::op::{Class, Op};
-use kolonne_model::roster::change::{Change, DeviceKind, RingKind, Subject};
+use kolonne_model::roster::change::{Change, DeviceKind, RingKind};
 use kolonne_model::roster::{self, Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
 
@@ -158,31 +158,36 @@ impl View {
     }
 
     fn append_roster(&mut self, op: &StoredOp) -> bool {
+        let undoes = op.op.form.context.roster < self.roster.head().0;
         let effect = self.roster.append(&op.verified());
         self.roster_seqs.push(op.hub_seq.unwrap_or_default());
-        let Some(body) = roster::read_body(op.op.payload.as_deref()) else {
+        let payload = op.op.payload.as_deref();
+        let Some(body) = roster::read_body(payload) else {
             return true;
         };
-        let mut ends = false;
-        for change in &body.changes {
-            ends |= match change {
-                Change::End(_) | Change::Unknown(_) => true,
+        if effect == Effect::Applied {
+            for cut in roster::cuts_named(payload) {
+                self.cuts.entry(cut.thread).or_default().insert(op.id);
+                self.lacks_cuts.insert(op.id);
+            }
+        }
+        let ends = undoes
+            || body.changes.iter().any(|change| match change {
+                Change::End(_) | Change::Adopt(_) | Change::Unknown(_) => true,
                 // These are members of threads without being written there.
                 Change::Ring(ring) => {
                     ring.generation == 1
                         && matches!(ring.kind, RingKind::Office | RingKind::Recovery)
                 }
                 _ => false,
-            };
-            let (Change::End(end), Effect::Applied) = (change, effect) else {
-                continue;
-            };
-            if let Subject::Device(device) = end.subject {
-                self.ended.entry(device).or_insert(op.op.form.context.seq);
-            }
-            for cut in &end.cuts {
-                self.cuts.entry(cut.thread).or_default().insert(op.id);
-                self.lacks_cuts.insert(op.id);
+            });
+        if ends {
+            let (roster, place) = (&self.roster, op.op.form.context.seq);
+            self.ended
+                .retain(|device, _| roster.device_has_ended(device));
+            let ended = roster.devices().map(|(id, _)| *id);
+            for device in ended.filter(|id| roster.device_has_ended(id)) {
+                self.ended.entry(device).or_insert(place);
             }
         }
         ends
@@ -343,14 +348,8 @@ fn named_parts(op: &Op) -> Named {
             _ => Named::Nothing,
         },
         Class::Roster => {
-            let changes = roster::read_body(Some(payload))
-                .map(|b| b.changes)
-                .unwrap_or_default();
-            let cuts = changes.into_iter().filter_map(|change| match change {
-                Change::End(end) => Some(end.cuts),
-                _ => None,
-            });
-            Named::Cuts(cuts.flatten().map(|cut| (cut.thread, cut.list)).collect())
+            let cuts = roster::cuts_named(Some(payload)).into_iter();
+            Named::Cuts(cuts.map(|cut| (cut.thread, cut.list)).collect())
         }
         Class::Data => Named::Nothing,
     }

@@ -8,7 +8,10 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor::{self, CborError};
 use crate::hash::{h16, label};
-use crate::ids::{DeviceId, Hash32, PublicKey, RingId, RosterDigest, SeatId, StrandHead, ThreadId};
+use crate::ids::{
+    CompanyId, DeviceId, Hash32, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
+    Signature, StrandHead, ThreadId,
+};
 
 /// A public encryption key with type and length, so that hybrid recipients fit later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -313,6 +316,62 @@ pub struct HubKey {
     pub key: PublicKey,
 }
 
+/// Roster ops off the chain that holds are taken up again: those that a root op undid, or those of
+/// another branch, which come along.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Adopt {
+    /// Whose changes hold again. Ends of a branch that comes along hold whether listed or not.
+    #[n(0)]
+    pub ops: Vec<OpId>,
+    /// A merge: a page with ops of the other branch, from the fork or from the merge before on.
+    #[n(1)]
+    pub branch: Option<ByteVec>,
+}
+
+/// Another recovery kit, signed by the one before as author and by an admin's seat in the office.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RootKey {
+    /// The new root's signing key.
+    #[n(0)]
+    pub key: PublicKey,
+    /// The recovery ring's next generation.
+    #[n(1)]
+    pub recipient: Recipient,
+    /// The secret of the generation before, sealed to this one.
+    #[n(2)]
+    pub previous_sealed: ByteVec,
+    /// Who agrees.
+    #[n(3)]
+    pub seat: SeatId,
+    /// Their signature over [`RootKey::message`].
+    #[n(4)]
+    pub signature: Signature,
+}
+
+impl RootKey {
+    /// What the admin signs: this kit, for this company, at the position that the op names.
+    #[must_use]
+    pub fn message(
+        company: &CompanyId,
+        (position, digest): (RosterPosition, RosterDigest),
+        key: &PublicKey,
+        recipient: &Recipient,
+    ) -> Vec<u8> {
+        [
+            label::ROOT_ROTATION.as_bytes(),
+            &company.0,
+            &position.0.to_be_bytes(),
+            &digest.0,
+            &key.0,
+            &[recipient.kind],
+            &recipient.key,
+        ]
+        .concat()
+    }
+}
+
 /// One change of the roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -334,6 +393,10 @@ pub enum Change {
     End(End),
     /// The hub's key.
     HubKey(HubKey),
+    /// Ops taken up again.
+    Adopt(Adopt),
+    /// Another recovery kit.
+    RootKey(RootKey),
     /// Of a newer app.
     Unknown(u16),
 }
@@ -355,6 +418,8 @@ impl<C> Encode<C> for Change {
             Self::Role(x) => e.u16(7)?.encode_with(x, c)?,
             Self::End(x) => e.u16(8)?.encode_with(x, c)?,
             Self::HubKey(x) => e.u16(9)?.encode_with(x, c)?,
+            Self::Adopt(x) => e.u16(10)?.encode_with(x, c)?,
+            Self::RootKey(x) => e.u16(11)?.encode_with(x, c)?,
             Self::Unknown(kind) => e.u16(*kind)?.map(0)?,
         };
         Ok(())
@@ -376,6 +441,8 @@ impl<'b, C> Decode<'b, C> for Change {
             7 => Self::Role(d.decode_with(c)?),
             8 => Self::End(d.decode_with(c)?),
             9 => Self::HubKey(d.decode_with(c)?),
+            10 => Self::Adopt(d.decode_with(c)?),
+            11 => Self::RootKey(d.decode_with(c)?),
             kind => {
                 d.skip()?;
                 Self::Unknown(kind)

@@ -4,23 +4,27 @@
 //! chain and changes nothing, so that a bad op can't block the good ones after it. Nothing here
 //! takes the hub's word for anything.
 
+mod branch;
 pub mod change;
+mod read;
 pub mod state;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cbor;
 use crate::hash::{h, label};
 use crate::ids::{
-    CompanyId, DeviceId, Hash32, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
-    StoreId, StrandHead, ThreadId,
+    CompanyId, Hash32, KeyId, OpId, PublicKey, RosterDigest, RosterPosition, SeatId, StoreId,
+    StrandHead,
 };
 use crate::op::{Class, ClassByte, Context, SUITE_1, Unknown};
-use crate::page::ReceivedSegment;
+use crate::page::{self, NoBases, ReceivedSegment};
 use crate::payload;
 use crate::strand::{self, Refusal, VerifiedOp};
-use change::{Change, DeviceKind, RingKind, Role, RosterBody, SeatKind};
-use state::{Author, Device, Ended, PreviousSecret, Ring, Seat, State, Void, WrapRecord};
+use branch::{Branch, Next, Step};
+use change::{Change, CutOfThread, RosterBody, SeatCert};
+use state::{State, Void};
 
 /// Why a roster op isn't taken at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,13 +64,25 @@ pub struct Link {
     pub digest: RosterDigest,
     /// What it did.
     pub effect: Effect,
+    /// Who wrote it.
+    pub author: SeatId,
+    /// Where what names it is judged: there, or where the chain was left that a root op undid.
+    pub judged_at: RosterPosition,
+}
+
+impl Link {
+    /// Whether it wasn't undone.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.judged_at == self.position
+    }
 }
 
 /// How an op's named position stands to this roster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
-    /// Known, digest and all.
-    Known,
+    /// Known, digest and all; to be judged at this position of the chain that holds.
+    Known(RosterPosition),
     /// Beyond what is here: held.
     NotHereYet,
     /// A position that this chain never had.
@@ -78,9 +94,16 @@ pub enum Named {
 pub struct Roster {
     company: CompanyId,
     links: Vec<Link>,
+    /// What each link did.
+    steps: Vec<Arc<Step>>,
     state: State,
     cut_lists: BTreeMap<Hash32, Vec<StrandHead>>,
     newer_app_from: Option<RosterPosition>,
+    /// Positions of other branches, each with how many links it shares with this chain.
+    elsewhere: BTreeMap<(RosterPosition, RosterDigest), usize>,
+    branches: Vec<Branch>,
+    /// Seats that were certified off this chain only.
+    lapsed: BTreeMap<SeatId, SeatCert>,
 }
 
 impl Roster {
@@ -90,9 +113,13 @@ impl Roster {
         Self {
             company,
             links: Vec::new(),
+            steps: Vec::new(),
             state: State::default(),
             cut_lists: BTreeMap::new(),
             newer_app_from: None,
+            elsewhere: BTreeMap::new(),
+            branches: Vec::new(),
+            lapsed: BTreeMap::new(),
         }
     }
 
@@ -145,20 +172,24 @@ impl Roster {
 
     /// Appends the next op; must come from [`Roster::verify`] or the own log, in order.
     pub fn append(&mut self, op: &VerifiedOp) -> Effect {
-        let context = op.context();
-        let position = self.position_of_next(&context.seat);
-        let mut digest = self.head().1;
-        let effect = match self.try_apply(op, position) {
-            Ok((state, stated)) => {
-                self.state = state;
-                digest = stated;
-                Effect::Applied
+        let author = op.context().seat;
+        let (position, digest, effect) = match self.try_apply(op) {
+            Ok(next) => {
+                let to = (next.position, next.digest);
+                self.take(next);
+                (to.0, to.1, Effect::Applied)
             }
             Err(void) => {
+                let position = self.next_position(self.is_root(&author));
                 if void == Void::Newer {
                     self.newer_app_from.get_or_insert(position);
                 }
-                Effect::Void(void)
+                let base = self.links.len();
+                self.steps.push(Arc::new(Step {
+                    base,
+                    applied: Vec::new(),
+                }));
+                (position, self.head().1, Effect::Void(void))
             }
         };
         self.links.push(Link {
@@ -166,61 +197,42 @@ impl Roster {
             position,
             digest,
             effect,
+            author,
+            judged_at: position,
         });
         effect
     }
 
-    /// The state after an op, and the digest it states.
-    fn try_apply(
-        &self,
-        op: &VerifiedOp,
-        position: RosterPosition,
-    ) -> Result<(State, RosterDigest), Void> {
+    /// What an op leads to.
+    fn try_apply(&self, op: &VerifiedOp) -> Result<Next, Void> {
         let context = op.context();
         if self.newer_app_from.is_some() {
             return Err(Void::Newer);
         }
-        let (before, digest) = self.head();
-        if (context.roster, context.roster_digest) != (before, digest) {
-            return Err(Void::Position);
-        }
+        let author = self.state.author(&context.seat);
+        let base = self.base(author, (context.roster, context.roster_digest))?;
         let body = read_body(op.op().payload.as_deref()).ok_or(Void::Malformed)?;
-        let author = self.author(&context.seat);
-        let state = self
-            .state
-            .after(&self.company, author, position, &body.changes)?;
+        let mut next = self.next(author, &context.seat, base, &body.changes)?;
         let newer = body.changes.iter().any(|c| matches!(c, Change::Unknown(_)));
         if newer && context.class.unknown == Unknown::MustBeUnderstood {
             return Err(Void::Newer);
         }
-        if !state.passed_over && state.digest() != body.digest_after {
+        if !next.state.passed_over && next.state.digest() != body.digest_after {
             return Err(Void::Digest);
         }
-        Ok((state, body.digest_after))
+        next.digest = body.digest_after;
+        Ok(next)
     }
 
-    fn author(&self, seat: &SeatId) -> Author {
-        match &self.state.root_key {
-            None => Author::Root,
-            Some(root) if SeatId::of_key(root) == *seat => Author::Root,
-            Some(_) if self.ends_of(seat).next().is_some() => Author::Nobody,
-            Some(_) => match self.state.seats.get(seat) {
-                Some(record) if record.cert.kind == SeatKind::Person => record
-                    .roles
-                    .last()
-                    .map_or(Author::Nobody, |(_, role)| Author::Seat(*role)),
-                _ => Author::Nobody,
-            },
-        }
+    fn is_root(&self, seat: &SeatId) -> bool {
+        let root = self.state.root_key.as_ref();
+        root.is_some_and(|root| SeatId::of_key(root) == *seat)
     }
 
-    fn position_of_next(&self, author: &SeatId) -> RosterPosition {
+    /// The next op's position; what a root or a merge says opens a term.
+    fn next_position(&self, opens_term: bool) -> RosterPosition {
         let number = u32::try_from(self.links.len()).map_or(u32::MAX, |n| n.saturating_add(1));
-        let is_root = self
-            .state
-            .root_key
-            .is_some_and(|root| SeatId::of_key(&root) == *author);
-        let term = self.head().0.term().saturating_add(u8::from(is_root));
+        let term = self.head().0.term().saturating_add(u8::from(opens_term));
         RosterPosition::new(term, number.min(RosterPosition::MAX_NUMBER)).unwrap_or_default()
     }
 
@@ -233,16 +245,26 @@ impl Roster {
         time_ms: u64,
         changes: Vec<Change>,
     ) -> Result<(Context, Vec<u8>), Void> {
+        self.draft_on(self.head(), author, lamport, time_ms, changes)
+    }
+
+    /// As [`Roster::draft`], by the root, and on an earlier position: what followed is undone.
+    pub fn draft_on(
+        &self,
+        (roster, roster_digest): (RosterPosition, RosterDigest),
+        author: &PublicKey,
+        lamport: u64,
+        time_ms: u64,
+        changes: Vec<Change>,
+    ) -> Result<(Context, Vec<u8>), Void> {
         // A digest that this app can't compute it can't state either.
         if self.newer_app_from.is_some() || self.state.passed_over {
             return Err(Void::Newer);
         }
         let seat = SeatId::of_key(author);
-        let (roster, roster_digest) = self.head();
-        let position = self.position_of_next(&seat);
-        let state = self
-            .state
-            .after(&self.company, self.author(&seat), position, &changes)?;
+        let rights = self.state.author(&seat);
+        let base = self.base(rights, (roster, roster_digest))?;
+        let next = self.next(rights, &seat, base, &changes)?;
         let context = Context {
             suite: SUITE_1,
             class: ClassByte::plain(Class::Roster),
@@ -254,13 +276,13 @@ impl Roster {
             previous: self.links.last().map_or(OpId::ZERO, |link| link.id),
             roster,
             roster_digest,
-            key: crate::ids::KeyId::ZERO,
+            key: KeyId::ZERO,
             lamport,
             time_ms,
             extension_hash: Hash32::ZERO,
         };
         let body = RosterBody {
-            digest_after: state.digest(),
+            digest_after: next.state.digest(),
             changes,
         };
         Ok((context, cbor::encode(&body)))
@@ -278,243 +300,38 @@ impl Roster {
             self.cut_lists.insert(hash, heads);
         }
     }
-
-    /// The company.
-    #[must_use]
-    pub const fn company(&self) -> CompanyId {
-        self.company
-    }
-
-    /// The newest position and its digest; zero before the founding.
-    #[must_use]
-    pub fn head(&self) -> (RosterPosition, RosterDigest) {
-        self.links
-            .last()
-            .map_or((RosterPosition(0), RosterDigest::ZERO), |link| {
-                (link.position, link.digest)
-            })
-    }
-
-    /// The links, oldest first.
-    #[must_use]
-    pub fn links(&self) -> &[Link] {
-        &self.links
-    }
-
-    /// Whether an op must be understood that this app doesn't know.
-    #[must_use]
-    pub const fn needs_newer_app(&self) -> bool {
-        self.newer_app_from.is_some()
-    }
-
-    /// The first position whose op must be understood and isn't: from here on all waits.
-    #[must_use]
-    pub const fn newer_app_from(&self) -> Option<RosterPosition> {
-        self.newer_app_from
-    }
-
-    /// How a position that an op names stands to this chain.
-    #[must_use]
-    pub fn named(&self, position: RosterPosition, digest: &RosterDigest) -> Named {
-        let (newest, _) = self.head();
-        // Positions rise along the chain.
-        let at = self
-            .links
-            .binary_search_by_key(&position, |link| link.position);
-        match at.ok().and_then(|at| self.links.get(at)) {
-            Some(link) if link.digest == *digest => Named::Known,
-            None if position.number() > newest.number() || position.term() > newest.term() => {
-                Named::NotHereYet
-            }
-            _ => Named::Foreign,
-        }
-    }
-
-    /// The hub's certified signing key.
-    #[must_use]
-    pub const fn hub_key(&self) -> Option<&PublicKey> {
-        self.state.hub_key.as_ref()
-    }
-
-    /// The root's signing key.
-    #[must_use]
-    pub const fn root_key(&self) -> Option<&PublicKey> {
-        self.state.root_key.as_ref()
-    }
-
-    /// A seat.
-    #[must_use]
-    pub fn seat(&self, seat: &SeatId) -> Option<&Seat> {
-        self.state.seats.get(seat)
-    }
-
-    /// A device.
-    #[must_use]
-    pub fn device(&self, device: &DeviceId) -> Option<&Device> {
-        self.state.devices.get(device)
-    }
-
-    /// A ring.
-    #[must_use]
-    pub fn ring(&self, ring: &RingId) -> Option<&Ring> {
-        self.state.rings.get(ring)
-    }
-
-    /// All seats.
-    pub fn seats(&self) -> impl Iterator<Item = (&SeatId, &Seat)> {
-        self.state.seats.iter()
-    }
-
-    /// All devices.
-    pub fn devices(&self) -> impl Iterator<Item = (&DeviceId, &Device)> {
-        self.state.devices.iter()
-    }
-
-    /// All rings.
-    pub fn rings(&self) -> impl Iterator<Item = (&RingId, &Ring)> {
-        self.state.rings.iter()
-    }
-
-    /// The one ring of a kind of which there is one (office, recovery).
-    #[must_use]
-    pub fn the_ring(&self, kind: RingKind) -> Option<RingId> {
-        self.state
-            .rings
-            .iter()
-            .find(|(_, ring)| ring.kind == kind)
-            .map(|(id, _)| *id)
-    }
-
-    /// The newest generation of a ring and its recipient.
-    #[must_use]
-    pub fn newest_generation(&self, ring: &RingId) -> Option<(u32, &change::Recipient)> {
-        let ring = self.state.rings.get(ring)?;
-        Some((
-            u32::try_from(ring.generations.len()).ok()?,
-            ring.generations.last()?,
-        ))
-    }
-
-    /// Wrapped ring secrets.
-    #[must_use]
-    pub fn wraps(&self) -> &[WrapRecord] {
-        &self.state.wraps
-    }
-
-    /// Sealed secrets of earlier ring generations.
-    #[must_use]
-    pub fn previous_secrets(&self) -> &[PreviousSecret] {
-        &self.state.previous_secrets
-    }
-
-    /// What ended a seat's rights.
-    pub fn ends_of(&self, seat: &SeatId) -> impl Iterator<Item = &Ended> {
-        let cert = self.state.seats.get(seat).map(|record| &record.cert);
-        let seat = *seat;
-        self.state
-            .ended
-            .iter()
-            .filter(move |end| cert.is_some_and(|cert| state::covers(&end.subject, &seat, cert)))
-    }
-
-    /// The cut list of a hard end for a thread. `None`: not here yet. An unlisted thread ends at
-    /// zero everywhere: an empty list.
-    #[must_use]
-    pub fn cut(&self, end: &Ended, thread: &ThreadId) -> Option<&[StrandHead]> {
-        match end.cuts.get(thread) {
-            None => Some(&[]),
-            Some(hash) => self.cut_lists.get(hash).map(Vec::as_slice),
-        }
-    }
-
-    /// A seat's role as of a position; `None` if it wasn't certified there.
-    #[must_use]
-    pub fn role_at(&self, seat: &SeatId, at: RosterPosition) -> Option<Role> {
-        at_position(&self.state.seats.get(seat)?.roles, at).copied()
-    }
-
-    /// The rings a seat speaks for as of a position.
-    #[must_use]
-    pub fn speaks_for(&self, seat: &SeatId, at: RosterPosition) -> Vec<RingId> {
-        let Some((record, role)) = self.state.seats.get(seat).zip(self.role_at(seat, at)) else {
-            return Vec::new();
-        };
-        let device = self.state.devices.get(&record.cert.device);
-        let crew = device.and_then(|d| at_position(&d.crews, at).copied().flatten());
-        let office_device = device.is_some_and(|d| d.cert.kind == DeviceKind::Office);
-        let office = match record.cert.kind {
-            SeatKind::Person => role >= Role::Office,
-            SeatKind::Device => office_device,
-            SeatKind::Guest | SeatKind::Import => false,
-        };
-        let office = if office {
-            self.the_ring(RingKind::Office)
-        } else {
-            None
-        };
-        record
-            .cert
-            .person
-            .into_iter()
-            .chain(crew)
-            .chain(office)
-            .collect()
-    }
-
-    /// The rings whose ops a device may receive, as of now: its crew's, its people's, the
-    /// office's. None for a device that has ended.
-    #[must_use]
-    pub fn rings_of_device(&self, device: &DeviceId) -> Vec<RingId> {
-        let Some(record) = self.state.devices.get(device) else {
-            return Vec::new();
-        };
-        if self.device_has_ended(device) {
-            return Vec::new();
-        }
-        let crew = record.crews.last().and_then(|(_, crew)| *crew);
-        let office = (record.cert.kind == DeviceKind::Office)
-            .then(|| self.the_ring(RingKind::Office))
-            .flatten();
-        let people = self
-            .state
-            .seats
-            .iter()
-            .filter(|(id, seat)| seat.cert.device == *device && self.ends_of(id).next().is_none())
-            .filter_map(|(_, seat)| seat.cert.person);
-        let mut rings: Vec<RingId> = people.chain(crew).chain(office).collect();
-        rings.sort_unstable();
-        rings.dedup();
-        rings
-    }
-
-    /// What ended a device's rights first.
-    #[must_use]
-    pub fn end_of_device(&self, device: &DeviceId) -> Option<&Ended> {
-        self.state
-            .ended
-            .iter()
-            .find(|end| matches!(end.subject, change::Subject::Device(id) if id == *device))
-    }
-
-    /// Whether a device's rights have ended.
-    #[must_use]
-    pub fn device_has_ended(&self, device: &DeviceId) -> bool {
-        self.end_of_device(device).is_some()
-    }
-}
-
-fn at_position<T>(history: &[(RosterPosition, T)], at: RosterPosition) -> Option<&T> {
-    history
-        .iter()
-        .rev()
-        .find(|(since, _)| *since <= at)
-        .map(|(_, value)| value)
 }
 
 /// Reads the clear body of a roster payload.
 #[must_use]
 pub fn read_body(payload: Option<&[u8]>) -> Option<RosterBody> {
     cbor::decode(payload::clear_body(payload?).ok()?).ok()
+}
+
+/// The cut lists that a roster payload names, those of a branch it carries too.
+#[must_use]
+pub fn cuts_named(payload: Option<&[u8]>) -> Vec<CutOfThread> {
+    let mut cuts = Vec::new();
+    for change in read_body(payload)
+        .map(|body| body.changes)
+        .unwrap_or_default()
+    {
+        match change {
+            Change::End(end) => cuts.extend(end.cuts),
+            Change::Adopt(adopt) => {
+                let page = adopt.branch.as_ref().map(|page| page::read(page));
+                for raw in page.and_then(Result::ok).unwrap_or_default() {
+                    // Any company will do: only payloads are read.
+                    let segment = raw.resolve(&CompanyId::ZERO, &NoBases);
+                    for op in segment.map(|segment| segment.ops).unwrap_or_default() {
+                        cuts.extend(cuts_named(op.payload.as_deref()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    cuts
 }
 
 /// The hash that names a part (wrap file, history seal, cut list).

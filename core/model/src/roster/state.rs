@@ -9,7 +9,7 @@ use minicbor::Encode;
 
 use super::change::{
     Change, DeviceCert, DeviceKind, End, EndMode, RingGeneration, RingKind, RingWraps, Role,
-    SeatCert, SeatKind, Subject,
+    RootKey, SeatCert, SeatKind, Subject,
 };
 use crate::cbor;
 use crate::hash::{h, label};
@@ -167,34 +167,19 @@ impl State {
         RosterDigest(h(label::ROSTER_STATE, &[&bytes]))
     }
 
-    /// The state after all changes, or why there is none.
-    pub fn after(
-        &self,
-        company: &CompanyId,
-        author: Author,
-        at: RosterPosition,
-        changes: &[Change],
-    ) -> Result<Self, Void> {
-        let mut next = self.clone();
-        for change in changes {
-            if !next.allows(author, change) {
-                return Err(Void::Right);
-            }
-            next.apply(company, at, change)?;
-        }
-        Ok(next)
-    }
-
-    fn allows(&self, author: Author, change: &Change) -> bool {
+    /// Whether an author may make a change here.
+    pub(super) fn allows(&self, author: Author, change: &Change) -> bool {
         let role = match author {
             Author::Root => return true,
             Author::Seat(role) => role,
             Author::Nobody => return false,
         };
         let needs = match change {
-            Change::Found(_) => return false,
+            Change::Found(_) | Change::RootKey(_) => return false,
             Change::HubKey(_) => Role::Admin,
             Change::Ring(ring) if ring.kind == RingKind::Recovery => return false,
+            // What was undone only the root takes up again.
+            Change::Adopt(adopt) if adopt.branch.is_none() => return false,
             Change::Device(device) if device.kind == DeviceKind::Office => Role::Admin,
             Change::Seat(seat) if seat.role >= Role::Office => Role::Admin,
             // Nor does anyone below make a seat or keys in the name of an office person.
@@ -233,7 +218,9 @@ impl State {
             .max()
     }
 
-    fn apply(
+    /// Makes one change, or none of it. Ops taken up again are no change of their own: their
+    /// changes are.
+    pub(super) fn apply(
         &mut self,
         company: &CompanyId,
         at: RosterPosition,
@@ -267,9 +254,68 @@ impl State {
             }
             Change::End(end) => self.apply_end(at, end)?,
             Change::HubKey(hub) => self.hub_key = Some(hub.key),
+            Change::Adopt(_) => {}
+            Change::RootKey(root) => self.apply_root_key(root)?,
             Change::Unknown(_) => self.passed_over = true,
         }
         Ok(())
+    }
+
+    fn apply_root_key(&mut self, root: &RootKey) -> Result<(), Void> {
+        let recovery = self
+            .rings
+            .iter_mut()
+            .find(|(_, ring)| ring.kind == RingKind::Recovery);
+        let Some((id, ring)) = recovery else {
+            return Err(Void::Contradiction);
+        };
+        let next = u32::try_from(ring.generations.len()).map_or(0, |n| n + 1);
+        if root.recipient.as_x25519().is_none() || self.root_key == Some(root.key) {
+            return Err(Void::Contradiction);
+        }
+        ring.generations.push(root.recipient.clone());
+        self.root_key = Some(root.key);
+        self.previous_secrets.push(PreviousSecret {
+            ring: *id,
+            generation: next,
+            file: root.previous_sealed.to_vec(),
+        });
+        Ok(())
+    }
+
+    /// The key of a seat that may agree to another recovery kit: an admin's, in the office.
+    pub(super) fn cosigner(&self, seat: &SeatId) -> Option<&PublicKey> {
+        let record = self.seats.get(seat)?;
+        let device = self.devices.get(&record.cert.device)?;
+        (record.cert.kind == SeatKind::Person
+            && self.newest_role(seat) == Some(Role::Admin)
+            && device.cert.kind == DeviceKind::Office
+            && self.ends_of(seat).next().is_none())
+        .then_some(&record.cert.key)
+    }
+
+    /// What a seat may ask for here.
+    pub(super) fn author(&self, seat: &SeatId) -> Author {
+        match &self.root_key {
+            None => Author::Root,
+            Some(root) if SeatId::of_key(root) == *seat => Author::Root,
+            Some(_) if self.ends_of(seat).next().is_some() => Author::Nobody,
+            Some(_) => match self.seats.get(seat) {
+                Some(record) if record.cert.kind == SeatKind::Person => {
+                    self.newest_role(seat).map_or(Author::Nobody, Author::Seat)
+                }
+                _ => Author::Nobody,
+            },
+        }
+    }
+
+    /// What ended a seat's rights.
+    pub(super) fn ends_of(&self, seat: &SeatId) -> impl Iterator<Item = &Ended> {
+        let cert = self.seats.get(seat).map(|record| &record.cert);
+        let seat = *seat;
+        self.ended
+            .iter()
+            .filter(move |end| cert.is_some_and(|cert| covers(&end.subject, &seat, cert)))
     }
 
     fn is_crew_ring(&self, ring: Option<&RingId>) -> Result<(), Void> {

@@ -9,14 +9,14 @@ use kolonne_model::judge::ThreadOps;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::op::{MAX_LAMPORT_STEP, Unknown};
 use kolonne_model::roster::change::{
-    Change, CutOfThread, End, EndMode, Move, Role, RoleChange, Subject, cut_list,
+    Adopt, Change, CutOfThread, End, EndMode, Move, Role, RoleChange, Subject, cut_list,
 };
 use kolonne_model::roster::part_hash;
 use kolonne_model::strand::VerifiedOp;
 
 use super::{
-    Dice, Job, Pen, cut_at, key_made, members_in, members_out, next_generation, say_text, seat_id,
-    secret, store, without_payload,
+    Dice, Job, Pen, cut_at, key_made, members_in, members_out, next_generation, page_of, public,
+    say_text, seat_id, secret, store, without_payload,
 };
 
 /// What a device knows and writes with.
@@ -215,7 +215,11 @@ impl World {
                 }),
             ),
             93 | 94 => {
-                self.roster_change(dice, &target);
+                match dice.below(12) {
+                    0 => self.root_undoes(dice),
+                    1 => self.branches_merge(dice, pen),
+                    _ => self.roster_change(dice, &target),
+                }
                 return;
             }
             95 => {
@@ -302,6 +306,61 @@ impl World {
             _ => return,
         };
         company.change(&chief, vec![change]);
+        for part in &self.parts {
+            company.roster.add_part(part);
+        }
+    }
+
+    /// The root goes back a few places, and takes some of what it undid up again.
+    fn root_undoes(&mut self, dice: &mut Dice) {
+        let company = &mut self.job.company;
+        let links = company.roster.links();
+        let places = links.len().saturating_sub(6).clamp(1, 6);
+        let to = links[links.len() - 1 - dice.below(places)];
+        let ops = company.roster_ops.iter().rev().take(3);
+        let adopt = Change::Adopt(Adopt {
+            ops: ops.map(VerifiedOp::id).filter(|_| dice.one_in(2)).collect(),
+            branch: None,
+        });
+        let at = company.roster.links().len() as u64;
+        let root = company.root.clone();
+        let named = (to.position, to.digest);
+        let drafted = company
+            .roster
+            .draft_on(named, &public(&root), at + 1, at, vec![adopt]);
+        if let Ok((context, body)) = drafted {
+            let op = company.sign_roster_op(&root, context, &body);
+            company.append(op);
+        }
+        for part in &self.parts {
+            company.roster.add_part(part);
+        }
+    }
+
+    /// Someone wrote by a branch of the roster that is merged a moment later.
+    fn branches_merge(&mut self, dice: &mut Dice, pen: &mut Pen) {
+        let company = &mut self.job.company;
+        let shared = company.roster_ops.len();
+        let mut other = company.clone();
+        let (chief, office) = (company.people[0].key.clone(), company.people[1].key.clone());
+        for (company, by) in [(&mut *company, &chief), (&mut other, &office)] {
+            for _ in 0..=dice.below(2) {
+                let ring = company.crews[dice.below(3)];
+                let moved = Change::Move(Move {
+                    device: company.devices[2 + dice.below(3)].id,
+                    crew: Some(company.crews[dice.below(3)]),
+                });
+                let next = next_generation(&company.roster, ring, dice.roll());
+                company.change(by, vec![moved, next]);
+            }
+        }
+        pen.roster = Some(other.roster.head());
+        let branch: Vec<&VerifiedOp> = other.roster_ops[shared..].iter().collect();
+        let adopt = Change::Adopt(Adopt {
+            ops: branch.iter().map(|op| op.id()).collect(),
+            branch: Some(page_of(&branch).into()),
+        });
+        company.change(&chief, vec![adopt]);
         for part in &self.parts {
             company.roster.add_part(part);
         }
