@@ -437,6 +437,8 @@ fn erased_payloads_are_sent_to_nobody_and_not_taken_again() {
     let erase = Control::Erase(Erase {
         ops: vec![ops[1].form.id()],
         reason: EraseReason::Mistake,
+        blobs: None,
+        days: None,
     });
     let mut erasing = c.control(&c.office.person, &ops[0], &erase);
     erasing.form.context.seq = 1;

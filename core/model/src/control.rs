@@ -7,7 +7,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor::{self, CborError};
 use crate::hash::{h16, label};
-use crate::ids::{CompanyId, Hash32, Head, KeyId, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
+use crate::ids::{
+    BlobId, CompanyId, Hash32, Head, KeyId, OpId, OpName, RingId, SeatId, StoreId, ThreadId,
+};
 use crate::key;
 
 /// What a thread is for.
@@ -269,6 +271,31 @@ pub struct Erase {
     /// Why.
     #[n(1)]
     pub reason: EraseReason,
+    /// The blobs that go with them: the hub can't read which are whose.
+    #[n(2)]
+    pub blobs: Option<Vec<BlobId>>,
+    /// Days until they are destroyed, as the author knew the company's policy: for the hub, which
+    /// can't read it.
+    #[n(3)]
+    pub days: Option<u16>,
+}
+
+/// A wrap that was complained of is made good: the key's secret in a file of its own for that ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WrappedAgain {
+    /// The key op.
+    #[n(0)]
+    pub key_op: OpId,
+    /// For which ring.
+    #[n(1)]
+    pub ring: RingId,
+    /// For which of its generations.
+    #[n(2)]
+    pub generation: u32,
+    /// Hash of the age file (a part).
+    #[n(3)]
+    pub file: Hash32,
 }
 
 /// A control body.
@@ -286,6 +313,8 @@ pub enum Control {
     Admit(Admit),
     /// Payloads go.
     Erase(Erase),
+    /// A wrong wrap is made good.
+    WrappedAgain(WrappedAgain),
     /// Of a newer app.
     Unknown(u16),
 }
@@ -304,6 +333,7 @@ impl<C> Encode<C> for Control {
             Self::Complaint(x) => e.u16(4)?.encode_with(x, c)?,
             Self::Admit(x) => e.u16(5)?.encode_with(x, c)?,
             Self::Erase(x) => e.u16(6)?.encode_with(x, c)?,
+            Self::WrappedAgain(x) => e.u16(7)?.encode_with(x, c)?,
             Self::Unknown(kind) => e.u16(*kind)?.map(0)?,
         };
         Ok(())
@@ -322,6 +352,7 @@ impl<'b, C> Decode<'b, C> for Control {
             4 => Self::Complaint(d.decode_with(c)?),
             5 => Self::Admit(d.decode_with(c)?),
             6 => Self::Erase(d.decode_with(c)?),
+            7 => Self::WrappedAgain(d.decode_with(c)?),
             kind => {
                 d.skip()?;
                 Self::Unknown(kind)

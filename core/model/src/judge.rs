@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use crate::chain::ThreadOps;
 use crate::control::{
     self, Complaint, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut,
-    ThreadKind,
+    ThreadKind, WrappedAgain,
 };
+use crate::erasure::{CountedErase, Erasures};
 use crate::ids::{OpId, OpName, RingId, RosterDigest, RosterPosition, SeatId, StoreId};
 use crate::op::{Class, Unknown};
 use crate::payload;
@@ -187,6 +188,26 @@ pub struct ThreadKeyOp {
     pub key: Option<KeyMade>,
 }
 
+/// A counted complaint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComplaintMade {
+    /// Its place in the order.
+    pub order: Order,
+    /// What it says.
+    pub complaint: Complaint,
+    /// Whether nobody has wrapped again since.
+    pub is_open: bool,
+}
+
+/// A counted wrap in place of a wrong one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrapMade {
+    /// Its place in the order.
+    pub order: Order,
+    /// What it says.
+    pub again: WrappedAgain,
+}
+
 /// A thread's control ops, judged: members, keys, erasures.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ThreadControl {
@@ -198,10 +219,14 @@ pub struct ThreadControl {
     pub member_writes: BTreeMap<RingId, Vec<OpName>>,
     /// Key ops in order, quarantined ones too.
     pub keys: Vec<ThreadKeyOp>,
-    /// Counted complaints.
-    pub complaints: Vec<Complaint>,
+    /// Counted complaints, in order.
+    pub complaints: Vec<ComplaintMade>,
+    /// Counted wraps in place of wrong ones, in order.
+    pub wrapped_again: Vec<WrapMade>,
     /// Ops whose payloads are erased.
     pub erased: BTreeSet<OpId>,
+    /// The same, with what may become of them.
+    pub erasures: Erasures,
     /// What became of each control op.
     pub judgements: BTreeMap<OpId, Judgement>,
     /// A control op that must be understood: no key or member is written until the app is newer.
@@ -253,11 +278,30 @@ impl ThreadControl {
             if !has.is_subset(&wanted) || !roster.stands(*position, digest) {
                 return None;
             }
-            if has == wanted && !self.complaints.iter().any(|c| c.key_op == op.order.id) {
+            if has == wanted && !self.is_complained_of(&op.order.id) {
                 return Some(op);
             }
         }
         None
+    }
+
+    /// Whether a complaint about a key op is open.
+    #[must_use]
+    pub fn is_complained_of(&self, key_op: &OpId) -> bool {
+        self.complaints
+            .iter()
+            .any(|made| made.is_open && made.complaint.key_op == *key_op)
+    }
+
+    /// The later wraps of a key op's secret for a ring, newest first.
+    pub fn wraps_again_of(
+        &self,
+        key_op: &OpId,
+        ring: &RingId,
+    ) -> impl Iterator<Item = &WrappedAgain> {
+        let (key_op, ring) = (*key_op, *ring);
+        let made = self.wrapped_again.iter().rev().map(|made| &made.again);
+        made.filter(move |again| again.key_op == key_op && again.ring == ring)
     }
 }
 
@@ -319,13 +363,7 @@ impl<'a> Judge<'a> {
             .collect();
         self.control.opening = self.find_opening(&bodies);
         self.find_admitted(&bodies);
-        for (op, body) in bodies.values() {
-            if let Some(body @ Control::Erase(erase)) = body
-                && self.verdict_on_control(op, body).is_ok()
-            {
-                self.note_erased(erase);
-            }
-        }
+        self.find_erased(&bodies);
         let mut writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>> = BTreeMap::new();
         for (id, (op, body)) in &bodies {
             let Some(body) = body else { continue };
@@ -355,7 +393,15 @@ impl<'a> Judge<'a> {
                 None if erased => self.note_key(op, judgement, None),
                 Some(Control::KeyMade(key)) => self.note_key(op, judgement, Some(key)),
                 Some(Control::Complaint(complaint)) if verdict.is_ok() => {
-                    self.control.complaints.push(complaint);
+                    self.control.complaints.push(ComplaintMade {
+                        order: Order::of(op),
+                        complaint,
+                        is_open: true,
+                    });
+                }
+                Some(Control::WrappedAgain(again)) if verdict.is_ok() => {
+                    let order = Order::of(op);
+                    self.control.wrapped_again.push(WrapMade { order, again });
                 }
                 Some(Control::Unknown(_)) if judgement == Judgement::Held(Held::NewerApp) => {
                     self.control.needs_newer_app = true;
@@ -364,6 +410,26 @@ impl<'a> Judge<'a> {
             }
         }
         self.control.keys.sort_by_key(|key| key.order);
+        self.close_complaints();
+    }
+
+    /// A later wrap for the same ring answers a complaint; if that one is wrong too, a newer
+    /// complaint says so.
+    fn close_complaints(&mut self) {
+        let ThreadControl {
+            complaints,
+            wrapped_again,
+            ..
+        } = &mut self.control;
+        complaints.sort_by_key(|made| made.order);
+        wrapped_again.sort_by_key(|made| made.order);
+        for made in complaints {
+            made.is_open = !wrapped_again.iter().any(|wrap| {
+                wrap.order > made.order
+                    && wrap.again.key_op == made.complaint.key_op
+                    && wrap.again.ring == made.complaint.ring
+            });
+        }
     }
 
     fn note_key(&mut self, op: &VerifiedOp, judgement: Judgement, key: Option<KeyMade>) {
@@ -417,24 +483,42 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn note_erased(&mut self, erase: &Erase) {
-        for id in &erase.ops {
-            let erasable = self
-                .ops
-                .get(id)
-                .is_some_and(|op| match op.context().class.class {
-                    Class::Data => true,
-                    Class::Control => op
-                        .op()
-                        .payload
-                        .as_deref()
-                        .is_none_or(|p| matches!(control::read(p), Ok(Control::KeyMade(_)))),
-                    Class::Roster => false,
-                });
-            if erasable {
-                self.control.erased.insert(*id);
-            }
-        }
+    fn find_erased(&mut self, bodies: &BTreeMap<OpId, (&'a VerifiedOp, Option<Control>)>) {
+        let counted = bodies.values().filter_map(|(op, body)| {
+            let Some(body @ Control::Erase(erase)) = body else {
+                return None;
+            };
+            self.verdict_on_control(op, body).ok()?;
+            Some(CountedErase {
+                order: Order::of(op),
+                person: self.roster.seat(&op.context().seat)?.cert.person?,
+                erase,
+                erasable: self.erasable(erase),
+            })
+        });
+        let erasures = Erasures::of(counted.collect());
+        self.control.erased = erasures.ops.keys().copied().collect();
+        self.control.erasures = erasures;
+    }
+
+    /// The data and key ops among those that an erase names; members, admissions and erasures stay.
+    fn erasable(&self, erase: &Erase) -> BTreeSet<OpId> {
+        let named = erase.ops.iter().copied();
+        named
+            .filter(|id| {
+                self.ops
+                    .get(id)
+                    .is_some_and(|op| match op.context().class.class {
+                        Class::Data => true,
+                        Class::Control => op
+                            .op()
+                            .payload
+                            .as_deref()
+                            .is_none_or(|p| matches!(control::read(p), Ok(Control::KeyMade(_)))),
+                        Class::Roster => false,
+                    })
+            })
+            .collect()
     }
 
     fn fold_members(&mut self, writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>>) {
@@ -611,6 +695,8 @@ impl<'a> Judge<'a> {
                 member()?,
             ),
             Control::Complaint(complaint) => (self.speaks_for(op, &complaint.ring), member()?),
+            // Whoever has the key may; a wrong one is complained of again.
+            Control::WrappedAgain(_) => (true, member()?),
             Control::Admit(_) | Control::Erase(_) => (
                 self.role(op) >= Some(Role::Office) && self.is_person(op),
                 timeliness,

@@ -10,6 +10,7 @@ pub mod cbor;
 mod chain;
 pub mod control;
 pub mod enrol;
+pub mod erasure;
 pub mod fold;
 pub mod hash;
 pub mod hub;

@@ -150,6 +150,8 @@ fn admission_lends_no_rights() {
         &Control::Erase(Erase {
             ops: vec![victim.id()],
             reason: EraseReason::Mistake,
+            blobs: None,
+            days: None,
         }),
     );
     let member = stranger.control(
@@ -299,6 +301,8 @@ fn erased_looks_the_same_whether_it_lies_or_is_gone() {
         &Control::Erase(Erase {
             ops: vec![text.id(), key_op.id()],
             reason: EraseReason::PersonalData,
+            blobs: None,
+            days: None,
         }),
     );
     job.ops.push(erase);
@@ -329,6 +333,8 @@ fn other_control_ops_cannot_be_erased() {
         &Control::Erase(Erase {
             ops: vec![member.id(), job.ops[0].id()],
             reason: EraseReason::Mistake,
+            blobs: None,
+            days: None,
         }),
     );
     let again = job.chief.control(
@@ -336,6 +342,8 @@ fn other_control_ops_cannot_be_erased() {
         &Control::Erase(Erase {
             ops: vec![erase.id()],
             reason: EraseReason::Mistake,
+            blobs: None,
+            days: None,
         }),
     );
     job.ops.extend([erase, again]);

@@ -691,6 +691,8 @@ fn withheld_and_erased_are_told_apart() {
         &Control::Erase(Erase {
             ops: vec![erased.id()],
             reason: EraseReason::PersonalData,
+            blobs: None,
+            days: None,
         }),
     );
     job.ops
@@ -709,6 +711,8 @@ fn withheld_and_erased_are_told_apart() {
         &Control::Erase(Erase {
             ops: vec![erased.id()],
             reason: EraseReason::Mistake,
+            blobs: None,
+            days: None,
         }),
     );
     job.ops.extend([withheld, erased, erase.clone()]);

@@ -13,7 +13,7 @@ mod support;
 use ed25519_dalek::{Signer, SigningKey};
 use kolonne_model::body::{Body, Say, Text};
 use kolonne_model::cbor;
-use kolonne_model::control::{Control, Opened, ThreadKind};
+use kolonne_model::control::{Control, Erase, EraseReason, Opened, ThreadKind, WrappedAgain};
 use kolonne_model::enrol::{
     self, Answer, Code, Grant, OneTimeSecret, Opening, PhoneKeys, Transcript,
 };
@@ -386,6 +386,36 @@ fn roster() {
             "digest_after": hex(&digest.0),
             "cut_list": hex(&list),
             "cut_list_hash": hex(&part_hash(&list).0),
+        }),
+    );
+}
+
+/// Control bodies that came after the first vectors.
+#[test]
+fn control() {
+    let again = Control::WrappedAgain(WrappedAgain {
+        key_op: OpId([1; 32]),
+        ring: RingId([0x44; 16]),
+        generation: 2,
+        file: Hash32([0x99; 32]),
+    });
+    let erase = |blobs, days| {
+        cbor::encode(&Control::Erase(Erase {
+            ops: vec![OpId([1; 32]), OpId([2; 32])],
+            reason: EraseReason::PersonalData,
+            blobs,
+            days,
+        }))
+    };
+    let bytes = cbor::encode(&again);
+    assert_eq!(cbor::decode::<Control>(&bytes), Ok(again));
+    check(
+        "control",
+        &json!({
+            "wrapped_again": hex(&bytes),
+            "erase": hex(&erase(None, None)),
+            "erase_with_a_blob_and_30_days":
+                hex(&erase(Some(vec![BlobId([3; 32])]), Some(30))),
         }),
     );
 }

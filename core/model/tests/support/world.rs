@@ -3,8 +3,10 @@
 //! The same seed gives the same ops. Some are honest, some late, some forked, some hostile.
 
 use kolonne_model::body::{Read, ReadMark, Retract, Say, Seen, SeenHead, Set, field};
-use kolonne_model::control::{Admit, Complaint, Control, Erase, EraseReason, Span, Wrong};
-use kolonne_model::ids::{OpId, OpName, RingId, StrandHead};
+use kolonne_model::control::{
+    Admit, Complaint, Control, Erase, EraseReason, Span, WrappedAgain, Wrong,
+};
+use kolonne_model::ids::{Hash32, OpId, OpName, RingId, StrandHead};
 use kolonne_model::judge::ThreadOps;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::op::{MAX_LAMPORT_STEP, Unknown};
@@ -199,6 +201,8 @@ impl World {
                 let erase = Erase {
                     ops,
                     reason: EraseReason::Mistake,
+                    blobs: None,
+                    days: None,
                 };
                 pen.control(&company, &Control::Erase(erase))
             }
@@ -206,6 +210,15 @@ impl World {
                 let through = vec![cut_at(&target)];
                 pen.control(&company, &Control::Admit(Admit { through }))
             }
+            92 if dice.one_in(2) => pen.control(
+                &company,
+                &Control::WrappedAgain(WrappedAgain {
+                    key_op: target.id(),
+                    ring: company.crews[dice.below(3)],
+                    generation: 1,
+                    file: Hash32([5; 32]),
+                }),
+            ),
             92 => pen.control(
                 &company,
                 &Control::Complaint(Complaint {
