@@ -2,10 +2,12 @@
 //!
 //! Only this module writes views. Everything it writes can be dropped and rebuilt from the log.
 
+mod erasures;
+mod key_marks;
 mod quarantine;
 
-use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap};
 
 use kolonne_model::body::{Body, Say, field};
 use kolonne_model::control::ThreadKind;
@@ -84,7 +86,8 @@ pub fn refold(
     let set = ThreadOps::new(*thread, &ops);
     let control = control_state(&set, roster);
     keys::open_thread_keys(tx, roster, thread, &control)?;
-    let bodies = open_bodies(tx, thread, &ops)?;
+    erasures::hide(tx, &control.erasures)?;
+    let bodies = open_bodies(tx, thread, &ops, &control.erased)?;
     let view = fold(&set, roster, &bodies);
     let is_office = roster
         .device(own_device)
@@ -97,6 +100,8 @@ pub fn refold(
     write_blobs(tx, thread, &view, is_office, &people)?;
     let kept_back = quarantine::write(tx, thread, &view, &set, &bodies)?;
     write_thread(tx, thread, &view, &ops, kept_back)?;
+    erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
+    key_marks::write(tx, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
     Ok(view)
 }
@@ -115,6 +120,7 @@ fn open_bodies(
     tx: &Transaction<'_>,
     thread: &ThreadId,
     ops: &[VerifiedOp],
+    erased: &BTreeSet<OpId>,
 ) -> Result<Bodies, Error> {
     let mut bodies: HashMap<OpId, Option<Vec<u8>>> = HashMap::new();
     {
@@ -136,7 +142,7 @@ fn open_bodies(
         .iter()
         .filter(|op| op.context().class.class == Class::Data)
     {
-        if bodies.contains_key(&op.id()) {
+        if bodies.contains_key(&op.id()) || erased.contains(&op.id()) {
             continue;
         }
         let Some(payload) = &op.op().payload else {
@@ -348,7 +354,16 @@ fn write_thread(
             .execute(params![thread.0.as_slice(), ring.0.as_slice()])?;
     }
     if opening.opened.kind == ThreadKind::Company {
+        if !view.control.erased.is_empty() {
+            erasures::forget_names(tx, view)?;
+        }
         for ((code, subject), field) in &view.fields {
+            if let (field::ERASE_DAYS, Some(value)) = (*code, &field.value) {
+                tx.prepare_cached(
+                    "INSERT OR REPLACE INTO view_policies (field, value) VALUES (?1, ?2)",
+                )?
+                .execute(params![code, value])?;
+            }
             if *code == field::NAME {
                 tx.prepare_cached(
                     "INSERT OR REPLACE INTO view_names (subject, name) VALUES (?1, ?2)",
@@ -438,6 +453,10 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         "seen_blobs",
         "quarantine",
         "wiped",
+        "erasures",
+        "policies",
+        "complaints",
+        "mending",
     ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }
@@ -445,6 +464,19 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         refold(tx, roster, own, &thread)?;
     }
     Ok(())
+}
+
+/// What an op says, also where it is hidden from the views: for who decides about it.
+pub fn hidden_body(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<Option<Body>, Error> {
+    let context = op.context();
+    let (Class::Data, Some(payload)) = (context.class.class, &op.op().payload) else {
+        return Ok(None);
+    };
+    let Some(secret) = keys::history(tx, &context.thread, &context.key)? else {
+        return Ok(None);
+    };
+    let opened = payload::open(&secret.thread_key(), context, payload);
+    Ok(opened.ok().and_then(|bytes| Body::read(&bytes).ok()))
 }
 
 /// The opened body of an entry.

@@ -82,6 +82,7 @@ fn take_part(
         Class::Roster => cuts_named(payload).iter().any(|cut| cut.list == hash),
         Class::Control => match payload.map(control::read) {
             Some(Ok(Control::KeyMade(made))) => made.all_parts().contains(&hash),
+            Some(Ok(Control::WrappedAgain(again))) => again.file == hash,
             _ => false,
         },
         Class::Data => false,

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use kolonne_model::control::{Control, KeyMade, KeyRing, KeySeal, ThreadKind};
-use kolonne_model::ids::{DeviceId, Hash32, KeyId, RingId, SeatId, ThreadId};
+use kolonne_model::ids::{DeviceId, Hash32, KeyId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
@@ -303,7 +303,7 @@ fn fits(roster: &Roster, ring: &RingId, generation: u32, secret: &[u8; 32]) -> R
     Ok(says == Some(&public_recipient(&Identity::from_bytes(secret)?)?))
 }
 
-fn try_open(file: &[u8], identities: &[&Identity]) -> Option<Zeroizing<[u8; 32]>> {
+pub(crate) fn try_open(file: &[u8], identities: &[&Identity]) -> Option<Zeroizing<[u8; 32]>> {
     identities.iter().find_map(|identity| {
         let opened = crypt::open(file, std::slice::from_ref(*identity), SECRET_BYTES).ok()?;
         Some(Zeroizing::new(opened.as_slice().try_into().ok()?))
@@ -356,10 +356,15 @@ pub fn open_thread_keys(
     let mut found = true;
     while found {
         found = false;
-        for made in control.keys.iter().rev().filter_map(|op| op.key.as_ref()) {
+        for (op, made) in control
+            .keys
+            .iter()
+            .rev()
+            .filter_map(|op| Some((op, op.key.as_ref()?)))
+        {
             let secret = match history(tx, thread, &made.key())? {
                 Some(secret) => secret,
-                None => match open_key(tx, roster, thread, made)? {
+                None => match open_key(tx, roster, thread, control, &op.order.id, made)? {
                     Some(secret) => {
                         keep_thread_key(tx, thread, &made.key(), &secret)?;
                         found = true;
@@ -388,28 +393,46 @@ pub fn open_thread_keys(
     Ok(any)
 }
 
+/// The files that may hold a key's secret for one of its rings, each with the ring's generation; the
+/// newest wrap first.
+pub(crate) fn files_for(
+    control: &ThreadControl,
+    key_op: &OpId,
+    made: &KeyMade,
+    entry: &KeyRing,
+) -> Vec<(u32, Hash32)> {
+    let again = control
+        .wraps_again_of(key_op, &entry.ring)
+        .map(|again| (again.generation, again.file));
+    let first = made.files.get(usize::from(entry.file));
+    again
+        .chain(first.map(|file| (entry.generation, *file)))
+        .collect()
+}
+
 fn open_key(
     tx: &Transaction<'_>,
     roster: &Roster,
     thread: &ThreadId,
+    control: &ThreadControl,
+    key_op: &OpId,
     made: &KeyMade,
 ) -> Result<Option<HistorySecret>, Error> {
     for entry in &made.rings {
-        let Some(identity) = ring_secret(tx, &entry.ring, entry.generation)? else {
-            continue;
-        };
-        let Some(hash) = made.files.get(usize::from(entry.file)) else {
-            continue;
-        };
-        let Some(file) = oplog::part(tx, hash)? else {
-            continue;
-        };
-        let Some(secret) = try_open(&file, &[&identity]) else {
-            continue;
-        };
-        let secret = HistorySecret::from_bytes(*secret);
-        if secret.thread_key().hash(&roster.company(), thread) == made.hash {
-            return Ok(Some(secret));
+        for (generation, hash) in files_for(control, key_op, made, entry) {
+            let Some(identity) = ring_secret(tx, &entry.ring, generation)? else {
+                continue;
+            };
+            let Some(file) = oplog::part(tx, &hash)? else {
+                continue;
+            };
+            let Some(secret) = try_open(&file, &[&identity]) else {
+                continue;
+            };
+            let secret = HistorySecret::from_bytes(*secret);
+            if secret.thread_key().hash(&roster.company(), thread) == made.hash {
+                return Ok(Some(secret));
+            }
         }
     }
     Ok(None)

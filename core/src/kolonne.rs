@@ -174,6 +174,7 @@ impl Kolonne {
         };
         kolonne.inner.store.read(|db| kolonne.inner.roster(db))?;
         kolonne.fold_anew_after_upgrade()?;
+        kolonne.inner.destroy_erased()?;
         Ok(kolonne)
     }
 

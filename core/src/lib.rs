@@ -8,7 +8,9 @@ pub mod kolonne;
 pub mod records;
 
 pub mod capture;
+mod complaints;
 pub mod enrolment;
+mod erasure;
 mod export;
 mod folding;
 mod founding;
@@ -34,6 +36,7 @@ mod sync;
 mod wipe;
 
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
+pub use erasure::Erased;
 pub use error::{Error, ErrorCode};
 pub use export::{Exported, ExportedFile};
 pub use founding::{Founded, NewCompany};

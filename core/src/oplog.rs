@@ -289,6 +289,17 @@ pub fn keep_part(tx: &Transaction<'_>, op: &OpId, bytes: &[u8]) -> Result<Hash32
     Ok(hash)
 }
 
+/// Destroys what an erased op said: its payload and its parts. Its signed form stays.
+pub fn destroy(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
+    for table in ["payloads", "parts"] {
+        tx.execute(
+            &format!("DELETE FROM {table} WHERE op = ?1"),
+            [op.0.as_slice()],
+        )?;
+    }
+    Ok(())
+}
+
 /// A part.
 pub fn part(db: &Connection, hash: &Hash32) -> Result<Option<Vec<u8>>, Error> {
     Ok(db

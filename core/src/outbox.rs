@@ -73,6 +73,27 @@ pub fn put_blob(
     Ok(())
 }
 
+/// Puts an op on its way again whose payload the hub may lack; one without payload has nothing new.
+pub fn put_again(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
+    tx.execute(
+        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+         SELECT o.arrival, o.id, o.thread FROM ops o JOIN payloads p ON p.op = o.id WHERE o.id = ?1",
+        [op.0.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// Forgets a blob that was destroyed.
+pub fn forget_blob(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
+    for table in ["outbox_blobs", "blobs", "blob_receipts"] {
+        tx.execute(
+            &format!("DELETE FROM {table} WHERE blob = ?1"),
+            [blob.0.as_slice()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Forgets the waits between tries: a person asks for the next one now.
 pub fn retry_now(tx: &Transaction<'_>) -> Result<(), Error> {
     tx.execute(
@@ -107,7 +128,7 @@ pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, 
     let mut bytes = 0;
     for id in ids {
         let id = OpId::try_from(id?.as_slice()).map_err(|_| Error::Corrupt)?;
-        let op = oplog::get(db, &id)?.ok_or(Error::Corrupt)?;
+        let op = without_erased(db, oplog::get(db, &id)?.ok_or(Error::Corrupt)?)?;
         bytes += 96 + op.op().payload.as_ref().map_or(0, Vec::len);
         if bytes > PAGE_BYTES && !runs.is_empty() {
             break;
@@ -143,6 +164,20 @@ pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, 
         },
         segments,
     }))
+}
+
+/// What is erased is sent to nobody: only its signed form goes.
+fn without_erased(db: &Connection, op: VerifiedOp) -> Result<VerifiedOp, Error> {
+    let erased: bool = db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM erasures WHERE op = ?1)")?
+        .query_row([op.id().0.as_slice()], |row| row.get(0))?;
+    if !erased {
+        return Ok(op);
+    }
+    let signature = op.signature().copied();
+    let mut op = op.into_op();
+    op.payload = None;
+    Ok(VerifiedOp::from_own_log(op, signature))
 }
 
 fn continues(run: &[VerifiedOp], op: &VerifiedOp) -> bool {
@@ -257,11 +292,13 @@ fn parts_of(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
         return Ok(Vec::new());
     }
     let body = op.op().payload.as_deref().map(control::read);
-    let Some(Ok(control::Control::KeyMade(made))) = body else {
-        return Ok(Vec::new());
+    let named = match body {
+        Some(Ok(control::Control::KeyMade(made))) => made.all_parts(),
+        Some(Ok(control::Control::WrappedAgain(again))) => vec![again.file],
+        _ => return Ok(Vec::new()),
     };
     let mut parts = Vec::new();
-    for hash in made.all_parts() {
+    for hash in named {
         if let Some(bytes) = oplog::part(db, &hash)? {
             parts.push(Part {
                 op: op.id(),
@@ -455,8 +492,11 @@ pub struct BlobOut {
 pub fn next_blob(db: &Connection, now_ms: u64) -> Result<Option<BlobOut>, Error> {
     let row = db
         .prepare_cached(
-            "SELECT blob, thread, bytes, upload, attempts FROM outbox_blobs
-             WHERE wedged IS NULL AND retry_at_ms <= ?1 ORDER BY lane, queued LIMIT 1",
+            "SELECT blob, thread, bytes, upload, attempts FROM outbox_blobs o
+             WHERE wedged IS NULL AND retry_at_ms <= ?1
+                AND NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
+                    WHERE b.blob = o.blob)
+             ORDER BY lane, queued LIMIT 1",
         )?
         .query_row([now_ms.cast_signed()], |row| {
             Ok((

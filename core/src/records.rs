@@ -3,7 +3,7 @@
 //!
 //! Built from views only. Ids are hex in JSON; times are ms since 1970; sizes are bytes.
 
-use kolonne_model::control::ThreadKind;
+use kolonne_model::control::{EraseReason, ThreadKind};
 use kolonne_model::ids::{CompanyId, DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde::{Serialize, Serializer};
@@ -411,6 +411,64 @@ pub struct RetractedRecord {
     pub reason: Option<String>,
 }
 
+fn reason<S: Serializer>(reason: &EraseReason, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(match reason {
+        EraseReason::PersonalData => "personal_data",
+        EraseReason::Mistake => "mistake",
+        EraseReason::Expired => "expired",
+    })
+}
+
+pub(crate) const fn reason_of_code(code: i64) -> Option<EraseReason> {
+    Some(match code {
+        1 => EraseReason::PersonalData,
+        2 => EraseReason::Mistake,
+        3 => EraseReason::Expired,
+        _ => return None,
+    })
+}
+
+/// How something erased stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErasureRecord {
+    /// The entry.
+    pub entry: OpId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Why.
+    #[serde(serialize_with = "reason")]
+    pub reason: EraseReason,
+    /// Who erased it.
+    pub by: Vec<String>,
+    /// When first, by their clock.
+    pub time_ms: u64,
+    /// A second office person has to erase it too before it is destroyed.
+    pub needs_second: bool,
+    /// It is destroyed on this device.
+    pub destroyed: bool,
+    /// When this device destroys it.
+    pub gone_ms: Option<u64>,
+}
+
+/// A key that someone made wrongly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyComplaint {
+    /// The complaint.
+    pub id: OpId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// Who made the key; none: not known yet.
+    pub maker: Option<String>,
+    /// The crew, person or office that it doesn't open for.
+    pub for_whom: String,
+    /// Whose device complained.
+    pub by: String,
+    /// When, by its clock.
+    pub time_ms: u64,
+    /// Nobody has made it good yet.
+    pub is_open: bool,
+}
+
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -432,6 +490,8 @@ pub struct Entry {
     pub edited: bool,
     /// Taken back.
     pub retracted: Option<RetractedRecord>,
+    /// Erased; a stub that isn't is withheld: its content isn't here yet.
+    pub erased: Option<ErasureRecord>,
     /// When, by the author's clock.
     pub time_ms: u64,
     /// Whether to believe it.

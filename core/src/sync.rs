@@ -129,6 +129,7 @@ impl Kolonne {
     pub async fn sync_once(&self, budget: Budget) -> Result<SyncReport, Error> {
         let inner = &self.inner;
         let _one = inner.syncing.lock().await;
+        blocking(inner, Inner::destroy_erased).await?;
         if inner.in_flight() {
             return Err(Error::Offline { retry_after_ms: 0 });
         }
@@ -319,6 +320,9 @@ impl<'a> Sync<'a> {
         self.push().await?;
         if self.inner.has_ended()? {
             return self.leave().await;
+        }
+        if blocking(self.inner, Inner::mend_keys).await? {
+            self.push().await?;
         }
         self.tell_seen().await?;
         self.carry_blobs().await?;

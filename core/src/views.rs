@@ -58,7 +58,7 @@ impl Desk<'_> {
         self.roster.seat(seat).and_then(|seat| seat.cert.person)
     }
 
-    fn seat_name(&self, seat: &SeatId) -> String {
+    pub(crate) fn seat_name(&self, seat: &SeatId) -> String {
         match self.seat_person(seat) {
             Some(person) => self.name(&person.0),
             None => self

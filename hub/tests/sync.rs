@@ -450,6 +450,96 @@ fn erased_payloads_are_sent_to_nobody_and_not_taken_again() {
     assert_eq!(pulled.iter().filter(|op| op.payload.is_none()).count(), 1);
 }
 
+fn payloads_here(w: &World) -> i64 {
+    let db = rusqlite::Connection::open(w.dir.path().join("hub.db")).unwrap();
+    db.query_row(
+        "SELECT count(*) FROM payloads p JOIN ops o ON o.n = p.op WHERE o.class = 1",
+        [],
+        |row| row.get(0),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_is_erased_is_destroyed_after_its_days_and_taken_from_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, clock) = env();
+    let hub = HubService::open(dir.path(), env, Quotas::default()).unwrap();
+    let company = Company::new(20);
+    company.settle(&hub);
+    let w = World { dir, hub, company };
+    let c = &w.company;
+    let ops = w.push_job(&["eins", "zwei"]);
+    let thread = ops[0].context().thread;
+    let bytes = b"ciphertext of a picture".to_vec();
+    let blob = BlobId(*blake3::hash(&bytes).as_bytes());
+    let new = NewUpload {
+        blob,
+        sealed_bytes: bytes.len() as u64,
+        thread,
+    };
+    let Ok(Upload::Open { name, .. }) = now(w.phone().create_upload(new.clone())) else {
+        panic!("it is new");
+    };
+    now(w.phone().append_upload(&name, 0, bytes)).unwrap();
+    let cursor = now(w.phone().pull(FROM_START)).unwrap().cursor;
+    let before = payloads_here(&w);
+
+    let erase = Control::Erase(Erase {
+        ops: vec![ops[1].form.id()],
+        reason: EraseReason::PersonalData,
+        blobs: Some(vec![blob]),
+        days: Some(3),
+    });
+    let mut erasing = c.control(&c.office.person, &ops[0], &erase);
+    erasing.form.context.seq = 1;
+    erasing.form.context.previous = OpId::ZERO;
+    now(w.office().push(push(segment(&c.office.person, &[erasing])))).unwrap();
+    // Hidden at once, destroyed later.
+    assert_eq!(
+        now(w.phone().download(blob, 0, 1024)),
+        Err(HubError::NotThere)
+    );
+    let day_ms = 24 * 3600 * 1000;
+    clock.fetch_add(3 * day_ms - 1000, std::sync::atomic::Ordering::Relaxed);
+    w.hub.tidy();
+    assert_eq!(payloads_here(&w), before);
+    clock.fetch_add(2000, std::sync::atomic::Ordering::Relaxed);
+    w.hub.tidy();
+    assert_eq!(payloads_here(&w), before - 1);
+    let left = walk(&w.dir.path().join("blobs"));
+    assert_eq!(left, Vec::<std::path::PathBuf>::new());
+
+    // Whoever brings it again is thanked and it isn't kept; old cursors still hold.
+    now(w.phone().push(push(segment(&c.phone.person, &ops)))).unwrap();
+    assert_eq!(payloads_here(&w), before - 1);
+    assert_eq!(now(w.phone().create_upload(new)), Err(HubError::NotThere));
+    let again = Pull {
+        cursor: Some(cursor),
+        limit_bytes: 1 << 20,
+    };
+    assert!(now(w.phone().pull(again)).is_ok());
+    let pulled = entries(c, &now(w.other().pull(FROM_START)).unwrap());
+    assert!(
+        pulled
+            .iter()
+            .all(|op| op.form.id() != ops[1].form.id() || op.payload.is_none())
+    );
+    w.hub.tidy();
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        if entry.path().is_dir() {
+            files.extend(walk(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
 #[test]
 fn only_one_of_two_roster_ops_on_one_predecessor_is_taken() {
     let w = world();

@@ -157,6 +157,8 @@ pub mod field {
     pub const ENTRY_TEXT: u16 = 6;
     /// A label.
     pub const LABEL: u16 = 7;
+    /// Days until what is erased is destroyed; in the company's thread.
+    pub const ERASE_DAYS: u16 = 8;
 }
 
 /// A write to a field.

@@ -428,6 +428,8 @@ impl<'a> Folding<'a, '_> {
 fn may_set(author: &AuthorRights, set: &Set) -> bool {
     match set.field {
         field::NAME => author.role >= Some(Role::Office),
+        // Who may erase must not be who says how soon it can't be taken back.
+        field::ERASE_DAYS => author.role >= Some(Role::Admin),
         field::TITLE | field::STATUS | field::ADDRESS | field::CUSTOMER => {
             author.role >= Some(Role::Foreman)
         }

@@ -229,6 +229,14 @@ impl BlobStore {
         }
     }
 
+    /// Removes what was fetched of a blob so far.
+    pub fn remove_partial(&self, id: &BlobId) -> Result<(), BlobError> {
+        match fs::remove_file(self.root.join(PARTIAL).join(id.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a blob again and compares it with its name; returns its length.
     pub fn check(&self, id: &BlobId) -> Result<u64, BlobError> {
         verify(self.open_blob(id)?, id)

@@ -209,7 +209,7 @@ pub(crate) fn set_name(
     set_field(tx, moment, author, thread, set)
 }
 
-fn needs_role(moment: &Moment<'_>, seat: &SeatId, role: Role) -> Result<(), Error> {
+pub(crate) fn needs_role(moment: &Moment<'_>, seat: &SeatId, role: Role) -> Result<(), Error> {
     let (position, _) = moment.roster.head();
     if moment.roster.role_at(seat, position) >= Some(role) {
         Ok(())

@@ -72,6 +72,14 @@ impl Store {
         Ok(value)
     }
 
+    /// Empties the write-ahead log, so that what was destroyed lies nowhere any more. Readers at work
+    /// may delay it to the next time.
+    pub fn truncate_log(&self) -> Result<(), Error> {
+        let mut writer = lock(&self.writer);
+        open(&mut writer)?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     /// Runs `work` on one snapshot of the database.
     pub fn read<T>(
         &self,

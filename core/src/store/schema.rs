@@ -130,6 +130,35 @@ CREATE TABLE view_wiped (
     ops_lost INTEGER NOT NULL, blobs_lost INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- What is erased, since when this device knows it (by the hub's time as far as it is known), and
+-- whether it is destroyed here. A payload goes by an erasure only, and doesn't come back.
+CREATE TABLE erasures (
+    op BLOB PRIMARY KEY, thread BLOB NOT NULL, may_go INTEGER NOT NULL, known_ms INTEGER,
+    destroyed INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX erasures_thread ON erasures (thread);
+CREATE INDEX erasures_due ON erasures (known_ms) WHERE may_go = 1 AND destroyed = 0;
+CREATE TRIGGER payloads_stay BEFORE DELETE ON payloads
+WHEN NOT EXISTS (SELECT 1 FROM erasures e WHERE e.op = old.op AND e.may_go = 1)
+BEGIN SELECT raise(ABORT, 'payloads stay'); END;
+CREATE TRIGGER payloads_hold BEFORE UPDATE ON payloads
+BEGIN SELECT raise(ABORT, 'payloads stay'); END;
+CREATE TRIGGER payloads_come_once BEFORE INSERT ON payloads
+WHEN EXISTS (SELECT 1 FROM erasures e WHERE e.op = new.op AND e.destroyed = 1)
+BEGIN SELECT raise(IGNORE); END;
+CREATE TABLE view_erasures (
+    op BLOB PRIMARY KEY, thread BLOB NOT NULL, reason INTEGER NOT NULL, needs_second INTEGER NOT NULL,
+    people BLOB NOT NULL, time_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX view_erasures_thread ON view_erasures (thread);
+CREATE TABLE view_policies (field INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE view_complaints (
+    op BLOB PRIMARY KEY, thread BLOB NOT NULL, maker BLOB, ring BLOB NOT NULL, by BLOB NOT NULL,
+    time_ms INTEGER NOT NULL, open INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_mending (thread BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

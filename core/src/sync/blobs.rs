@@ -293,6 +293,7 @@ impl Inner {
                     "SELECT b.blob, b.thread, b.bytes, b.attempts FROM blobs b
                      JOIN view_entries e ON e.id = b.entry
                      WHERE b.here = 0 AND b.wanted = 1 AND b.retry_at_ms <= ?1 AND e.retracted = 0
+                        AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = b.entry)
                      ORDER BY b.part = 5, b.part, e.time_ms DESC LIMIT 1",
                 )?
                 .query_row([now_ms.cast_signed()], |row| {

@@ -10,6 +10,7 @@ use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, row_of, snippet
 use crate::blobs::BlobStore;
 use crate::capture::thread_of;
 use crate::crypt::{BlobIdentity, open_blob};
+use crate::erasure;
 use crate::error::Error;
 use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, op_id};
@@ -206,6 +207,10 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         retracted: row.retracted.then(|| RetractedRecord {
             reason: row.reason.clone(),
         }),
+        erased: match kind {
+            EntryKind::Stub => erasure::record(desk.db, |ring| desk.name(&ring.0), &row.id)?,
+            _ => None,
+        },
         time_ms: row.shown_time_ms(),
         clock: row.clock(),
         state,

@@ -32,6 +32,10 @@ impl HubService {
         new: &NewUpload,
     ) -> Result<Upload, HubError> {
         let (view, access) = self.enter(company, device)?;
+        if view.is_blob_erased(&new.thread, &new.blob) {
+            // The device will hear why; until then it tries again.
+            return Err(HubError::NotThere);
+        }
         let mut row = UploadRow {
             name: String::new(),
             company,
@@ -231,9 +235,9 @@ impl HubService {
         let (view, access) = self.enter(company, device)?;
         let row = self.storage.blob(&company, blob).map_err(trouble)?;
         row.filter(|row| {
-            row.threads
-                .iter()
-                .any(|thread| view.sees(&access, thread).is_some())
+            row.threads.iter().any(|thread| {
+                view.sees(&access, thread).is_some() && !view.is_blob_erased(thread, blob)
+            })
         })
         .map(|row| row.sealed_bytes)
         .ok_or(HubError::NotThere)

@@ -21,7 +21,7 @@ use kolonne_model::ids::{CompanyId, DeviceId, PublicKey};
 use tokio::sync::watch;
 
 use crate::env::Env;
-use crate::storage::{BlobStore, Storage, StorageError};
+use crate::storage::{BlobStore, ErasedThing, Storage, StorageError};
 pub use connection::{Connection, DoorOf};
 use routing::{Access, View, Views};
 
@@ -201,7 +201,27 @@ impl HubService {
         Ok((receiver, row.hub_seq))
     }
 
-    /// Housekeeping, now and then: logins that ran out, uploads nobody came back to.
+    /// Destroys what is erased and due.
+    fn destroy_erased(&self, now_ms: u64) -> Result<(), StorageError> {
+        loop {
+            // What the company has said meanwhile may have taken an erase back.
+            for erasure in self.storage.due_erasures(now_ms)? {
+                self.views.get(&*self.storage, erasure.company)?;
+            }
+            let due = self.storage.due_erasures(now_ms)?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            for erasure in self.storage.destroy(&due)? {
+                if let ErasedThing::Blob(blob) = &erasure.thing {
+                    self.blobs.remove(&erasure.company, blob)?;
+                }
+            }
+            self.storage.destroyed(&due)?;
+        }
+    }
+
+    /// Housekeeping, now and then: logins that ran out, uploads nobody came back to, what is erased.
     pub fn tidy(&self) {
         const STALE_UPLOAD_MS: u64 = 30 * 24 * 3600 * 1000;
         let now_ms = self.now_ms();
@@ -213,7 +233,7 @@ impl HubService {
                 self.blobs.remove_partial(&upload.name)?;
                 self.storage.drop_upload(&upload.name)?;
             }
-            Ok(())
+            self.destroy_erased(now_ms)
         });
         if let Err(error) = done {
             tracing::warn!(%error, "tidying failed");

@@ -8,14 +8,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kolonne_model::control::{self, Control};
-use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId};
+use kolonne_model::erasure::{BlobErasure, Erasure, Erasures, Standing};
+use kolonne_model::ids::{
+    BlobId, CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId,
+};
 use kolonne_model::judge::{Judgement, ThreadOps, control_state};
 use kolonne_model::op::{Class, Op};
 use kolonne_model::roster::change::{Change, DeviceKind, RingKind};
 use kolonne_model::roster::{self, Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
 
-use crate::storage::{Storage, Stored, StoredOp};
+use crate::storage::{ErasedThing, Storage, Stored, StoredOp, ToDestroy};
 
 /// Companies whose rosters stay in memory.
 const MAX_COMPANIES: usize = 256;
@@ -27,7 +30,7 @@ const ROSTER_BATCH: u32 = 500;
 struct Route {
     /// Member rings, each with the hub sequence since when (never too early).
     members: BTreeMap<RingId, u64>,
-    erased: BTreeSet<OpId>,
+    erasures: Erasures,
     /// Something waits for the roster: look again when it grows.
     has_held: bool,
     /// Something to erase isn't here yet: look again when anything comes.
@@ -110,7 +113,12 @@ impl View {
         for thread in stale {
             let mut chains = storage.control_chains(&company, &thread)?;
             let awaits_erased = add_erased(storage, &company, &mut chains)?;
+            let before = self
+                .threads
+                .get(&thread)
+                .map(|route| route.erasures.clone());
             self.fold(thread, &chains, row.hub_seq, awaits_erased);
+            self.note_erasures(storage, &thread, before.as_ref())?;
         }
         self.through = row.hub_seq;
         Ok(())
@@ -215,11 +223,45 @@ impl View {
             thread,
             Route {
                 members,
-                erased: state.erased,
+                erasures: state.erasures,
                 has_held,
                 awaits_erased,
             },
         );
+    }
+
+    /// Tells the storage what may be destroyed.
+    fn note_erasures(
+        &self,
+        storage: &dyn Storage,
+        thread: &ThreadId,
+        before: Option<&Erasures>,
+    ) -> Stored<()> {
+        let Some(Route { erasures, .. }) = self.threads.get(thread) else {
+            return Ok(());
+        };
+        if before == Some(erasures) {
+            return Ok(());
+        }
+        let ops = erasures.ops.iter().map(|(op, erasure)| {
+            let Erasure {
+                standing, by, days, ..
+            } = erasure;
+            (ErasedThing::Op(*op), *standing, by.first(), *days)
+        });
+        let blobs = erasures.blobs.iter().map(|(blob, erasure)| {
+            let BlobErasure { standing, by, days } = erasure;
+            (ErasedThing::Blob(*blob), *standing, by.first(), *days)
+        });
+        let may_go: Vec<ToDestroy> = ops
+            .chain(blobs)
+            .filter(|(_, standing, ..)| *standing == Standing::MayGo)
+            .filter_map(|(thing, _, erase, days)| {
+                let erase = *erase?;
+                Some(ToDestroy { thing, erase, days })
+            })
+            .collect();
+        storage.note_erasures(&self.roster.company(), thread, &may_go)
     }
 
     fn seq_of(&self, at: RosterPosition) -> u64 {
@@ -307,7 +349,15 @@ impl View {
     pub fn is_erased(&self, thread: &ThreadId, op: &OpId) -> bool {
         self.threads
             .get(thread)
-            .is_some_and(|route| route.erased.contains(op))
+            .is_some_and(|route| route.erasures.ops.contains_key(op))
+    }
+
+    /// Whether a blob was erased in a thread.
+    #[must_use]
+    pub fn is_blob_erased(&self, thread: &ThreadId, blob: &BlobId) -> bool {
+        self.threads
+            .get(thread)
+            .is_some_and(|route| route.erasures.blobs.contains_key(blob))
     }
 
     /// The hashes of those parts of an op that a device may have.
@@ -322,6 +372,11 @@ impl View {
                 let rings: Vec<RingId> = rings.keys().copied().collect();
                 key.parts_for(&rings).into_iter().collect()
             }
+            Named::Wrap(again)
+                if rings.contains_key(&again.ring) && self.sees(access, thread).is_some() =>
+            {
+                BTreeSet::from([again.file])
+            }
             Named::Cuts(cuts) => cuts
                 .into_iter()
                 .filter(|(thread, _)| self.sees(access, thread).is_some())
@@ -335,6 +390,7 @@ impl View {
 enum Named {
     Nothing,
     Key(control::KeyMade),
+    Wrap(control::WrappedAgain),
     Cuts(Vec<(ThreadId, Hash32)>),
 }
 
@@ -345,6 +401,7 @@ fn named_parts(op: &Op) -> Named {
     match op.form.context.class.class {
         Class::Control => match control::read(payload) {
             Ok(Control::KeyMade(key)) => Named::Key(key),
+            Ok(Control::WrappedAgain(again)) => Named::Wrap(again),
             _ => Named::Nothing,
         },
         Class::Roster => {
@@ -374,6 +431,7 @@ pub fn all_parts(op: &Op) -> BTreeSet<Hash32> {
     match named_parts(op) {
         Named::Nothing => BTreeSet::new(),
         Named::Key(key) => key.all_parts().into_iter().collect(),
+        Named::Wrap(again) => BTreeSet::from([again.file]),
         Named::Cuts(cuts) => cuts.into_iter().map(|(_, list)| list).collect(),
     }
 }
@@ -418,6 +476,7 @@ fn last_member_change(chains: &[StoredOp]) -> u64 {
                 control,
                 Some(Ok(Control::KeyMade(_)
                     | Control::Complaint(_)
+                    | Control::WrappedAgain(_)
                     | Control::Erase(_)))
             )
         })

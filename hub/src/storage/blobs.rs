@@ -120,6 +120,15 @@ impl BlobStore for Folder {
         }
     }
 
+    fn remove(&self, company: &CompanyId, blob: &BlobId) -> Stored<()> {
+        let dir = self.blob_dir(company, blob);
+        match std::fs::remove_file(dir.join(blob.to_string())) {
+            Ok(()) => Ok(sync_dir(&dir)?),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn read(
         &self,
         company: &CompanyId,

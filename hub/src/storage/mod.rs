@@ -6,6 +6,7 @@
 
 mod append;
 pub mod blobs;
+mod erasures;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -221,6 +222,37 @@ pub struct Session {
     pub until_ms: u64,
 }
 
+/// What an erase takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasedThing {
+    /// What an op says.
+    Op(OpId),
+    /// A blob.
+    Blob(BlobId),
+}
+
+/// Something that may be destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToDestroy {
+    /// What.
+    pub thing: ErasedThing,
+    /// The first erase that names it.
+    pub erase: OpId,
+    /// How many days after that one came.
+    pub days: u16,
+}
+
+/// Something whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueErasure {
+    /// Whose.
+    pub company: CompanyId,
+    /// In which thread.
+    pub thread: ThreadId,
+    /// What.
+    pub thing: ErasedThing,
+}
+
 /// Rows. The order of commits is the order of sequences: whoever implements this updates the
 /// company's row in the transaction that takes sequences of it.
 pub trait Storage: Send + Sync {
@@ -284,6 +316,20 @@ pub trait Storage: Send + Sync {
     /// How many ops of a seat came since a time, and their payload bytes.
     fn seat_load(&self, company: &CompanyId, seat: &SeatId, since_ms: u64) -> Stored<(u64, u64)>;
 
+    /// Remembers what may be destroyed in a thread, in place of what was remembered.
+    fn note_erasures(
+        &self,
+        company: &CompanyId,
+        thread: &ThreadId,
+        things: &[ToDestroy],
+    ) -> Stored<()>;
+    /// Some of what is due now, of all companies.
+    fn due_erasures(&self, now_ms: u64) -> Stored<Vec<DueErasure>>;
+    /// Destroys it but for files; the answer is the blobs whose files may go too.
+    fn destroy(&self, due: &[DueErasure]) -> Stored<Vec<DueErasure>>;
+    /// Remembers that it is destroyed, files too.
+    fn destroyed(&self, due: &[DueErasure]) -> Stored<()>;
+
     /// A blob that is here whole.
     fn blob(&self, company: &CompanyId, blob: &BlobId) -> Stored<Option<BlobRow>>;
     /// The blobs of a thread.
@@ -326,6 +372,8 @@ pub trait BlobStore: Send + Sync {
     fn finish(&self, name: &str, company: &CompanyId, blob: &BlobId) -> Stored<Finished>;
     /// Removes an upload's bytes.
     fn remove_partial(&self, name: &str) -> Stored<()>;
+    /// Removes a blob's bytes; ones that aren't here are fine.
+    fn remove(&self, company: &CompanyId, blob: &BlobId) -> Stored<()>;
     /// Reads at most `max` bytes of a blob.
     fn read(
         &self,

@@ -6,7 +6,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{StorageError, Stored};
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE companies (
     c INTEGER PRIMARY KEY,
@@ -89,7 +90,22 @@ CREATE TABLE sessions (
     until_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_device ON sessions (company, device, until_ms);
-"];
+",
+    "
+-- What is erased and may be destroyed: ops (kind 1) and blobs (kind 2), each with the time for it.
+CREATE TABLE erasures (
+    c INTEGER NOT NULL, thread BLOB NOT NULL, kind INTEGER NOT NULL, target BLOB NOT NULL,
+    due_ms INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (c, thread, kind, target)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX erasures_due ON erasures (due_ms) WHERE done = 0;
+ALTER TABLE blobs ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+CREATE TRIGGER payloads_stay BEFORE DELETE ON payloads
+WHEN NOT EXISTS (SELECT 1 FROM ops o JOIN erasures e
+    ON e.c = o.c AND e.thread = o.thread AND e.kind = 1 AND e.target = o.id WHERE o.n = old.op)
+BEGIN SELECT RAISE(ABORT, 'payloads go by an erasure only'); END;
+",
+];
 
 /// Brings a database to the newest schema; a newer one stays untouched.
 pub(super) fn migrate(connection: &mut Connection) -> Stored<()> {

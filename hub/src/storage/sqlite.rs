@@ -17,8 +17,9 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 use super::append::{Append, PART};
 use super::rows::{all, company_of, id, number, one, run, small};
 use super::{
-    BlobRow, Company, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, Session, Storage,
-    StorageError, Stored, StoredOp, ThreadOp, ThreadRow, UploadRow, schema,
+    BlobRow, Company, DueErasure, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, Session,
+    Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy, UploadRow, erasures,
+    schema,
 };
 
 const MAX_READERS: usize = 4;
@@ -477,6 +478,27 @@ impl Storage for Sqlite {
         })
     }
 
+    fn note_erasures(
+        &self,
+        company: &CompanyId,
+        thread: &ThreadId,
+        things: &[ToDestroy],
+    ) -> Stored<()> {
+        erasures::note(&mut lock(&self.writer), company, thread, things)
+    }
+
+    fn due_erasures(&self, now_ms: u64) -> Stored<Vec<DueErasure>> {
+        self.read(|connection| erasures::due(connection, now_ms))
+    }
+
+    fn destroy(&self, due: &[DueErasure]) -> Stored<Vec<DueErasure>> {
+        erasures::destroy(&mut lock(&self.writer), due)
+    }
+
+    fn destroyed(&self, due: &[DueErasure]) -> Stored<()> {
+        erasures::done(&mut lock(&self.writer), due)
+    }
+
     fn blob(&self, company: &CompanyId, blob: &BlobId) -> Stored<Option<BlobRow>> {
         self.within(company, |connection, c| blob_row(connection, c, blob))
     }
@@ -485,7 +507,7 @@ impl Storage for Sqlite {
         self.within(company, |connection, c| {
             all(
                 connection,
-                "SELECT blob FROM blobs WHERE c = ?1 AND thread = ?2 ORDER BY n",
+                "SELECT blob FROM blobs WHERE c = ?1 AND thread = ?2 AND gone = 0 ORDER BY n",
                 params![c, thread.0],
                 |row| id(row, 0),
             )
@@ -500,6 +522,12 @@ impl Storage for Sqlite {
         };
         let mut append = Append::begin(&mut writer, &upload.company, keep)?;
         let was_here = blob_row(&append.tx, append.c, &upload.blob)?.is_some();
+        // One that had been erased begins anew.
+        run(
+            &append.tx,
+            "UPDATE blobs SET gone = 0 WHERE c = ?1 AND blob = ?2 AND thread = ?3 AND gone = 1",
+            params![append.c, upload.blob.0, upload.thread.0],
+        )?;
         let is_new = run(
             &append.tx,
             "INSERT OR IGNORE INTO blobs (c, blob, thread, device, sealed_bytes, hub_seq, time_ms)
@@ -664,7 +692,7 @@ fn blob_row(connection: &Connection, c: i64, blob: &BlobId) -> Stored<Option<Blo
     let rows = all(
         connection,
         "SELECT sealed_bytes, hub_seq, time_ms, thread FROM blobs
-         WHERE c = ?1 AND blob = ?2 ORDER BY n",
+         WHERE c = ?1 AND blob = ?2 AND gone = 0 ORDER BY n",
         params![c, blob.0],
         |row| {
             Ok((

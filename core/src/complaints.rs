@@ -1,0 +1,245 @@
+//! Wrong wraps: a device that can't open what a key op has for its ring says so by itself, and
+//! whoever holds the key wraps it again.
+//!
+//! A complaint needs the very bytes that the key op names by their hash, so a hub can provoke none.
+//! A key is only ever wrapped again for a ring that its own op lists and that is still a member.
+
+use kolonne_model::control::{Complaint, Control, KeyMade, WrappedAgain, Wrong};
+use kolonne_model::ids::{OpId, RingId, ThreadId};
+use kolonne_model::judge::{Judgement, ThreadControl};
+use kolonne_model::roster::part_hash;
+use rusqlite::{Connection, Transaction};
+
+use crate::error::Error;
+use crate::kolonne::{Inner, Kolonne, op_id, seat_id, thread_id};
+use crate::oplog::{self, Author, Moment, Saying};
+use crate::records::{Changed, KeyComplaint};
+use crate::{capture, crypt, folding, keys};
+
+impl Inner {
+    /// Complains of wraps that don't open here, and wraps again what others complained of. Whether
+    /// anything was written.
+    pub fn mend_keys(&self) -> Result<bool, Error> {
+        let mut wrote = false;
+        for thread in self.store.read(threads_to_mend)? {
+            let mended = self.store.write(|tx| {
+                let roster = self.roster(tx)?;
+                let moment = Moment {
+                    roster: &roster,
+                    now_ms: self.now_ms(),
+                };
+                let mended = self.mend_keys_of(tx, &moment, &thread)?;
+                if mended {
+                    folding::refold(tx, &roster, &self.device, &thread)?;
+                }
+                Ok(mended)
+            })?;
+            if mended {
+                self.tell(Changed::Thread(thread));
+            }
+            wrote |= mended;
+        }
+        Ok(wrote)
+    }
+
+    fn mend_keys_of(
+        &self,
+        tx: &Transaction<'_>,
+        moment: &Moment<'_>,
+        thread: &ThreadId,
+    ) -> Result<bool, Error> {
+        let control = capture::control(tx, moment, thread)?;
+        if control.needs_newer_app {
+            return Ok(false);
+        }
+        let mut wrote = false;
+        for op in &control.keys {
+            let (Some(made), Judgement::Counted(_)) = (&op.key, op.judgement) else {
+                continue;
+            };
+            let key_op = op.order.id;
+            if keys::history(tx, thread, &made.key())?.is_none() {
+                for complaint in wrong_wraps(tx, &control, &key_op, made)? {
+                    wrote |=
+                        self.write_for(tx, moment, thread, &[complaint.ring], |tx, author| {
+                            let said = Saying::Control(Control::Complaint(complaint));
+                            oplog::append(tx, moment, author, thread, &said).map(drop)
+                        })?;
+                }
+            }
+            let members: Vec<RingId> = control.member_rings().collect();
+            let open = control
+                .complaints
+                .iter()
+                .filter(|complained| complained.is_open && complained.complaint.key_op == key_op);
+            for complained in open {
+                let ring = complained.complaint.ring;
+                if members.contains(&ring) {
+                    wrote |= self.write_for(tx, moment, thread, &members, |tx, author| {
+                        wrap_again(tx, moment, author, thread, (&key_op, made), &ring)
+                    })?;
+                }
+            }
+        }
+        Ok(wrote)
+    }
+
+    /// Writes as whoever on this device speaks for one of these rings: the device itself, else a
+    /// person who is unlocked. Whether there was one.
+    fn write_for(
+        &self,
+        tx: &Transaction<'_>,
+        moment: &Moment<'_>,
+        thread: &ThreadId,
+        rings: &[RingId],
+        write: impl FnOnce(&Transaction<'_>, &Author) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let Some(author) = self.speaker(tx, moment, rings)? else {
+            return Ok(false);
+        };
+        let before = oplog::highest_lamport(tx, thread)?;
+        write(tx, &author)?;
+        Ok(oplog::highest_lamport(tx, thread)? > before)
+    }
+
+    /// Who on this device speaks for one of these rings now: the device, else an unlocked person.
+    pub fn speaker(
+        &self,
+        db: &Connection,
+        moment: &Moment<'_>,
+        rings: &[RingId],
+    ) -> Result<Option<Author>, Error> {
+        let (position, _) = moment.roster.head();
+        let speaks = |seat| {
+            let of = moment.roster.speaks_for(seat, position);
+            of.iter().any(|ring| rings.contains(ring))
+        };
+        let device = keys::device_author(db)?;
+        if speaks(&device.seat) {
+            return Ok(Some(device));
+        }
+        let seats = keys::own_seats(db)?;
+        Ok(seats
+            .iter()
+            .filter(|seat| speaks(seat) && moment.roster.ends_of(seat).next().is_none())
+            .find_map(|seat| self.author(db, seat).ok()))
+    }
+}
+
+fn threads_to_mend(db: &Transaction<'_>) -> Result<Vec<ThreadId>, Error> {
+    let mut statement = db.prepare_cached("SELECT thread FROM view_mending")?;
+    let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    threads.map(|thread| thread_id(&thread?)).collect()
+}
+
+/// The rings of this device for which a key op's newest wrap is here and wrong.
+fn wrong_wraps(
+    db: &Connection,
+    control: &ThreadControl,
+    key_op: &OpId,
+    made: &KeyMade,
+) -> Result<Vec<Complaint>, Error> {
+    let mut wrong = Vec::new();
+    for entry in &made.rings {
+        let ring = entry.ring;
+        let complained = control.complaints.iter().any(|made| {
+            made.is_open && made.complaint.key_op == *key_op && made.complaint.ring == ring
+        });
+        let newest = keys::files_for(control, key_op, made, entry)
+            .into_iter()
+            .next();
+        let Some((generation, hash)) = newest.filter(|_| !complained) else {
+            continue;
+        };
+        let Some(identity) = keys::ring_secret(db, &ring, generation)? else {
+            continue;
+        };
+        // What never came is the hub's to bring, not the maker's fault.
+        let Some(file) = oplog::part(db, &hash)? else {
+            continue;
+        };
+        let opens = keys::try_open(&file, &[&identity]).is_some();
+        wrong.push(Complaint {
+            key_op: *key_op,
+            ring,
+            wrong: if opens {
+                Wrong::AnotherKey
+            } else {
+                Wrong::DoesNotOpen
+            },
+        });
+    }
+    Ok(wrong)
+}
+
+fn wrap_again(
+    tx: &Transaction<'_>,
+    moment: &Moment<'_>,
+    author: &Author,
+    thread: &ThreadId,
+    (key_op, made): (&OpId, &KeyMade),
+    ring: &RingId,
+) -> Result<(), Error> {
+    let Some(secret) = keys::history(tx, thread, &made.key())? else {
+        return Ok(());
+    };
+    let Some(entry) = made.rings.iter().find(|entry| entry.ring == *ring) else {
+        return Ok(());
+    };
+    let recipient = usize::try_from(entry.generation)
+        .ok()
+        .and_then(|n| moment.roster.ring(ring)?.generations.get(n.checked_sub(1)?));
+    let Some(recipient) = recipient else {
+        return Ok(());
+    };
+    let file = crypt::seal(secret.as_bytes(), &[keys::recipient(recipient)?])?;
+    let again = Control::WrappedAgain(WrappedAgain {
+        key_op: *key_op,
+        ring: *ring,
+        generation: entry.generation,
+        file: part_hash(&file),
+    });
+    let op = oplog::append(tx, moment, author, thread, &Saying::Control(again))?;
+    oplog::keep_part(tx, &op.id(), &file).map(drop)
+}
+
+impl Kolonne {
+    /// Keys that someone made wrongly, newest first, with who made them: for the office.
+    ///
+    /// # Errors
+    /// None but the disk's.
+    pub fn key_complaints(&self) -> Result<Vec<KeyComplaint>, Error> {
+        self.at_desk(|desk| {
+            let mut statement = desk.db.prepare_cached(
+                "SELECT op, thread, maker, ring, by, time_ms, open FROM view_complaints
+                 ORDER BY time_ms DESC, op",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok((
+                    row.get::<_, Vec<u8>>(0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get::<_, Option<Vec<u8>>>(2)?,
+                    row.get::<_, Vec<u8>>(3)?,
+                    row.get::<_, Vec<u8>>(4)?,
+                    row.get::<_, i64>(5)?,
+                    row.get::<_, bool>(6)?,
+                ))
+            })?;
+            rows.map(|row| {
+                let (id, thread, maker, ring, by, time_ms, is_open) = row?;
+                Ok(KeyComplaint {
+                    id: op_id(&id)?,
+                    thread: thread_id(&thread)?,
+                    maker: maker
+                        .map(|maker| Ok::<_, Error>(desk.seat_name(&seat_id(&maker)?)))
+                        .transpose()?,
+                    for_whom: desk.name(&ring),
+                    by: desk.seat_name(&seat_id(&by)?),
+                    time_ms: time_ms.cast_unsigned(),
+                    is_open,
+                })
+            })
+            .collect()
+        })
+    }
+}
