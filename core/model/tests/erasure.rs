@@ -184,7 +184,7 @@ fn an_erase_names_few_blobs_for_each_op() {
 /// which was in the payload and went with it, a right guess looks like any wrong one.
 #[test]
 fn an_erased_text_cannot_be_guessed() {
-    let mut job = Job::new();
+    let job = Job::new();
     let mut pen = job.pen(3, 3);
     let secret_text = "krank";
     let op = pen.text(&job.company, &job.key, secret_text);
