@@ -198,16 +198,17 @@ impl Inner {
         capture::job::needs_role(moment, seat, Role::Office)?;
         let author = self.author(tx, seat)?;
         let days = Some(days(tx)?);
-        let (ops, blobs) = with_what_is_about(tx, thread, entries)?;
-        let ops: Vec<OpId> = ops.into_iter().collect();
-        for chunk in ops.chunks(OPS_PER_ERASE) {
+        let named: Vec<_> = with_what_is_about(tx, thread, entries)?
+            .into_iter()
+            .collect();
+        for chunk in named.chunks(OPS_PER_ERASE) {
             let blobs: Vec<BlobId> = chunk
                 .iter()
-                .flat_map(|op| blobs.get(op).into_iter().flatten().copied())
+                .flat_map(|(_, blobs)| blobs.iter().copied())
                 .take(BLOBS_PER_ERASE)
                 .collect();
             let erase = Control::Erase(Erase {
-                ops: chunk.to_vec(),
+                ops: chunk.iter().map(|(op, _)| *op).collect(),
                 reason,
                 blobs: (!blobs.is_empty()).then_some(blobs),
                 days,
@@ -287,9 +288,9 @@ fn with_what_is_about(
     tx: &Transaction<'_>,
     thread: &ThreadId,
     entries: &BTreeSet<OpId>,
-) -> Result<(BTreeSet<OpId>, BTreeMap<OpId, Vec<BlobId>>), Error> {
-    let mut ops = entries.clone();
-    let mut blobs: BTreeMap<OpId, Vec<BlobId>> = BTreeMap::new();
+) -> Result<BTreeMap<OpId, Vec<BlobId>>, Error> {
+    let mut ops: BTreeMap<OpId, Vec<BlobId>> =
+        entries.iter().map(|entry| (*entry, Vec::new())).collect();
     for op in oplog::of_thread(tx, thread)? {
         let Some(body) = folding::hidden_body(tx, &op)? else {
             continue;
@@ -301,18 +302,17 @@ fn with_what_is_about(
                 .and_then(|subject| OpId::try_from(subject.as_slice()).ok()),
             Say::Retract(retract) => Some(retract.target),
             say => {
-                if entries.contains(&op.id()) {
-                    let named = say.blobs().into_iter().map(|blob| blob.blob);
-                    blobs.insert(op.id(), named.collect());
+                if let Some(blobs) = ops.get_mut(&op.id()) {
+                    *blobs = say.blobs().into_iter().map(|(blob, _)| blob).collect();
                 }
                 None
             }
         };
         if about.is_some_and(|about| entries.contains(&about)) {
-            ops.insert(op.id());
+            ops.entry(op.id()).or_default();
         }
     }
-    Ok((ops, blobs))
+    Ok(ops)
 }
 
 /// Keeps in step what the log may let go of. What isn't erased any more goes to the hub again, in
