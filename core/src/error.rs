@@ -5,7 +5,7 @@
 use crate::blobs::BlobError;
 use crate::crypt::CryptError;
 use crate::media::MediaError;
-use kolonne_model::hub::HubError;
+use kolonne_model::hub::{HubError, RefusalCode};
 
 /// A stable code, for texts and tests.
 pub type ErrorCode = &'static str;
@@ -99,6 +99,12 @@ const UNWRITABLE: Error = Error::Invalid {
     code: "unwritable",
 };
 
+/// The hub that answers has a key that no office device has certified yet.
+pub(crate) const UNCERTIFIED: Error = Error::Invalid {
+    field: "hub_key",
+    code: "uncertified",
+};
+
 fn extended_code(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }
@@ -144,6 +150,7 @@ impl From<HubError> for Error {
     fn from(error: HubError) -> Self {
         match error {
             HubError::Unreachable | HubError::NotTheHub => Self::Offline { retry_after_ms: 0 },
+            HubError::OtherKey => UNCERTIFIED,
             HubError::NotNow { retry_after_ms } => Self::Offline { retry_after_ms },
             HubError::LoginNeeded | HubError::NotAllowed => Self::AuthExpired,
             HubError::RosterMoved => Self::Busy,
@@ -152,6 +159,7 @@ impl From<HubError> for Error {
                 field: "size",
                 code: "too_large",
             },
+            HubError::Refused(RefusalCode::Login) => Self::internal("hub_login"),
             HubError::OtherEpoch | HubError::OtherOffset { .. } | HubError::Refused(_) => {
                 Self::internal("hub_refused")
             }

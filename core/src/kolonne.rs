@@ -201,21 +201,14 @@ impl Kolonne {
     pub fn status(&self) -> Result<Status, Error> {
         self.inner.store.read(|db| {
             Ok(Status {
-                hub: self.hub_state(),
+                hub: self.inner.hub_state(),
                 last_contact_ms: get_meta(db, "last_contact_ms")?
                     .and_then(|bytes| bytes.try_into().ok())
                     .map(u64::from_be_bytes),
+                new_hub: crate::new_hub::record(db)?,
                 outbox: outbox(db)?,
             })
         })
-    }
-
-    fn hub_state(&self) -> HubState {
-        if self.inner.in_flight() {
-            HubState::Flight
-        } else {
-            *lock(&self.inner.hub_state)
-        }
     }
 
     /// Turns the network on or off for this device.
@@ -260,6 +253,14 @@ impl Inner {
 
     pub fn in_flight(&self) -> bool {
         self.flight.load(Ordering::Acquire)
+    }
+
+    pub fn hub_state(&self) -> HubState {
+        if self.in_flight() {
+            HubState::Flight
+        } else {
+            *lock(&self.hub_state)
+        }
     }
 
     pub fn set_hub_state(&self, state: HubState) {

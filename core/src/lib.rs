@@ -7,6 +7,7 @@
 pub mod kolonne;
 pub mod records;
 
+mod backup;
 pub mod capture;
 mod complaints;
 pub mod enrolment;
@@ -15,6 +16,7 @@ mod export;
 mod folding;
 mod founding;
 mod inbox;
+mod new_hub;
 mod oplog;
 mod outbox;
 mod quarantine;
@@ -35,6 +37,7 @@ mod store;
 mod sync;
 mod wipe;
 
+pub use backup::{BackupProgress, BackupRecord};
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use erasure::Erased;
 pub use error::{Error, ErrorCode};

@@ -5,8 +5,9 @@
 
 use kolonne_model::body::{Body, Say};
 use kolonne_model::control::Control;
+use kolonne_model::hub::Part;
 use kolonne_model::ids::{
-    Hash32, KeyId, OpId, RosterDigest, RosterPosition, SeatId, Signature, StoreId, ThreadId,
+    Hash32, KeyId, OpId, RosterDigest, RosterPosition, SeatId, Signature, StoreId, Strand, ThreadId,
 };
 use kolonne_model::key::ThreadKey;
 use kolonne_model::op::{
@@ -298,6 +299,32 @@ pub fn destroy(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
         )?;
     }
     Ok(())
+}
+
+/// The parts here that came beside an op, as they travel.
+pub fn parts_beside(db: &Connection, op: &OpId) -> Result<Vec<Part>, Error> {
+    let mut statement = db.prepare_cached("SELECT bytes FROM parts WHERE op = ?1")?;
+    let parts = statement.query_map([op.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+    parts
+        .map(|bytes| {
+            Ok(Part {
+                op: *op,
+                bytes: bytes?.into(),
+            })
+        })
+        .collect()
+}
+
+/// Whether two ops here stand at one place of a strand.
+pub fn is_forked(db: &Connection, strand: &Strand) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM ops WHERE thread = ?1 AND seat = ?2 AND store = ?3
+         GROUP BY seq HAVING count(*) > 1)";
+    let place = params![
+        strand.thread.0.as_slice(),
+        strand.seat.0.as_slice(),
+        strand.store.0.as_slice()
+    ];
+    Ok(db.prepare_cached(sql)?.query_row(place, |row| row.get(0))?)
 }
 
 /// A part.

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::oplog;
 use crate::store::set_meta;
+use crate::sync::lineage;
 
 /// About how large a pushed page is: a few seconds of a slow network.
 const PAGE_BYTES: usize = 48 * 1024;
@@ -122,17 +123,34 @@ pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, 
     let mut statement = db.prepare_cached(
         "SELECT op FROM outbox_ops WHERE wedged IS NULL ORDER BY arrival LIMIT ?1",
     )?;
-    let ids = statement.query_map([PAGE_ROWS], |row| row.get::<_, Vec<u8>>(0))?;
+    let rows = statement.query_map([PAGE_ROWS], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut ids = Vec::new();
+    for id in rows {
+        ids.push(OpId::try_from(id?.as_slice()).map_err(|_| Error::Corrupt)?);
+    }
+    Ok(plan(db, &ids, epoch)?.map(|(plan, _)| plan))
+}
+
+/// A page of these ops from the first on, and how many of them are in it.
+pub fn plan(
+    db: &Connection,
+    ids: &[OpId],
+    epoch: &HubEpoch,
+) -> Result<Option<(PushPlan, usize)>, Error> {
     let mut runs: Vec<Vec<VerifiedOp>> = Vec::new();
     let mut last_run: BTreeMap<Strand, usize> = BTreeMap::new();
-    let mut bytes = 0;
+    let mut parts = Vec::new();
+    let (mut bytes, mut count) = (0, 0);
     for id in ids {
-        let id = OpId::try_from(id?.as_slice()).map_err(|_| Error::Corrupt)?;
-        let op = without_erased(db, oplog::get(db, &id)?.ok_or(Error::Corrupt)?)?;
+        let op = without_erased(db, oplog::get(db, id)?.ok_or(Error::Corrupt)?)?;
+        let beside = parts_of(db, &op)?;
         bytes += 96 + op.op().payload.as_ref().map_or(0, Vec::len);
+        bytes += beside.iter().map(|part| part.bytes.len()).sum::<usize>();
         if bytes > PAGE_BYTES && !runs.is_empty() {
             break;
         }
+        parts.extend(beside);
+        count += 1;
         let strand = op.strand();
         let run = last_run.get(&strand).and_then(|at| runs.get_mut(*at));
         match run {
@@ -147,23 +165,17 @@ pub fn plan_push(db: &Connection, epoch: &HubEpoch) -> Result<Option<PushPlan>, 
         return Ok(None);
     }
     let mut page = Vec::new();
-    let mut parts = Vec::new();
     let mut segments = Vec::new();
     for run in runs {
-        for op in &run {
-            parts.extend(parts_of(db, op)?);
-        }
         if write_run(db, &mut page, &run, epoch)? {
             segments.push(run);
         }
     }
-    Ok(Some(PushPlan {
-        push: Push {
-            page: page.into(),
-            parts,
-        },
-        segments,
-    }))
+    let push = Push {
+        page: page.into(),
+        parts,
+    };
+    Ok(Some((PushPlan { push, segments }, count)))
 }
 
 /// What is erased is sent to nobody: only its signed form goes.
@@ -398,6 +410,7 @@ fn take_op_receipt(tx: &Transaction<'_>, receipt: &OpReceipt) -> Result<usize, E
         i64::try_from(receipt.handle).unwrap_or(-1),
         cbor::encode(receipt)
     ])?;
+    lineage::receipted(tx, &receipt.epoch, receipt.hub_seq)?;
     let mut left = 0;
     let mut at = Some(op);
     while let Some(op) = at {
@@ -452,6 +465,23 @@ fn requeue_before(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error>
         ],
     )?;
     Ok(())
+}
+
+/// Whether the hub signed for more of a strand than this.
+pub fn is_receipted_beyond(
+    db: &Connection,
+    strand: &Strand,
+    beyond_seq: u32,
+) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM receipts
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4)";
+    let place = params![
+        strand.thread.0.as_slice(),
+        strand.seat.0.as_slice(),
+        strand.store.0.as_slice(),
+        beyond_seq
+    ];
+    Ok(db.prepare_cached(sql)?.query_row(place, |row| row.get(0))?)
 }
 
 /// Puts ops back that a head at the hub doesn't cover, other people's too: ops prove themselves.
@@ -555,6 +585,7 @@ pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), 
 
 /// Keeps a good receipt; the blob leaves the outbox.
 pub fn take_blob_receipt(tx: &Transaction<'_>, receipt: &BlobReceipt) -> Result<(), Error> {
+    lineage::receipted(tx, &receipt.epoch, receipt.hub_seq)?;
     tx.execute(
         "INSERT OR REPLACE INTO blob_receipts (blob, epoch, receipt) VALUES (?1, ?2, ?3)",
         params![

@@ -4,7 +4,7 @@
 //! Built from views only. Ids are hex in JSON; times are ms since 1970; sizes are bytes.
 
 use kolonne_model::control::{EraseReason, ThreadKind};
-use kolonne_model::ids::{CompanyId, DeviceId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::ids::{CompanyId, DeviceId, OpId, PublicKey, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -85,8 +85,20 @@ pub enum HubState {
     Reachable,
     /// The last try failed.
     Unreachable,
+    /// A hub answered whose key the office hasn't certified: it gets a copy, its word counts for
+    /// nothing, and everything stays *on this phone*.
+    Uncertified,
     /// Switched off (flight mode).
     Flight,
+}
+
+/// A hub that the office hasn't certified, as this device met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NewHub {
+    /// The key it shows.
+    pub key: PublicKey,
+    /// Since when it answers in the place of the company's hub, by this device's clock.
+    pub since_ms: u64,
 }
 
 /// What is still on its way out.
@@ -111,6 +123,8 @@ pub struct Status {
     pub hub: HubState,
     /// When the hub last answered.
     pub last_contact_ms: Option<u64>,
+    /// The hub that answers instead, if the company's own doesn't.
+    pub new_hub: Option<NewHub>,
     /// On its way out.
     pub outbox: Outbox,
 }

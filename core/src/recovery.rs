@@ -5,6 +5,7 @@
 //! written to no disk. The roster proves itself by the root key, and says which hub is the
 //! company's; nothing is taken from the hub's word.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -14,12 +15,14 @@ use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId};
 use kolonne_model::op::SUITE_1;
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{
-    Change, DeviceCert, DeviceKind, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
+    Change, DeviceCert, DeviceKind, HubKey, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
 };
 use kolonne_model::roster::{Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
+use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use crate::backup::{Backup, BackupProgress};
 use crate::capture::job;
 use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
@@ -32,7 +35,7 @@ use crate::kolonne::{Config, Inner, Kolonne};
 use crate::oplog;
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
-use crate::sync::{Budget, blocking};
+use crate::sync::{Budget, blocking, give_roster};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
 
 /// How often an op is drafted anew because the roster moved on.
@@ -45,46 +48,125 @@ const MAX_ANSWERS: usize = 1000;
 pub struct NewOffice {
     /// The kit as it was printed or typed.
     pub kit: Zeroizing<String>,
-    /// Where the hub is.
-    pub hub_url: String,
+    /// Where the hub is; none only with a backup: then it begins without one.
+    pub hub_url: Option<String>,
+    /// The key of a new hub as a person compared it: the kit certifies it too. None: only the
+    /// hub that the roster certifies will do.
+    pub hub_key: Option<PublicKey>,
+    /// A backup of a device: what is in it needs no hub, and a new hub gets it.
+    pub backup: Option<PathBuf>,
     /// Who sits down here: a person of the company by name, or someone new.
     pub person_name: String,
     /// What the device is called.
     pub device_name: String,
 }
 
-/// The root while it is in hand, and the company at its hub.
+/// The root while it is in hand, and the company's hub, if there is one.
 struct AtHand {
     root: RootSeed,
     company: CompanyId,
-    hub_key: PublicKey,
+    hub: Option<AtHub>,
+}
+
+/// The hub, as the root.
+struct AtHub {
+    url: String,
     hub: HttpHub,
+    /// Whether a person compared its key: then the root may certify it.
+    compared: bool,
+}
+
+impl AtHub {
+    /// What the root has to say so that this is the company's hub.
+    fn certified(&self, roster: &Roster) -> Result<Option<Change>, Error> {
+        let key = *self.hub.hub_key();
+        if roster.hub_key() == Some(&key) {
+            Ok(None)
+        } else if self.compared {
+            Ok(Some(Change::HubKey(HubKey { key })))
+        } else {
+            Err(Error::Invalid {
+                field: "hub_key",
+                code: "other_hub",
+            })
+        }
+    }
 }
 
 impl Kolonne {
     /// Makes this computer an office device by the recovery kit. Devices that were lost are ended
-    /// afterwards, as ever.
+    /// afterwards, as ever. With a backup it needs neither another device nor what the hub had;
+    /// `told` hears how much of it was read.
     ///
     /// # Errors
-    /// `Invalid` for a kit with a typo (`kit`), a name, a hub whose key the roster doesn't certify
-    /// (`hub_key`, `other_hub`), a folder that is taken; `NotFound` (`company`) if the hub doesn't
-    /// know the kit's company; `Offline`.
-    pub async fn recover(config: Config, new: NewOffice) -> Result<Self, Error> {
+    /// `Invalid` for a kit with a typo (`kit`), a name, a hub whose key neither the roster certifies
+    /// nor a person compared (`hub_key`, `other_hub`), a folder that is taken, a file that is no
+    /// backup (`backup`: `unsupported`, `damaged`, `other_kit`); `NotFound` (`company`) if the hub
+    /// doesn't know the kit's company; `Offline`.
+    pub async fn recover(
+        config: Config,
+        new: NewOffice,
+        mut told: impl FnMut(BackupProgress) + Send + 'static,
+    ) -> Result<Self, Error> {
         let person_name = checked_name("person_name", &new.person_name)?;
         let device_name = checked_name("device_name", &new.device_name)?;
-        let hub_url = new.hub_url.trim().to_owned();
-        let at_hand = at_hand(&config, &new.kit, &hub_url).await?;
+        let root = RootSeed::from_kit_text(&new.kit).map_err(|_| Error::Invalid {
+            field: "kit",
+            code: "malformed",
+        })?;
+        let kit = root.encryption_identity()?;
+        let (backup, mut told) = match new.backup {
+            Some(path) => {
+                let opened = tokio::task::spawn_blocking(move || {
+                    let backup = Backup::open(&path, &kit, &mut told)?;
+                    Ok::<_, Error>((Some(backup), told))
+                });
+                opened.await.map_err(|_| Error::internal("task"))??
+            }
+            None => (None, told),
+        };
+        let company = match &backup {
+            Some(backup) if backup.roster.root_key() == Some(&root.signing_secret().public()) => {
+                backup.company()
+            }
+            Some(_) => {
+                return Err(Error::Invalid {
+                    field: "backup",
+                    code: "other_kit",
+                });
+            }
+            None => CompanyId::of_root(&root.signing_secret().public()),
+        };
+        let hub = match &new.hub_url {
+            Some(url) => {
+                let at = at_hub(&config, &root, company, url.trim(), new.hub_key).await?;
+                if let Some(backup) = &backup {
+                    give_roster(at.hub.door(), company, &backup.ops).await?;
+                }
+                Some(at)
+            }
+            None => None,
+        };
+        let at_hand = AtHand { root, company, hub };
         let store = free_store(&config.dir)?;
         let device = DeviceKeys::generate()?;
-        let (roster, ops) = admit_device(&config, &at_hand, &device).await?;
+        let (roster, ops) = admit_device(&config, &at_hand, backup.as_ref(), &device).await?;
         store.write(|tx| {
-            keep_membership(tx, &at_hand.company, &hub_url, &at_hand.hub_key, &device)?;
+            let hub_url = at_hand.hub.as_ref().map_or("", |at| &at.url);
+            let hub_key = *roster.hub_key().ok_or(Error::Corrupt)?;
+            keep_membership(tx, &company, hub_url, &hub_key, &device)?;
             for op in &ops {
                 oplog::keep(tx, op)?;
+            }
+            for part in backup.iter().flat_map(|backup| &backup.parts) {
+                oplog::keep_part(tx, &part.op, &part.bytes)?;
             }
             keys::open_rings(tx, &roster).map(drop)
         })?;
         let kolonne = Self::with_store(config, store)?;
+        if let Some(backup) = backup {
+            blocking(&kolonne.inner, move |inner| backup.import(inner, &mut told)).await?;
+        }
         kolonne
             .take_person(&at_hand, person_name, device_name)
             .await?;
@@ -102,7 +184,9 @@ impl Kolonne {
             blob_bytes: Some(0),
             ..Budget::unlimited()
         };
-        self.sync_once(ops_only).await?;
+        if at_hand.hub.is_some() {
+            self.sync_once(ops_only).await?;
+        }
         let (people, _) = self.people()?;
         let known = people.iter().find(|person| person.name == person_name);
         let known = known.map(|person| person.id);
@@ -114,7 +198,7 @@ impl Kolonne {
             seat.signing.public(),
             keys::public_recipient(&seat.identity)?,
         );
-        let drafted = append(inner, &at_hand.hub, &mut Vec::new(), move |db, roster| {
+        let draft = move |db: &Connection, roster: &Roster| {
             let holder = (
                 kolonne_model::ids::SeatId::of_key(&seat_key).0,
                 seat_recipient.clone(),
@@ -147,14 +231,28 @@ impl Kolonne {
                 parts: Vec::new(),
                 with: person,
             })
-        })
-        .await?;
+        };
+        let drafted = match &at_hand.hub {
+            Some(at) => append(inner, &at.hub, &mut Vec::new(), draft).await?,
+            None => {
+                blocking(inner, move |inner| {
+                    inner.store.read(|db| {
+                        let roster = inner.roster(db)?;
+                        draft(db, &roster).map(Arc::new)
+                    })
+                })
+                .await?
+            }
+        };
         let earlier = earlier_secrets(at_hand, inner, &drafted.with)?;
         blocking(inner, move |inner| {
             inner.seat_down(&drafted, &seat, &earlier, &person_name, &device_name)
         })
         .await?;
-        self.sync_once(ops_only).await.map(drop)
+        if at_hand.hub.is_some() {
+            self.sync_once(ops_only).await?;
+        }
+        Ok(())
     }
 }
 
@@ -194,15 +292,22 @@ impl Inner {
     }
 }
 
-async fn at_hand(config: &Config, kit: &str, hub_url: &str) -> Result<AtHand, Error> {
-    let root = RootSeed::from_kit_text(kit).map_err(|_| Error::Invalid {
-        field: "kit",
-        code: "malformed",
-    })?;
+async fn at_hub(
+    config: &Config,
+    root: &RootSeed,
+    company: CompanyId,
+    hub_url: &str,
+    compared: Option<PublicKey>,
+) -> Result<AtHub, Error> {
     let secret = root.signing_secret();
-    let company = CompanyId::of_root(&secret.public());
     let door: HttpDoor = door(hub_url, &config.trust)?;
     let hub_key = hello(&door).await?.key;
+    if compared.is_some_and(|compared| compared != hub_key) {
+        return Err(Error::Invalid {
+            field: "hub_key",
+            code: "other_hub",
+        });
+    }
     let identity = LoginIdentity {
         company,
         // The hub lets the root in under the id that a device of this key would have.
@@ -210,24 +315,23 @@ async fn at_hand(config: &Config, kit: &str, hub_url: &str) -> Result<AtHand, Er
         hub_key,
         signing: SigningKey::from_bytes(&secret.seed()),
     };
-    Ok(AtHand {
-        root,
-        company,
-        hub_key,
+    Ok(AtHub {
+        url: hub_url.to_owned(),
         hub: HttpHub::new(door, identity),
+        compared: compared.is_some(),
     })
 }
 
-/// The whole roster, proven from the root on.
-async fn whole_roster(at_hand: &AtHand) -> Result<(Roster, Vec<VerifiedOp>), Error> {
-    let mut roster = Roster::new(at_hand.company);
+/// The whole roster as the hub has it, proven from the root on.
+async fn whole_roster(company: CompanyId, at: &AtHub) -> Result<(Roster, Vec<VerifiedOp>), Error> {
+    let mut roster = Roster::new(company);
     let mut ops: Vec<VerifiedOp> = Vec::new();
     for _ in 0..MAX_ANSWERS {
         let next = u32::try_from(ops.len()).map_err(|_| Error::Corrupt)?;
         let asked = RosterFrom {
             seq: next.saturating_add(1),
         };
-        let answer = match at_hand.hub.roster(asked).await {
+        let answer = match at.hub.roster(asked).await {
             // Whoever it doesn't know can't log in there.
             Err(HubError::Refused(_) | HubError::NotThere | HubError::NotAllowed) => {
                 return Err(Error::NotFound { kind: "company" });
@@ -236,7 +340,7 @@ async fn whole_roster(at_hand: &AtHand) -> Result<(Roster, Vec<VerifiedOp>), Err
         };
         let before = ops.len();
         for raw in page::read(&answer.page).unwrap_or_default() {
-            let segment = raw.resolve(&at_hand.company, &NoBases);
+            let segment = raw.resolve(&company, &NoBases);
             let verified = segment.ok().and_then(|segment| roster.verify(segment).ok());
             let Some(op) = verified else { break };
             roster.append(&op);
@@ -249,24 +353,26 @@ async fn whole_roster(at_hand: &AtHand) -> Result<(Roster, Vec<VerifiedOp>), Err
             break;
         }
     }
-    if roster.hub_key() == Some(&at_hand.hub_key) {
-        Ok((roster, ops))
-    } else {
-        Err(Error::Invalid {
-            field: "hub_key",
-            code: "other_hub",
-        })
-    }
+    Ok((roster, ops))
 }
 
 /// The first half: the root certifies this device and gives it the office's ring.
 async fn admit_device(
     config: &Config,
     at_hand: &AtHand,
+    backup: Option<&Backup>,
     device: &DeviceKeys,
 ) -> Result<(Roster, Vec<VerifiedOp>), Error> {
     for _ in 0..DRAFTS {
-        let (mut roster, mut ops) = whole_roster(at_hand).await?;
+        let (mut roster, mut ops) = match (&at_hand.hub, backup) {
+            (Some(at), _) => whole_roster(at_hand.company, at).await?,
+            (None, Some(backup)) => (backup.roster.clone(), backup.ops.clone()),
+            (None, None) => return Err(Error::NotFound { kind: "hub" }),
+        };
+        let certified = match &at_hand.hub {
+            Some(at) => at.certified(&roster)?,
+            None => None,
+        };
         let recipient = keys::public_recipient(&device.identity)?;
         let office = roster.the_ring(RingKind::Office).ok_or(Error::Corrupt)?;
         let mut changes = Vec::new();
@@ -288,13 +394,18 @@ async fn admit_device(
             crew: None,
         }));
         changes.push(device_seat(&device.signing.public(), Role::Office));
+        changes.extend(certified);
         let secret = at_hand.root.signing_secret();
         let op = roster_op(&roster, &secret, (config.clock)(), changes)?;
         let request = AppendRoster {
             page: page_of(&op).into(),
             parts: Vec::new(),
         };
-        match at_hand.hub.append_roster(request).await {
+        let taken = match &at_hand.hub {
+            Some(at) => at.hub.append_roster(request).await,
+            None => Ok(()),
+        };
+        match taken {
             Ok(()) => {
                 if roster.append(&op) != Effect::Applied {
                     return Err(Error::internal("roster"));

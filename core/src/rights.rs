@@ -22,7 +22,7 @@ use crate::founding::roster_op;
 use crate::kolonne::{Inner, Kolonne};
 use crate::records::Changed;
 use crate::rings::{self, Leaving};
-use crate::sync::{Budget, blocking};
+use crate::sync::{Budget, another_hub, blocking};
 use crate::transport::HttpHub;
 use crate::{folding, keys};
 
@@ -194,8 +194,10 @@ impl Inner {
     /// Keeps a roster op that the hub took, and judges everything anew by it.
     pub(crate) fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
         let roster = self.store.write(|tx| {
-            let mut roster = (*self.roster(tx)?).clone();
+            let before = self.roster(tx)?;
+            let mut roster = (*before).clone();
             drafted.keep(tx, &mut roster)?;
+            another_hub(tx, &before, &roster)?;
             keys::drop_ended(tx, &roster)?;
             keys::open_rings(tx, &roster)?;
             for thread in folding::all_threads(tx, &roster)? {
@@ -204,6 +206,7 @@ impl Inner {
             Ok(roster)
         })?;
         self.keep_roster(roster);
+        self.forget_other_hub()?;
         for changed in [
             Changed::People,
             Changed::Devices,

@@ -6,7 +6,10 @@
 
 mod blobs;
 mod leave;
+pub(crate) mod lineage;
 mod repair;
+mod roster;
+mod seeding;
 mod seen;
 
 use std::collections::BTreeSet;
@@ -16,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use kolonne_model::hub::{Cursor, Hub, HubError, Part, Pull, PullAnswer, RosterFrom};
 use kolonne_model::ids::{HubEpoch, PublicKey, ThreadId};
+use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
@@ -24,7 +28,11 @@ use crate::kolonne::{Inner, Kolonne, lock, ops_wait, outbox_of};
 use crate::records::{Changed, HubState, Outbox};
 use crate::store::{get_meta, set_meta};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
-use crate::{folding, keys, outbox};
+use crate::{folding, keys, new_hub, outbox};
+
+pub(crate) use roster::give_roster;
+pub(crate) use seeding::Seeding;
+use seeding::Standing;
 
 /// Bytes asked for at a time.
 const PULL_BYTES: u32 = 256 * 1024;
@@ -133,14 +141,14 @@ impl Kolonne {
         if inner.in_flight() {
             return Err(Error::Offline { retry_after_ms: 0 });
         }
-        let result = Sync::new(inner, budget)?.run().await;
+        let result = Box::pin(meet(inner, budget)).await;
         match &result {
-            Ok(_) => inner.set_hub_state(HubState::Reachable),
+            Ok((_, state)) => inner.set_hub_state(*state),
             Err(Error::Offline { .. }) => inner.set_hub_state(HubState::Unreachable),
             Err(_) => {}
         }
         inner.tell(Changed::Me);
-        result
+        result.map(|(report, _)| report)
     }
 
     /// Keeps this device in sync on the current runtime until the task is dropped.
@@ -163,7 +171,10 @@ impl Kolonne {
             match self.sync_once(Budget::unlimited()).await {
                 Ok(_) => {
                     backoff = Duration::from_millis(500);
-                    if ops_wait(inner).unwrap_or(true) {
+                    if inner.hub_state() == HubState::Uncertified {
+                        // Ops wait for a person now; only new ones are a reason to call again.
+                        sleep_or_nudge(inner, IDLE).await;
+                    } else if ops_wait(inner).unwrap_or(true) {
                         sleep_or_nudge(inner, Duration::from_secs(2)).await;
                     } else {
                         self.wait_for_news().await;
@@ -200,6 +211,34 @@ async fn sleep_or_nudge(inner: &Inner, time: Duration) {
     }
 }
 
+/// Syncs with the hub that answers: the company's own, or one in its place.
+async fn meet(inner: &Arc<Inner>, budget: Budget) -> Result<(SyncReport, HubState), Error> {
+    // Certified while it was given things: then it is the company's own.
+    for _ in 0..2 {
+        match Sync::new(inner, budget)?.run().await {
+            Err(Error::Invalid {
+                field: "hub_key",
+                code: "uncertified",
+            }) => {}
+            Err(Error::Internal { code: "hub_login" }) => {
+                // A restored hub that hasn't heard of this device yet.
+                roster::hand_over_roster(inner, &*inner.hub()?).await?;
+                continue;
+            }
+            result => return Ok((result?, HubState::Reachable)),
+        }
+        match Seeding::begin(inner, budget).await? {
+            None => *lock(&inner.hub) = None,
+            Some(seeding) => {
+                if let (report, Standing::Uncertified) = seeding.run().await? {
+                    return Ok((report, HubState::Uncertified));
+                }
+            }
+        }
+    }
+    Err(Error::Offline { retry_after_ms: 0 })
+}
+
 impl Inner {
     /// The hub for an act that waits for it.
     pub(crate) fn online(&self) -> Result<Arc<HttpHub>, Error> {
@@ -215,29 +254,37 @@ impl Inner {
         if let Some(hub) = &*cached {
             return Ok(Arc::clone(hub));
         }
-        let (url, key, device) = self.store.read(|db| {
-            let url = get_meta(db, "hub_url")?.ok_or(Error::NotFound { kind: "hub" })?;
+        let (url, identity) = self.store.read(|db| {
+            let url = get_meta(db, "hub_url")?.filter(|url| !url.is_empty());
+            let url = url.ok_or(Error::NotFound { kind: "hub" })?;
             let url = String::from_utf8(url).map_err(|_| Error::Corrupt)?;
-            Ok((url, self.hub_key(db)?, keys::device(db)?))
+            Ok((url, self.login_identity(db, self.hub_key(db)?)?))
         })?;
         let door = HttpDoor::new(&url, &self.config.trust).map_err(|_| Error::Invalid {
             field: "hub_url",
             code: "malformed",
         })?;
-        let signing = ed25519_dalek::SigningKey::from_bytes(&device.signing.seed());
-        let identity = LoginIdentity {
-            company: self.company,
-            device: self.device,
-            hub_key: key,
-            signing,
-        };
         let hub = Arc::new(HttpHub::new(door, identity));
         *cached = Some(Arc::clone(&hub));
         Ok(hub)
     }
 
+    /// This device, logging in at a hub of this key.
+    pub(crate) fn login_identity(
+        &self,
+        db: &Connection,
+        hub_key: PublicKey,
+    ) -> Result<LoginIdentity, Error> {
+        Ok(LoginIdentity {
+            company: self.company,
+            device: self.device,
+            hub_key,
+            signing: ed25519_dalek::SigningKey::from_bytes(&keys::device(db)?.signing.seed()),
+        })
+    }
+
     /// The hub's key: as the roster certifies it; before that, as a person compared it.
-    fn hub_key(&self, db: &Connection) -> Result<PublicKey, Error> {
+    pub(crate) fn hub_key(&self, db: &Connection) -> Result<PublicKey, Error> {
         if let Some(key) = self.roster(db)?.hub_key() {
             return Ok(*key);
         }
@@ -245,12 +292,44 @@ impl Inner {
         PublicKey::try_from(key.as_slice()).map_err(|_| Error::Corrupt)
     }
 
+    /// Drops the way to a hub that isn't the certified one any more.
+    pub(crate) fn forget_other_hub(&self) -> Result<(), Error> {
+        let certified = self.store.read(|db| self.hub_key(db))?;
+        let mut cached = lock(&self.hub);
+        if cached
+            .as_ref()
+            .is_some_and(|hub| *hub.hub_key() != certified)
+        {
+            *cached = None;
+            drop(cached);
+            self.hub_seq.store(0, Ordering::Release);
+            self.tell_all_threads()?;
+        }
+        Ok(())
+    }
+
+    /// How far everything has come may have changed.
+    pub(crate) fn tell_all_threads(&self) -> Result<(), Error> {
+        let threads = self.store.read(|db| {
+            let roster = self.roster(db)?;
+            folding::all_threads(db, &roster)
+        })?;
+        for thread in threads {
+            self.tell(Changed::Thread(thread));
+        }
+        self.tell(Changed::Threads);
+        self.tell(Changed::Me);
+        Ok(())
+    }
+
     /// Takes a page in one transaction and folds what it touched.
     pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
         let (taken, roster) = self.store.write(|tx| {
-            let mut roster = (*self.roster(tx)?).clone();
+            let before = self.roster(tx)?;
+            let mut roster = (*before).clone();
             let mut taken = inbox::take(tx, &mut roster, page, parts)?;
             if taken.roster_grew {
+                another_hub(tx, &before, &roster)?;
                 keys::drop_ended(tx, &roster)?;
                 keys::open_rings(tx, &roster)?;
                 taken.threads = folding::all_threads(tx, &roster)?.into_iter().collect();
@@ -262,6 +341,7 @@ impl Inner {
         })?;
         if taken.roster_grew {
             self.keep_roster(roster);
+            self.forget_other_hub()?;
             self.tell(Changed::People);
             self.tell(Changed::Devices);
         }
@@ -275,6 +355,19 @@ impl Inner {
         }
         Ok(taken)
     }
+}
+
+/// The roster certified another hub: receipts of the one before say nothing any more.
+pub(crate) fn another_hub(
+    tx: &Transaction<'_>,
+    before: &Roster,
+    now: &Roster,
+) -> Result<(), Error> {
+    if before.hub_key().is_some() && before.hub_key() != now.hub_key() {
+        lineage::begin_again(tx)?;
+        new_hub::forget(tx)?;
+    }
+    Ok(())
 }
 
 /// Asks for the roster beyond what is here and appends it.
@@ -326,6 +419,10 @@ impl<'a> Sync<'a> {
         }
         self.tell_seen().await?;
         self.carry_blobs().await?;
+        if self.report.uploaded_bytes > 0 {
+            // The cursor passes what was just signed for: a hub put back to before it is noticed.
+            self.pull().await?;
+        }
         self.tell_seen().await?;
         self.report.left = outbox_of(self.inner)?;
         Ok(self.report)
@@ -402,7 +499,12 @@ impl<'a> Sync<'a> {
             let more = answer.more;
             let sum = answer.sum;
             let fill = answer.fill.clone();
+            let cursor = answer.cursor;
             let taken = blocking(self.inner, move |inner| inner.take_pull(&answer)).await?;
+            let put_back = self
+                .inner
+                .store
+                .read(|db| lineage::is_put_back(db, &cursor))?;
             self.note(&taken);
             if taken.roster_refused.is_some() {
                 // Perhaps only because one before it never came.
@@ -410,6 +512,10 @@ impl<'a> Sync<'a> {
             }
             for thread in fill {
                 self.fill(thread).await?;
+            }
+            if !more && put_back {
+                self.begin_again().await?;
+                continue;
             }
             if !more {
                 return self.compare(sum).await;
@@ -432,28 +538,8 @@ impl<'a> Sync<'a> {
     /// The hub is in another life: nothing it said before holds. Read from the beginning; what it
     /// lacks goes again, blobs too.
     async fn begin_again(&mut self) -> Result<(), Error> {
-        blocking(self.inner, |inner| {
-            inner.store.write(|tx| {
-                tx.execute("DELETE FROM meta WHERE key = 'cursor'", [])?;
-                tx.execute("DELETE FROM receipts", [])?;
-                tx.execute("DELETE FROM blob_receipts", [])?;
-                tx.execute("UPDATE blobs SET at_hub = 0", [])?;
-                tx.execute(
-                    "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
-                     SELECT arrival, id, thread FROM ops WHERE class <> 3",
-                    [],
-                )?;
-                tx.execute("UPDATE outbox_blobs SET upload = NULL, done_bytes = 0", [])?;
-                tx.execute(
-                    "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
-                     SELECT blob, thread, CASE part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
-                            row_number() OVER (), bytes FROM blobs WHERE here = 1",
-                    [],
-                )?;
-                Ok(())
-            })
-        })
-        .await?;
+        blocking(self.inner, |inner| inner.store.write(lineage::begin_again)).await?;
+        roster::hand_over_roster(self.inner, &self.hub).await?;
         self.push().await
     }
 }
@@ -463,13 +549,17 @@ impl Inner {
         let taken = self.take_page(&answer.page, &answer.parts)?;
         self.blobs_at_hub(&answer.blobs)?;
         let now_ms = self.now_ms();
-        self.store.write(|tx| {
+        let back = self.store.write(|tx| {
             set_meta(tx, "cursor", &kolonne_model::cbor::encode(&answer.cursor))?;
             set_meta(tx, "last_contact_ms", &now_ms.to_be_bytes())?;
             let offset_ms = i128::from(now_ms) - i128::from(answer.time_ms);
             let offset_s = i64::try_from(offset_ms / 1000).unwrap_or(i64::MAX);
-            set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())
+            set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())?;
+            new_hub::forget(tx)
         })?;
+        if back {
+            self.tell_all_threads()?;
+        }
         self.hub_seq.store(answer.cursor.hub_seq, Ordering::Release);
         Ok(taken)
     }

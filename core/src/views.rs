@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::folding::kind;
 use crate::keys;
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
+use crate::new_hub;
 use crate::records::{Author, ClockWord, EntryKind, Me, SeatRecord};
 use crate::store::get_meta;
 
@@ -36,6 +37,8 @@ pub(crate) struct Desk<'a> {
     pub roster: &'a Roster,
     device: DeviceId,
     is_office: bool,
+    /// Receipts are of a hub that doesn't answer any more.
+    hub_is_new: bool,
     names: HashMap<Vec<u8>, String>,
 }
 
@@ -186,6 +189,7 @@ impl Kolonne {
                 roster: &roster,
                 device: inner.device,
                 is_office,
+                hub_is_new: new_hub::record(db)?.is_some(),
                 names,
             })
         })

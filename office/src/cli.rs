@@ -62,10 +62,16 @@ pub struct Acting {
 pub enum Command {
     /// Run the hub: it keeps and routes what it can't read.
     Hub(HubArgs),
+    /// Make a new hub the company's own: the lost one's place, its key compared.
+    HubCertify(HubCertifyArgs),
+    /// Say where the hub is from now on, on this device.
+    HubAddress(HubAddressArgs),
     /// Found a company at a hub; this device becomes its first office.
     Found(FoundArgs),
     /// Make this computer the office again, with the recovery kit.
     Recover(RecoverArgs),
+    /// Write everything on this device into one file that only the recovery kit opens.
+    Backup(BackupArgs),
     /// Admit a phone or PC: show a code, compare four words.
     Invite(InviteArgs),
     /// Make this a device of the company with a code from the office.
@@ -125,6 +131,25 @@ pub struct HubArgs {
     pub companies: u64,
 }
 
+/// `kolonne hub-certify`
+#[derive(Debug, Args)]
+pub struct HubCertifyArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// Its key as `kolonne hub` prints it; else you are asked to compare it.
+    #[arg(long, value_name = "KEY")]
+    pub hub_key: Option<String>,
+}
+
+/// `kolonne hub-address`
+#[derive(Debug, Args)]
+pub struct HubAddressArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// Address of the hub.
+    pub url: String,
+}
+
 /// `kolonne found`
 #[derive(Debug, Args)]
 pub struct FoundArgs {
@@ -174,9 +199,24 @@ pub struct RecoverArgs {
     /// Name of this computer, such as "Büro 1 neu".
     #[arg(long)]
     pub device: String,
-    /// Address of the hub.
-    #[arg(long, value_name = "URL")]
-    pub hub: String,
+    /// Address of the hub. With --from it may be a new and empty one, or be left out.
+    #[arg(long, value_name = "URL", required_unless_present = "from")]
+    pub hub: Option<String>,
+    /// Key of a new hub as `kolonne hub` prints it; else you are asked to compare it.
+    #[arg(long, value_name = "KEY", requires = "hub")]
+    pub hub_key: Option<String>,
+    /// A backup made with `kolonne backup`.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+}
+
+/// `kolonne backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// The file to write; it must not be there yet.
+    pub file: PathBuf,
 }
 
 /// Roles.

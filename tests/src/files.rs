@@ -1,7 +1,7 @@
 //! Files to capture: real ones from the shared folder where there is one, else made here.
 
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use exif::{Field, In, Tag, Value};
 use image::codecs::jpeg::JpegEncoder;
@@ -97,4 +97,18 @@ pub fn wav(duration_ms: u32) -> Vec<u8> {
         &data,
     ]
     .concat()
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }

@@ -213,7 +213,12 @@ impl World {
 
     /// The hub comes back on its folder.
     pub fn start_hub(&mut self) {
-        let hub = RunningHub::start(self.path("hub"));
+        self.start_hub_on("hub");
+    }
+
+    /// A hub on this folder stands where the hub was.
+    pub fn start_hub_on(&mut self, folder: &str) {
+        let hub = RunningHub::start(self.path(folder));
         self.wire.lead_to(Some(hub.address));
         self.hub = Some(hub);
     }

@@ -416,12 +416,14 @@ async fn a_lost_office_comes_back_with_the_kit() {
     // The only computer of the office is gone. With the kit, Sabine sits down at another one.
     let office = |name: &str| NewOffice {
         kit: world.kit.clone().into(),
-        hub_url: world.wire.url(),
+        hub_url: Some(world.wire.url()),
+        hub_key: None,
+        backup: None,
         person_name: name.to_owned(),
         device_name: "Büro neu".to_owned(),
     };
     let dir = world.path("büro-2");
-    let kolonne = Kolonne::recover(Config::new(&dir), office("Sabine Brandt")).await;
+    let kolonne = Kolonne::recover(Config::new(&dir), office("Sabine Brandt"), |_| {}).await;
     let new = Device::new(dir, std::sync::Arc::default(), kolonne.unwrap());
     new.sync().await;
     let me = new.core().me().unwrap();
@@ -483,11 +485,13 @@ async fn a_kit_opens_its_own_company_only_and_only_at_its_hub() {
     let recover = |kit: String, url: String, dir: &str| {
         let new = NewOffice {
             kit: kit.into(),
-            hub_url: url,
+            hub_url: Some(url),
+            hub_key: None,
+            backup: None,
             person_name: "Paul".to_owned(),
             device_name: "PC".to_owned(),
         };
-        Kolonne::recover(Config::new(world.path(dir)), new)
+        Kolonne::recover(Config::new(world.path(dir)), new, |_| {})
     };
     let typo = world.kit.replacen(|c: char| c.is_alphanumeric(), "0", 3);
     let refused = recover(typo, world.wire.url(), "a").await;

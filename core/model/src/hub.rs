@@ -63,6 +63,9 @@ pub enum HubError {
     /// What came back isn't the hub speaking (a captive portal, a broken proxy).
     #[error("answer is not the hub's")]
     NotTheHub,
+    /// A hub, but with another key than the roster certifies: a new one, or someone else's.
+    #[error("hub of another key")]
+    OtherKey,
 }
 
 /// Why something was refused for good.

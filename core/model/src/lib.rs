@@ -5,6 +5,7 @@
 //! read a clock, draw a random number, open a file or a socket. `docs/protocol.md` says what the
 //! bytes mean.
 
+pub mod backup;
 pub mod body;
 pub mod cbor;
 mod chain;

@@ -11,6 +11,7 @@
 mod support;
 
 use ed25519_dalek::{Signer, SigningKey};
+use kolonne_model::backup::{self, ItemHead, ItemKind};
 use kolonne_model::body::{Body, Say, Text};
 use kolonne_model::cbor;
 use kolonne_model::control::{Control, Erase, EraseReason, Opened, ThreadKind, WrappedAgain};
@@ -484,6 +485,41 @@ fn hub() {
             "login_nonce": hex(&nonce.0),
             "login_message": hex(&login),
             "login_signature": hex(&device.sign(&login).to_bytes()),
+        }),
+    );
+}
+
+#[test]
+fn backup() {
+    let head = backup::Head {
+        company: company(),
+        device: DeviceId([0x77; 16]),
+        time_ms: 1_800_000_000_000,
+    };
+    let end = backup::End {
+        ops: 3,
+        parts: 1,
+        blobs: 1,
+    };
+    let item = |kind, bytes: &[u8]| {
+        let head = ItemHead {
+            kind,
+            bytes: bytes.len() as u64,
+        };
+        assert_eq!(ItemHead::from_bytes(&head.to_bytes()), head);
+        hex(&[&head.to_bytes(), bytes].concat())
+    };
+    let part = [[0x88; 32].as_slice(), b"part"].concat();
+    let blob = [[0x99; 32].as_slice(), b"age-encryption.org/v1"].concat();
+    check(
+        "backup",
+        &json!({
+            "mark": hex(backup::MARK),
+            "head": item(ItemKind::Head, &cbor::encode(&head)),
+            "page": item(ItemKind::Page, b"page"),
+            "part_of_op_88": item(ItemKind::Part, &part),
+            "blob_99": item(ItemKind::Blob, &blob),
+            "end": item(ItemKind::End, &cbor::encode(&end)),
         }),
     );
 }

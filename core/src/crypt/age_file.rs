@@ -199,8 +199,23 @@ fn sealed_payload_bytes(plain_bytes: u64) -> Option<u64> {
         .checked_add(NONCE_BYTES)
 }
 
+/// What [`open_stream`] gives.
+pub(crate) type Opened<R> =
+    age::stream::StreamReader<io::Chain<io::Cursor<Vec<u8>>, io::BufReader<R>>>;
+
+/// A large age file, read piece by piece after its header was judged. What has changed in it or is
+/// cut off is an `InvalidData` or `UnexpectedEof` of the stream.
+pub(crate) fn open_stream<R: Read>(
+    reader: R,
+    identities: &[Identity],
+) -> Result<Opened<R>, CryptError> {
+    let mut reader = io::BufReader::new(reader);
+    let header = header::read(&mut reader)?;
+    decrypt(io::Cursor::new(header).chain(reader), identities)
+}
+
 /// An age writer to these recipients; `finish` must be called.
-pub(super) fn encrypt_to<W: Write>(
+pub(crate) fn encrypt_to<W: Write>(
     recipients: &[Recipient],
     writer: W,
 ) -> Result<age::stream::StreamWriter<W>, CryptError> {

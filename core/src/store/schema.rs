@@ -159,6 +159,16 @@ CREATE TABLE view_complaints (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE view_mending (thread BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- The hub that answers in the place of the certified one, and what it was given. Its own word:
+-- no state is shown by it.
+CREATE TABLE new_hub (
+    one INTEGER PRIMARY KEY CHECK (one = 1), key BLOB NOT NULL, epoch BLOB NOT NULL,
+    since_ms INTEGER NOT NULL, cuts_through INTEGER NOT NULL DEFAULT 0,
+    ops_through INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE new_hub_blobs (blob BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

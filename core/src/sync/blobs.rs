@@ -1,6 +1,8 @@
 //! Blobs on their way: sealed files up in slices, missing ones down by need, text always first.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
 
 use kolonne_model::hub::{Hub, HubError, NewUpload, Upload};
 use kolonne_model::ids::{BlobId, ThreadId};
@@ -21,6 +23,51 @@ const DOWNLOAD_BYTES: u32 = 1 << 20;
 /// Longest wait between two tries of one blob.
 const MAX_RETRY_MS: u64 = 10 * 60 * 1000;
 
+/// How large the next slice of an upload is: about a second's.
+pub(super) struct SlicePace(usize);
+
+impl Default for SlicePace {
+    fn default() -> Self {
+        Self(FIRST_SLICE_BYTES)
+    }
+}
+
+impl SlicePace {
+    pub fn slice_bytes(&self) -> usize {
+        self.0
+    }
+
+    /// A slice went through in this time.
+    pub fn took(&mut self, time: Duration) {
+        self.0 = match time.as_millis() {
+            0..300 => (self.0 * 2).min(MAX_SLICE_BYTES),
+            300..1500 => self.0,
+            _ => (self.0 / 2).max(16 * 1024),
+        };
+    }
+}
+
+/// Bytes of a blob that is here.
+pub(super) async fn read_slice(
+    inner: &Arc<Inner>,
+    blob: BlobId,
+    offset: u64,
+    bytes: usize,
+) -> Result<Vec<u8>, Error> {
+    blocking(inner, move |inner| {
+        let mut file = inner.blobs.open_blob(&blob)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut slice = Vec::new();
+        file.take(bytes as u64).read_to_end(&mut slice)?;
+        if slice.is_empty() {
+            // Shorter than its op says: an upload of it would never end.
+            return Err(Error::NotFound { kind: "media" });
+        }
+        Ok(slice)
+    })
+    .await
+}
+
 struct BlobIn {
     blob: BlobId,
     thread: ThreadId,
@@ -36,7 +83,7 @@ fn retry_at(now_ms: u64, attempts: u32) -> u64 {
 impl Sync<'_> {
     /// Hands over what can be handed over now, and asks for nothing.
     pub async fn upload_blobs(&mut self) -> Result<(), Error> {
-        let mut slice_bytes = FIRST_SLICE_BYTES;
+        let mut pace = SlicePace::default();
         loop {
             self.check_flight()?;
             let next = blocking(self.inner, |inner| {
@@ -45,14 +92,14 @@ impl Sync<'_> {
             });
             match next.await? {
                 None => return Ok(()),
-                Some(out) => self.upload_slice(out, &mut slice_bytes).await?,
+                Some(out) => self.upload_slice(out, &mut pace).await?,
             }
         }
     }
 
     /// Carries blobs both ways until nothing is left, the budget is spent, or the rest has to wait.
     pub async fn carry_blobs(&mut self) -> Result<(), Error> {
-        let mut slice_bytes = FIRST_SLICE_BYTES;
+        let mut pace = SlicePace::default();
         loop {
             self.check_flight()?;
             if self.budget.is_spent(&self.report) {
@@ -71,13 +118,13 @@ impl Sync<'_> {
                 (None, None) => return Ok(()),
                 // Small things down before large things up.
                 (_, Some(wanted)) if wanted.bytes <= 64 * 1024 => self.download(wanted).await?,
-                (Some(out), _) => self.upload_slice(out, &mut slice_bytes).await?,
+                (Some(out), _) => self.upload_slice(out, &mut pace).await?,
                 (None, Some(wanted)) => self.download(wanted).await?,
             }
         }
     }
 
-    async fn upload_slice(&mut self, out: BlobOut, slice_bytes: &mut usize) -> Result<(), Error> {
+    async fn upload_slice(&mut self, out: BlobOut, pace: &mut SlicePace) -> Result<(), Error> {
         let blob = out.blob;
         let attempts = out.attempts;
         blocking(self.inner, move |inner| {
@@ -85,7 +132,7 @@ impl Sync<'_> {
             inner.store.write(|tx| outbox::blob_tried(tx, &blob, retry))
         })
         .await?;
-        match self.try_slice(&out, slice_bytes).await {
+        match self.try_slice(&out, pace).await {
             // This blob waits for its next try; the others go on.
             Err(Error::Invalid { .. }) => self.wedge(blob, "too_large").await,
             Err(Error::NotFound { kind: "media" }) => self.wedge(blob, "missing").await,
@@ -96,7 +143,7 @@ impl Sync<'_> {
         }
     }
 
-    async fn try_slice(&mut self, out: &BlobOut, slice_bytes: &mut usize) -> Result<(), Error> {
+    async fn try_slice(&mut self, out: &BlobOut, pace: &mut SlicePace) -> Result<(), Error> {
         let state = match &out.upload {
             Some(name) => match self.hub.upload(name).await {
                 // It expired there: begin anew.
@@ -112,7 +159,7 @@ impl Sync<'_> {
         // Stay with this blob while it moves, but look for text between two slices.
         loop {
             self.check_flight()?;
-            let bytes = self.read_slice(out, offset, *slice_bytes).await?;
+            let bytes = read_slice(self.inner, out.blob, offset, pace.slice_bytes()).await?;
             let began = std::time::Instant::now();
             let sent = bytes.len() as u64;
             match self.hub.append_upload(&name, offset, bytes).await {
@@ -127,12 +174,7 @@ impl Sync<'_> {
                 Err(HubError::OtherOffset { offset_bytes }) => offset = offset_bytes,
                 Err(error) => return Err(error.into()),
             }
-            // A slice should take about a second.
-            *slice_bytes = match began.elapsed().as_millis() {
-                0..300 => (*slice_bytes * 2).min(MAX_SLICE_BYTES),
-                300..1500 => *slice_bytes,
-                _ => (*slice_bytes / 2).max(16 * 1024),
-            };
+            pace.took(began.elapsed());
             self.note_progress(out, &name, offset).await?;
             if self.budget.is_spent(&self.report) {
                 return Ok(());
@@ -148,18 +190,6 @@ impl Sync<'_> {
             thread: out.thread,
         };
         Ok(self.hub.create_upload(new).await?)
-    }
-
-    async fn read_slice(&self, out: &BlobOut, offset: u64, bytes: usize) -> Result<Vec<u8>, Error> {
-        let blob = out.blob;
-        blocking(self.inner, move |inner| {
-            let mut file = inner.blobs.open_blob(&blob)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut slice = Vec::new();
-            file.take(bytes as u64).read_to_end(&mut slice)?;
-            Ok(slice)
-        })
-        .await
     }
 
     async fn note_progress(&self, out: &BlobOut, name: &str, offset: u64) -> Result<(), Error> {

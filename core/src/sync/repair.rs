@@ -64,10 +64,12 @@ impl Sync<'_> {
             let answer = self.hub.heads(heads).await?;
             let theirs: BTreeSet<StrandHead> = answer.heads.into_iter().collect();
             let own: BTreeSet<StrandHead> = own.into_iter().collect();
-            let (beyond, again) =
-                blocking(self.inner, move |inner| inner.differences(&own, &theirs)).await?;
-            lacking.extend(beyond);
-            requeued = again;
+            let found = blocking(self.inner, move |inner| inner.differences(&own, &theirs)).await?;
+            if found.put_back {
+                return self.begin_again().await;
+            }
+            lacking.extend(found.lacking);
+            requeued = found.requeued;
         }
         for thread in lacking {
             self.fill(thread).await?;
@@ -79,14 +81,25 @@ impl Sync<'_> {
     }
 }
 
+/// What the heads of two sides differ in.
+struct Differences {
+    /// Threads in which the hub has more.
+    lacking: BTreeSet<ThreadId>,
+    /// How many ops it lacks; they go again.
+    requeued: usize,
+    /// It lacks what it signed for: an older copy was put back.
+    put_back: bool,
+}
+
 impl Inner {
-    /// Threads in which the hub has more; and how many ops it lacks, which go again.
     fn differences(
         &self,
         own: &BTreeSet<StrandHead>,
         theirs: &BTreeSet<StrandHead>,
-    ) -> Result<(BTreeSet<ThreadId>, usize), Error> {
+    ) -> Result<Differences, Error> {
         self.store.write(|tx| {
+            let told: BTreeSet<ThreadId> = theirs.iter().map(|head| head.strand.thread).collect();
+            let mut put_back = false;
             let mut lacking = BTreeSet::new();
             for head in theirs.difference(own) {
                 if oplog::get(tx, &head.head.id)?.is_none() {
@@ -102,10 +115,16 @@ impl Inner {
                     .min()
                     .unwrap_or(0);
                 if theirs < head.head.seq {
+                    put_back |= told.contains(&head.strand.thread)
+                        && outbox::is_receipted_beyond(tx, &head.strand, theirs)?;
                     requeued += outbox::requeue_beyond(tx, &head.strand, theirs)?;
                 }
             }
-            Ok((lacking, requeued))
+            Ok(Differences {
+                lacking,
+                requeued,
+                put_back,
+            })
         })
     }
 

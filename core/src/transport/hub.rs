@@ -94,6 +94,11 @@ impl HttpHub {
         &self.door
     }
 
+    /// The key it must have.
+    pub fn hub_key(&self) -> &PublicKey {
+        &self.identity.hub_key
+    }
+
     /// A token other than the refused one. Who waits while another logs in shares what comes of
     /// it, failure too: otherwise each would wait for the same dead connection in turn.
     async fn bearer(&self, refused: Option<&HeaderValue>) -> Result<HeaderValue, HubError> {
@@ -135,7 +140,7 @@ impl HttpHub {
             signing,
         } = &self.identity;
         if self.door.hello().await?.key != *hub_key {
-            return Err(HubError::NotTheHub);
+            return Err(HubError::OtherKey);
         }
         let (company, device) = (*company, *device);
         let start = LoginStart { company, device };

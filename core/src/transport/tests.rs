@@ -351,11 +351,11 @@ async fn nothing_is_signed_for_another_hub() {
     let hub = server.hub();
     // Who waits shares the failure.
     let both = tokio::join!(heads(&hub), heads(&hub));
-    assert_eq!(both, (Err(HubError::NotTheHub), Err(HubError::NotTheHub)));
+    assert_eq!(both, (Err(HubError::OtherKey), Err(HubError::OtherKey)));
     assert_eq!(server.count("GET /v1/hello"), 1);
     assert_eq!(server.count("POST"), 0);
     // A later request tries again.
-    assert_eq!(heads(&hub).await, Err(HubError::NotTheHub));
+    assert_eq!(heads(&hub).await, Err(HubError::OtherKey));
     assert_eq!(server.count("GET /v1/hello"), 2);
     assert!(!format!("{:?}", hub.door().hello().await).contains("127.0.0.1"));
 }

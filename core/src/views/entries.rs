@@ -123,12 +123,22 @@ pub(crate) fn standing_body(db: &Connection, entry: &OpId) -> Result<Body, Error
     }
 }
 
+/// Whether the hub holds a blob.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum HubHas {
+    Not,
+    /// It says so: worth asking for.
+    ByItsWord,
+    /// It signed so.
+    ByReceipt,
+}
+
 /// A blob of an entry and how far it is.
 struct BlobRow {
     part: i64,
     bytes: u64,
     here: bool,
-    at_hub: bool,
+    hub_has: HubHas,
     seen: bool,
     done_bytes: u64,
     wedged: Option<String>,
@@ -136,10 +146,11 @@ struct BlobRow {
 
 fn blobs_of(desk: &Desk<'_>, entry: &OpId) -> Result<Vec<BlobRow>, Error> {
     let mut statement = desk.db.prepare_cached(
-        "SELECT b.part, b.bytes, b.here, b.at_hub, s.blob IS NOT NULL,
+        "SELECT b.part, b.bytes, b.here, b.at_hub, r.blob IS NOT NULL, s.blob IS NOT NULL,
                 coalesce(o.done_bytes, 0), o.wedged
          FROM blobs b LEFT JOIN view_seen_blobs s ON s.blob = b.blob
          LEFT JOIN outbox_blobs o ON o.blob = b.blob
+         LEFT JOIN blob_receipts r ON r.blob = b.blob
          WHERE b.entry = ?1 ORDER BY b.part",
     )?;
     let rows = statement.query_map([entry.0.as_slice()], |row| {
@@ -147,10 +158,14 @@ fn blobs_of(desk: &Desk<'_>, entry: &OpId) -> Result<Vec<BlobRow>, Error> {
             part: row.get(0)?,
             bytes: row.get::<_, i64>(1)?.cast_unsigned(),
             here: row.get(2)?,
-            at_hub: row.get(3)?,
-            seen: row.get(4)?,
-            done_bytes: row.get::<_, i64>(5)?.cast_unsigned(),
-            wedged: row.get(6)?,
+            hub_has: match (row.get(3)?, row.get::<_, bool>(4)? && !desk.hub_is_new) {
+                (_, true) => HubHas::ByReceipt,
+                (true, false) => HubHas::ByItsWord,
+                (false, false) => HubHas::Not,
+            },
+            seen: row.get(5)?,
+            done_bytes: row.get::<_, i64>(6)?.cast_unsigned(),
+            wedged: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -367,12 +382,15 @@ fn state(
     if at_office {
         return Ok((State::Office, None));
     }
-    let at_hub = !from_here || known("receipts")?;
-    let state = if at_hub && carried.all(|blob| blob.at_hub) {
-        State::Sent
+    // What came from elsewhere came through the hub; of what is from here its signature tells.
+    let at_hub = if from_here {
+        !desk.hub_is_new
+            && known("receipts")?
+            && carried.all(|blob| blob.hub_has == HubHas::ByReceipt)
     } else {
-        State::Saved
+        carried.all(|blob| blob.hub_has >= HubHas::ByItsWord)
     };
+    let state = if at_hub { State::Sent } else { State::Saved };
     Ok((state, None))
 }
 
@@ -382,7 +400,7 @@ fn pending(desk: &Desk<'_>, row: &EntryRow, blobs: &[BlobRow]) -> Vec<PendingPar
     blobs
         .iter()
         .filter(|blob| match (from_here, desk.is_office) {
-            (true, true) => !blob.at_hub,
+            (true, true) => blob.hub_has < HubHas::ByReceipt,
             (true, false) => !blob.seen,
             (false, true) => !blob.here,
             (false, false) => false,
@@ -395,7 +413,7 @@ fn pending(desk: &Desk<'_>, row: &EntryRow, blobs: &[BlobRow]) -> Vec<PendingPar
                 device.map(|id| desk.name(&id.0))
             },
             bytes: blob.bytes,
-            done_bytes: if blob.at_hub {
+            done_bytes: if blob.hub_has == HubHas::ByReceipt {
                 blob.bytes
             } else {
                 blob.done_bytes

@@ -84,9 +84,10 @@ impl IntoResponse for Failed {
             HubError::RosterMoved | HubError::OtherOffset { .. } => StatusCode::CONFLICT,
             HubError::OtherEpoch => StatusCode::GONE,
             HubError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            HubError::NotNow { .. } | HubError::Unreachable | HubError::NotTheHub => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            HubError::NotNow { .. }
+            | HubError::Unreachable
+            | HubError::NotTheHub
+            | HubError::OtherKey => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut response = match &self.0 {
             HubError::Refused(code) => (status, message(code)).into_response(),

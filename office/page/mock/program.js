@@ -64,7 +64,7 @@ export function makeProgram(now = Date.now()) {
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000 },
       status: {
-        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now,
+        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null,
         outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
       },
     };

@@ -54,7 +54,7 @@ describe("what waits where", () => {
     expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
   });
   it("says nothing when nothing waits", () => {
-    const status = { hub: "flight", last_contact_ms: null, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
+    const status = { hub: "flight", last_contact_ms: null, new_hub: null, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
     expect(outboxWords("de", status, true)).toBe("noch 3 Fotos auf diesem Handy");
     expect(outboxWords("de", { ...status, outbox: { ops: 0, photos: 0, originals: 0, bytes: 0, stuck: 0 } }, true)).toBeNull();
   });

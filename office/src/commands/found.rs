@@ -4,7 +4,7 @@
 use kolonne_core::{Kolonne, NewCompany};
 use serde_json::json;
 
-use super::{Context, kit};
+use super::{Context, kit, new_hub};
 use crate::cli::FoundArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
@@ -22,22 +22,8 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     let key = if let Some(text) = &args.hub_key {
         key_text::parse(text).ok_or_else(|| Failure::new("hub_key_unread"))?
     } else {
-        let key = Kolonne::hub_key(&args.hub, &context.trust)
-            .await
-            .map_err(needs_hub)?;
-        let said = output.of(
-            "Der Hub nennt diesen Schlüssel. Vergleiche ihn mit dem, was „kolonne hub“ zeigt:",
-            "The hub names this key. Compare it with what “kolonne hub” shows:",
-        );
-        output.hint(&format!("{said}\n  {}", key_text::groups(&key)));
-        match output
-            .ask(output.of("Ist er gleich?", "Is it the same?"))
-            .await
-        {
-            Some(true) => key,
-            Some(false) => return Err(Failure::new("hub_key_denied")),
-            None => return Err(Failure::new("hub_key_unasked")),
-        }
+        let key = Kolonne::hub_key(&args.hub, &context.trust).await;
+        new_hub::compared(output, key.map_err(needs_hub)?).await?
     };
     let new = NewCompany {
         company_name: args.company,

@@ -2,6 +2,7 @@
 //! waits, ending on Ctrl-C.
 
 mod about;
+mod backup;
 mod enrol;
 mod export;
 mod found;
@@ -9,6 +10,7 @@ mod hub;
 mod invite;
 mod job;
 mod kit;
+mod new_hub;
 mod office;
 pub mod pick;
 mod read;
@@ -51,8 +53,11 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
     };
     match cli.command {
         Command::Hub(args) => hub::run(&context, args).await,
+        Command::HubCertify(args) => new_hub::certify(&context, args).await,
+        Command::HubAddress(args) => new_hub::address(&context, &args),
         Command::Found(args) => found::run(&context, args).await,
         Command::Recover(args) => recover::run(&context, args).await,
+        Command::Backup(args) => backup::run(&context, args).await,
         Command::Invite(args) => invite::run(&context, args).await,
         Command::Enrol(args) => enrol::run(&context, args).await,
         Command::Device(command) => rights::device(&context, command).await,

@@ -10,9 +10,10 @@ use kolonne_core::{Error, Kolonne, NewOffice};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::Context;
+use super::{Context, new_hub};
 use crate::cli::RecoverArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
+use crate::key_text;
 use crate::output::{Output, clean_line};
 
 /// Characters of a kit, without what separates them.
@@ -34,18 +35,47 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
     ));
     let kit = read_kit()?;
     check(out, &kit)?;
-    let new = NewOffice {
-        kit,
-        hub_url: args.hub,
-        person_name: args.name,
-        device_name: args.device,
+    let compared = match &args.hub_key {
+        Some(text) => Some(key_text::parse(text).ok_or_else(|| Failure::new("hub_key_unread"))?),
+        None => None,
     };
-    let kolonne = Kolonne::recover(config, new).await;
+    let new = |hub_key| NewOffice {
+        kit: kit.clone(),
+        hub_url: args.hub.clone(),
+        hub_key,
+        backup: args.from.clone(),
+        person_name: args.name.clone(),
+        device_name: args.device.clone(),
+    };
+    let told = || super::backup::teller(out);
+    let mut kolonne = Kolonne::recover(config.clone(), new(compared), told()).await;
+    if let (
+        None,
+        Some(url),
+        Err(Error::Invalid {
+            code: "other_hub", ..
+        }),
+    ) = (compared, &args.hub, &kolonne)
+    {
+        // The lost one's successor, or a stranger: a person looks.
+        let key = Kolonne::hub_key(url, &context.trust).await;
+        let key = new_hub::compared(out, key.map_err(needs_hub)?).await?;
+        kolonne = Kolonne::recover(config, new(Some(key)), told()).await;
+    }
     let kolonne = kolonne.map_err(|error| match error {
         Error::NotFound { kind: "company" } => Failure::new("not_found.kit_company"),
+        Error::NotFound { kind: "backup" }
+        | Error::Invalid {
+            field: "backup", ..
+        } => {
+            let shown = args.from.as_ref().map(|file| file.display().to_string());
+            Failure::from(error).about(shown.unwrap_or_default())
+        }
         other => needs_hub(other),
     })?;
-    context.hand_over(&kolonne).await;
+    if args.hub.is_some() {
+        context.hand_over(&kolonne).await;
+    }
     let me = kolonne.me()?;
     out.json(&json!({ "company": me.company, "device": me.device, "seat": me.seats.first() }));
     out.line(&format!(
@@ -53,6 +83,12 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
         out.of("Wieder da:", "Back again:"),
         clean_line(&me.company)
     ));
+    if args.hub.is_none() {
+        out.line(out.of(
+            "Einen Hub gibt es noch nicht: starte einen, nenne ihn mit „kolonne hub-address“ und bestätige ihn mit „kolonne hub-certify“.",
+            "There is no hub yet: start one, name it with “kolonne hub-address” and confirm it with “kolonne hub-certify”.",
+        ));
+    }
     out.line(out.of(
         "Sperre nun, was verloren ist: „kolonne device list“, dann „kolonne device end“. Nimm bald einen zweiten Büro-Computer auf.",
         "Now shut out what is lost: “kolonne device list”, then “kolonne device end”. Admit a second office computer soon.",

@@ -33,6 +33,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         me.hub_url,
         out.of("zuletzt erreicht", "last reached")
     ));
+    super::new_hub::show(out, status.new_hub.as_ref());
     for seat in &me.seats {
         let id: String = seat.seat.to_string().chars().take(8).collect();
         out.line(&format!(

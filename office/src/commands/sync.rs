@@ -42,6 +42,7 @@ async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
         size(report.downloaded_bytes),
         out.of("her", "in"),
     ));
+    super::new_hub::show(out, kolonne.status()?.new_hub.as_ref());
     show_outbox(out, &report.left);
     Ok(())
 }
@@ -60,6 +61,10 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
             out.json(&status);
             out.line(match status.hub {
                 HubState::Reachable => out.of("Verbunden.", "Connected."),
+                HubState::Uncertified => out.of(
+                    "Ein neuer Hub antwortet, den das Büro noch nicht bestätigt hat.",
+                    "A new hub answers that the office hasn't confirmed yet.",
+                ),
                 HubState::Unknown => out.of("Verbinde …", "Connecting …"),
                 HubState::Unreachable | HubState::Flight => {
                     out.of("Gerade keine Verbindung.", "No connection right now.")

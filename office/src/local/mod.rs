@@ -8,6 +8,7 @@ mod assets;
 mod events;
 mod files;
 mod invites;
+mod new_hub;
 mod problem;
 mod rights;
 mod session;
@@ -150,6 +151,9 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/people/{id}/end", post(rights::end_person))
         .route("/api/threads/{id}/kept-back", get(rights::kept_back))
         .route("/api/threads/{id}/admit", post(rights::admit))
+        .route("/api/hub", get(new_hub::hub))
+        .route("/api/hub/certify", post(new_hub::certify))
+        .route("/api/hub/address", post(new_hub::address))
         .route("/api/seat", post(api::seat))
         .route("/api/flight", post(api::flight))
         .route("/api/sync", post(api::sync))

@@ -24,7 +24,7 @@ export interface Seat {
 }
 
 /** "flight": the demo's switch is on. "unknown": not tried since the start. */
-export type HubState = "reachable" | "unreachable" | "unknown" | "flight";
+export type HubState = "reachable" | "unreachable" | "uncertified" | "unknown" | "flight";
 
 export interface Outbox {
   ops: number;
@@ -38,6 +38,8 @@ export interface Outbox {
 export interface Status {
   hub: HubState;
   last_contact_ms: number | null;
+  /** A hub that the office hasn't certified answers in the place of the company's own. */
+  new_hub: { key: string; since_ms: number } | null;
   outbox: Outbox;
 }
 

@@ -1,0 +1,61 @@
+//! Which life of the hub the receipts here are of, and what happens when another one begins.
+//!
+//! A restored hub lacks what it signed for, a new one lacks everything: then no receipt says
+//! anything any more, all goes back on its way, and screens fall back to *on this phone*. Going
+//! back needs no proof; going forward needs a new receipt.
+
+use kolonne_model::hub::Cursor;
+use kolonne_model::ids::HubEpoch;
+use rusqlite::{Connection, Transaction};
+
+use crate::error::Error;
+use crate::store::{get_meta, set_meta};
+
+/// The newest sequence that a receipt named: epoch and number.
+const RECEIPTED: &str = "receipted";
+
+/// Nothing that a hub said before holds: everything here goes again, other people's ops and blobs
+/// too.
+pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
+    tx.execute("DELETE FROM meta WHERE key IN ('cursor', ?1)", [RECEIPTED])?;
+    tx.execute("DELETE FROM receipts", [])?;
+    tx.execute("DELETE FROM blob_receipts", [])?;
+    tx.execute("UPDATE blobs SET at_hub = 0", [])?;
+    tx.execute(
+        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+         SELECT arrival, id, thread FROM ops WHERE class <> 3",
+        [],
+    )?;
+    tx.execute("UPDATE outbox_blobs SET upload = NULL, done_bytes = 0", [])?;
+    tx.execute(
+        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+         SELECT blob, thread, CASE part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
+                (SELECT coalesce(max(queued), 0) FROM outbox_blobs) + row_number() OVER (), bytes
+         FROM blobs WHERE here = 1",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Remembers how far a receipt says that the hub has come.
+pub fn receipted(tx: &Transaction<'_>, epoch: &HubEpoch, hub_seq: u64) -> Result<(), Error> {
+    if newest_receipted(tx)?.is_some_and(|(of, seq)| of == *epoch && seq >= hub_seq) {
+        return Ok(());
+    }
+    let bytes = [epoch.0.as_slice(), &hub_seq.to_be_bytes()].concat();
+    set_meta(tx, RECEIPTED, &bytes)
+}
+
+/// Whether a hub that told everything up to this cursor has less than it signed for.
+pub fn is_put_back(tx: &Connection, cursor: &Cursor) -> Result<bool, Error> {
+    Ok(newest_receipted(tx)?
+        .is_some_and(|(epoch, seq)| epoch == cursor.epoch && cursor.hub_seq < seq))
+}
+
+fn newest_receipted(tx: &Connection) -> Result<Option<(HubEpoch, u64)>, Error> {
+    let bytes = get_meta(tx, RECEIPTED)?.unwrap_or_default();
+    Ok(bytes.split_first_chunk::<8>().and_then(|(epoch, seq)| {
+        let seq = u64::from_be_bytes(seq.try_into().ok()?);
+        Some((HubEpoch(*epoch), seq))
+    }))
+}

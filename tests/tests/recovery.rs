@@ -1,0 +1,418 @@
+//! Recovery drills: what is lost comes back from whoever still has it, nothing is doubled, and
+//! every screen tells the truth on the way.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::sync::Arc;
+
+use kolonne_core::crypt::RootSeed;
+use kolonne_core::records::{HubState, Outbox, Part, State};
+use kolonne_core::{Config, Kolonne, NewOffice};
+use kolonne_model::ids::{OpId, PublicKey};
+use kolonne_model::roster::change::Role;
+use kolonne_tests::world::{RunningHub, person, phone};
+use kolonne_tests::{Device, JobId, World, files};
+
+const PHOTO_PARTS: [Part; 3] = [Part::Thumb, Part::Picture, Part::Original];
+
+fn texts(device: &Device, job: &JobId) -> Vec<String> {
+    let entries = device.entries(job);
+    entries.into_iter().filter_map(|entry| entry.text).collect()
+}
+
+fn state(device: &Device) -> HubState {
+    device.core().status().unwrap().hub
+}
+
+/// Another hub stands where one stood: the first request may find its connection dead.
+async fn sync_anew(device: &Device) {
+    if device.try_sync().await.is_err() {
+        device.sync().await;
+    }
+}
+
+fn reads(device: &Device, photo: &OpId, parts: &[Part]) {
+    for part in parts {
+        let media = device.media(photo, *part);
+        let media = media.unwrap_or_else(|error| panic!("{part:?} of a photo: {error}"));
+        assert!(!media.bytes.is_empty());
+    }
+}
+
+/// A company with a week behind it: words of all, a picture of each phone.
+async fn a_week() -> (World, JobId, [OpId; 2]) {
+    let world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    world.büro.text(&job, "Morgen kommt der Kran");
+    world.everyone_syncs().await;
+    world.anna.text(&job, "Ist gut");
+    let photos = [
+        world.anna.photo(&job, &files::photo(1200, 900, 1)),
+        world.kolonne_3.photo(&job, &files::photo(1000, 800, 2)),
+    ];
+    world.everyone_syncs().await;
+    (world, job, photos)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_hub_is_filled_again_by_the_phones_and_certified_by_the_office() {
+    let (mut world, job, photos) = a_week().await;
+    let sent = world.anna.text(&job, "Das hat nur der alte Hub");
+    world.anna.sync().await;
+    assert_eq!(world.anna.state(&job, &sent), State::Sent);
+    // Work without a network, while the hub's machine burns with its key.
+    world.anna.offline();
+    world.kolonne_3.offline();
+    let unsent = world.anna.text(&job, "Vom Dach");
+    let unsent_photo = world.kolonne_3.photo(&job, &files::photo(900, 900, 3));
+    world.stop_hub().await;
+    std::fs::remove_dir_all(world.path("hub")).unwrap();
+    world.start_hub_on("hub-2");
+    let new_key = world.hub.as_ref().unwrap().key;
+
+    // Phones give it everything; what they promised falls back to what is true.
+    world.anna.online();
+    world.kolonne_3.online();
+    for _ in 0..2 {
+        for device in [&world.anna, &world.kolonne_3] {
+            device.sync().await;
+            assert_eq!(state(device), HubState::Uncertified);
+            assert_eq!(
+                device.core().status().unwrap().new_hub.unwrap().key,
+                new_key
+            );
+        }
+    }
+    for entry in [sent, unsent] {
+        assert_eq!(world.anna.state(&job, &entry), State::Saved);
+    }
+    assert_eq!(world.anna.state(&job, &photos[0]), State::Office);
+    assert_eq!(world.kolonne_3.state(&job, &unsent_photo), State::Saved);
+    assert!(world.anna.core().status().unwrap().outbox.ops > 0);
+    // The office meets it too, and its marks don't go anywhere either.
+    world.büro.sync().await;
+    assert_eq!(state(&world.büro), HubState::Uncertified);
+    world.everyone_syncs().await;
+    assert_eq!(world.anna.state(&job, &unsent), State::Saved);
+
+    // Only an admin certifies it, and only the key that was read off it.
+    let seat = world.anna.seat();
+    let by_anna = world.anna.core().certify_hub(&seat, &new_key).await;
+    assert_eq!(by_anna.unwrap_err().code(), "locked.right");
+    let other = PublicKey([7; 32]);
+    let seat = world.büro.seat();
+    let wrong = world.büro.core().certify_hub(&seat, &other).await;
+    assert_eq!(wrong.unwrap_err().code(), "invalid.hub_key.other_hub");
+    assert_eq!(world.büro.core().new_hub_key().await.unwrap(), new_key);
+    world
+        .büro
+        .core()
+        .certify_hub(&seat, &new_key)
+        .await
+        .unwrap();
+    let again = world.büro.core().certify_hub(&seat, &new_key).await;
+    assert_eq!(again.unwrap_err().code(), "invalid.hub_key.same");
+
+    // Phones learn it from the roster, and everything turns again.
+    world.anna.sync().await;
+    assert_eq!(state(&world.anna), HubState::Reachable);
+    assert_eq!(world.anna.state(&job, &unsent), State::Sent);
+    world.everyone_syncs().await;
+    for entry in [sent, unsent, photos[0]] {
+        assert_eq!(world.anna.state(&job, &entry), State::Office);
+    }
+    assert_eq!(world.kolonne_3.state(&job, &unsent_photo), State::Office);
+    for device in world.devices() {
+        assert_eq!(device.core().status().unwrap().new_hub, None);
+        assert_eq!(device.core().status().unwrap().outbox, Outbox::default());
+        assert_eq!(
+            texts(device, &job),
+            [
+                "Morgen kommt der Kran",
+                "Ist gut",
+                "Das hat nur der alte Hub",
+                "Vom Dach"
+            ]
+        );
+        for photo in photos.iter().chain([&unsent_photo]) {
+            reads(device, photo, &PHOTO_PARTS[..2]);
+        }
+    }
+    assert_eq!(world.anna.thread(&job), world.kolonne_3.thread(&job));
+    reads(&world.büro, &unsent_photo, &PHOTO_PARTS);
+
+    // Who comes new gets it all from the new hub.
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let invite = phone("Handy Kolonne 7", "Kolonne 7", crew);
+    let seven = world.enrol("kolonne-7", invite).await;
+    let ring = world.ring("Kolonne 7");
+    let core = world.büro.core();
+    core.change_members(&seat, &job, &[ring], &[]).unwrap();
+    world.büro.sync().await;
+    seven.sync().await;
+    assert_eq!(texts(&seven, &job), texts(&world.büro, &job));
+    reads(&seven, &photos[1], &PHOTO_PARTS[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_only_pretends_to_be_the_new_one_changes_no_state_for_good() {
+    let (mut world, job, photos) = a_week().await;
+    let sent = world.anna.text(&job, "Gesendet");
+    world.anna.sync().await;
+    let original = world.wire.clone();
+    let true_hub = world.hub.as_ref().unwrap().address;
+    let false_hub = RunningHub::start(world.path("false"));
+    original.lead_to(Some(false_hub.address));
+    let unsent = world.anna.text(&job, "An wen?");
+    for _ in 0..2 {
+        for device in world.devices() {
+            sync_anew(device).await;
+        }
+    }
+    // It has all it could ask for, and nobody got a tick or a green line from it.
+    for entry in [sent, unsent] {
+        assert_eq!(world.anna.state(&job, &entry), State::Saved);
+    }
+    assert_eq!(world.anna.state(&job, &photos[0]), State::Office);
+    assert_eq!(
+        texts(&world.büro, &job),
+        ["Morgen kommt der Kran", "Ist gut"]
+    );
+    // Acts that need the company's own hub don't use it.
+    let seat = world.büro.seat();
+    let invite = phone("Handy", "Kolonne 9", Vec::new());
+    let invited = world.büro.core().invite(&seat, invite).await;
+    assert_eq!(invited.unwrap_err().code(), "invalid.hub_key.uncertified");
+
+    // The true one comes back: everything is as it was, and goes on.
+    original.lead_to(Some(true_hub));
+    for device in world.devices() {
+        sync_anew(device).await;
+    }
+    assert_eq!(state(&world.anna), HubState::Reachable);
+    assert_eq!(world.anna.state(&job, &sent), State::Sent);
+    assert_eq!(world.anna.state(&job, &unsent), State::Sent);
+    world.everyone_syncs().await;
+    for device in world.devices() {
+        assert_eq!(
+            texts(device, &job),
+            ["Morgen kommt der Kran", "Ist gut", "Gesendet", "An wen?"]
+        );
+    }
+    world.stop_hub().await;
+}
+
+fn office_with(world: &World, hub_url: Option<String>) -> NewOffice {
+    NewOffice {
+        kit: world.kit.clone().into(),
+        hub_url,
+        hub_key: world.hub.as_ref().map(|hub| hub.key),
+        backup: Some(world.path("sicherung.age")),
+        person_name: "Sabine Brandt".to_owned(),
+        device_name: "Büro neu".to_owned(),
+    }
+}
+
+async fn recover(world: &World, folder: &str, new: NewOffice) -> Device {
+    let dir = world.path(folder);
+    let kolonne = Kolonne::recover(Config::new(&dir), new, |_| {}).await;
+    Device::new(dir, Arc::default(), kolonne.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hub_and_office_are_lost_and_come_back_from_a_backup_and_the_kit() {
+    let (mut world, job, photos) = a_week().await;
+    let file = world.path("sicherung.age");
+    let mut told = Vec::new();
+    let core = world.büro.core();
+    let made = core.backup(&file, &mut |p| told.push(p)).unwrap();
+    assert!(
+        made.ops > 10 && made.blobs == 6 && made.damaged == 0,
+        "{made:?}"
+    );
+    assert_eq!(made.bytes, std::fs::metadata(&file).unwrap().len());
+    assert!(told.len() > 10 && told.is_sorted_by_key(|p| p.done_bytes));
+    let again = core.backup(&file, &mut |_| {}).unwrap_err();
+    assert_eq!(again.code(), "invalid.backup.taken");
+    let before = world.büro.thread(&job);
+
+    // Everything of the company burns but this file, the kit, and Anna's phone, which was away.
+    world.anna.offline();
+    let unsent = world.anna.text(&job, "Vom Dach");
+    world.büro.switch_off();
+    world.stop_hub().await;
+    world.start_hub_on("hub-2");
+    let url = world.wire.url();
+    let mut unseen = office_with(&world, Some(url.clone()));
+    unseen.hub_key = None;
+    let refused = Kolonne::recover(Config::new(world.path("x")), unseen, |_| {}).await;
+    assert_eq!(refused.unwrap_err().code(), "invalid.hub_key.other_hub");
+    let new = recover(&world, "büro-2", office_with(&world, Some(url))).await;
+    assert_eq!(state(&new), HubState::Reachable);
+    assert_eq!(new.thread(&job), before);
+    for photo in &photos {
+        reads(&new, photo, &PHOTO_PARTS);
+    }
+    new.sync().await;
+
+    // The phone gives the new hub what it alone has, and all is as if nothing had been.
+    world.anna.online();
+    world.anna.sync().await;
+    assert_eq!(state(&world.anna), HubState::Reachable);
+    new.sync().await;
+    world.anna.sync().await;
+    assert_eq!(world.anna.state(&job, &unsent), State::Office);
+    let said = ["Morgen kommt der Kran", "Ist gut", "Vom Dach"];
+    for device in [&new, &world.anna] {
+        assert_eq!(texts(device, &job), said);
+    }
+    assert_eq!(new.core().me().unwrap().seats[0].name, "Sabine Brandt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_opens_without_any_hub_and_fills_an_empty_one_later() {
+    let (mut world, job, photos) = a_week().await;
+    let file = world.path("sicherung.age");
+    world.büro.core().backup(&file, &mut |_| {}).unwrap();
+    let before = world.büro.thread(&job);
+    world.büro.switch_off();
+    world.stop_hub().await;
+
+    let mut new = office_with(&world, None);
+    new.hub_key = None;
+    let new = recover(&world, "büro-2", new).await;
+    assert_eq!(new.thread(&job), before);
+    for photo in &photos {
+        reads(&new, photo, &PHOTO_PARTS);
+    }
+    assert_eq!(new.try_sync().await.unwrap_err().code(), "not_found.hub");
+    let said = new.text(&job, "Wieder im Büro");
+
+    world.start_hub_on("hub-2");
+    let key = world.hub.as_ref().unwrap().key;
+    new.core().set_hub_address(&world.wire.url()).unwrap();
+    new.sync().await;
+    assert_eq!(state(&new), HubState::Uncertified);
+    assert_eq!(new.state(&job, &said), State::Saved);
+    new.core().certify_hub(&new.seat(), &key).await.unwrap();
+    new.sync().await;
+    assert_eq!(state(&new), HubState::Reachable);
+    world.anna.sync().await;
+    new.sync().await;
+    assert_eq!(new.core().status().unwrap().outbox, Outbox::default());
+    assert_eq!(
+        texts(&world.anna, &job),
+        ["Morgen kommt der Kran", "Ist gut", "Wieder im Büro"]
+    );
+    reads(&world.anna, &photos[1], &PHOTO_PARTS[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_opens_for_its_kit_alone_and_only_whole() {
+    let (world, _, _) = a_week().await;
+    let file = world.path("sicherung.age");
+    world.büro.core().backup(&file, &mut |_| {}).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let try_it = async |bytes: &[u8], kit: &str| {
+        std::fs::write(&file, bytes).unwrap();
+        let mut new = office_with(&world, None);
+        (new.hub_key, new.kit) = (None, kit.to_owned().into());
+        let dir = world.path("none");
+        let refused = Kolonne::recover(Config::new(dir), new, |_| {}).await;
+        refused.unwrap_err().code()
+    };
+    let stranger = RootSeed::generate().unwrap().to_kit_text();
+    assert_eq!(try_it(&whole, &stranger).await, "invalid.backup.other_kit");
+    let mut cut = whole.clone();
+    cut.truncate(whole.len() - 100);
+    // What breaks off is noticed before anything is made of it.
+    assert_eq!(try_it(&cut, &world.kit).await, "invalid.backup.damaged");
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    assert_eq!(try_it(&changed, &world.kit).await, "invalid.backup.damaged");
+    assert_eq!(
+        try_it(b"kein Backup", &world.kit).await,
+        "invalid.backup.unsupported"
+    );
+    assert!(!world.path("none").exists());
+    // Neither names nor sizes of what is in it: one sealed stream.
+    let readable = |word: &str| whole.windows(word.len()).any(|w| w == word.as_bytes());
+    assert!(!readable("Kran") && !readable("Brandt") && !readable("kolonne"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_hub_gets_words_and_pictures_again_and_no_screen_pretends() {
+    let (mut world, job, _) = a_week().await;
+    world.stop_hub().await;
+    files::copy_folder(&world.path("hub"), &world.path("copy"));
+    world.start_hub();
+    // After the copy: words and pictures, and a phone that the copy has never heard of.
+    let text = world.anna.text(&job, "Nach der Sicherung");
+    let photo = world.anna.photo(&job, &files::photo(1100, 800, 5));
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let seven = world
+        .enrol("kolonne-7", phone("Handy Kolonne 7", "Kolonne 7", crew))
+        .await;
+    let ring = world.ring("Kolonne 7");
+    let seat = world.büro.seat();
+    let core = world.büro.core();
+    core.change_members(&seat, &job, &[ring], &[]).unwrap();
+    world.anna.sync().await;
+    assert_eq!(world.anna.state(&job, &text), State::Sent);
+    assert_eq!(world.anna.state(&job, &photo), State::Sent);
+    world.büro.sync().await;
+    seven.sync().await;
+    let late = seven.text(&job, "Timo ist da");
+    seven.sync().await;
+    assert_eq!(seven.state(&job, &late), State::Sent);
+
+    world.stop_hub().await;
+    std::fs::remove_dir_all(world.path("hub")).unwrap();
+    std::fs::rename(world.path("copy"), world.path("hub")).unwrap();
+    world.start_hub();
+    // The hub breaks off as soon as it was recognised: what it no longer has isn't promised.
+    world.wire.lie(|asked, answer| {
+        if asked.what == "POST /v1/push" {
+            answer.clear();
+        }
+    });
+    world.anna.text(&job, "Hallo?");
+    assert!(world.anna.try_sync().await.is_err());
+    world.wire.be_honest();
+    let _ = seven.try_sync().await;
+    world.anna.sync().await;
+    world.büro.sync().await;
+    seven.sync().await;
+    world.everyone_syncs().await;
+    seven.sync().await;
+    world.everyone_syncs().await;
+    let said = texts(&world.büro, &job);
+    assert_eq!(said.len(), 5, "{said:?}");
+    for device in world.devices() {
+        let mut here = texts(device, &job);
+        here.sort();
+        let mut there = said.clone();
+        there.sort();
+        assert_eq!(here, there);
+        reads(device, &photo, &PHOTO_PARTS[..2]);
+    }
+    assert_eq!(world.anna.state(&job, &photo), State::Office);
+    assert_eq!(seven.state(&job, &late), State::Office);
+    // The hub holds the pictures again, too: a new device gets them from it.
+    let crew = vec![person("Ida Sommer", Role::Crew)];
+    let eight = world
+        .enrol("kolonne-8", phone("Handy Kolonne 8", "Kolonne 8", crew))
+        .await;
+    let ring = world.ring("Kolonne 8");
+    let core = world.büro.core();
+    core.change_members(&seat, &job, &[ring], &[]).unwrap();
+    world.büro.sync().await;
+    eight.sync().await;
+    reads(&eight, &photo, &PHOTO_PARTS[..2]);
+}
