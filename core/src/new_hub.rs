@@ -4,6 +4,8 @@
 //! A person compares the key, as at the founding; the roster then tells every device. Nothing a
 //! hub says about itself certifies it.
 
+use std::sync::Arc;
+
 use kolonne_model::hub::Hello;
 use kolonne_model::ids::{BlobId, HubEpoch, PublicKey, SeatId};
 use kolonne_model::roster::change::{Change, HubKey, Role};
@@ -11,7 +13,6 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::error::Error;
 use crate::founding::{door, roster_op};
-use crate::keys;
 use crate::kolonne::{Kolonne, lock};
 use crate::records::{Changed, NewHub};
 use crate::rights::{Drafted, append};
@@ -153,10 +154,10 @@ impl Kolonne {
             };
             seeding.hand_over_roster().await?;
             if inner.store.read(|db| inner.hub_key(db))? != *key {
-                let (author, clock) = (*seat, std::sync::Arc::clone(&inner.config.clock));
+                let author = inner.store.read(|db| inner.author(db, seat))?;
+                let clock = Arc::clone(&inner.config.clock);
                 let change = Change::HubKey(HubKey { key: *key });
-                let drafted = append(inner, seeding.hub(), &mut Vec::new(), move |db, roster| {
-                    let author = keys::author(db, &author)?;
+                let drafted = append(inner, seeding.hub(), &mut Vec::new(), move |_, roster| {
                     let changes = vec![change.clone()];
                     Ok(Drafted {
                         op: roster_op(roster, &author.secret, clock(), changes)?,

@@ -323,12 +323,16 @@ async fn a_replaced_phone_gets_what_was_sealed_from_another_named_person() {
     // The kit: whoever sits down with it as the same person opens the old one too.
     let office = NewOffice {
         kit: world.kit.clone().into(),
-        hub_url: world.wire.url(),
+        hub_url: Some(world.wire.url()),
+        hub_key: None,
+        backup: None,
         person_name: "Anna Weber".to_owned(),
         device_name: "Büro neu".to_owned(),
     };
     let dir = world.path("büro-2");
-    let kolonne = Kolonne::recover(Config::new(&dir), office).await.unwrap();
+    let kolonne = Kolonne::recover(Config::new(&dir), office, |_| {})
+        .await
+        .unwrap();
     let kit = Device::new(dir, std::sync::Arc::default(), kolonne);
     kit.sync().await;
     let opened = kit.core().open_sealed(&kit.seat(), &entry).unwrap();
