@@ -4,10 +4,12 @@
 //! A complaint needs the very bytes that the key op names by their hash, so a hub can provoke none.
 //! A key is only ever wrapped again for a ring that its own op lists and that is still a member.
 
-use kolonne_model::control::{Complaint, Control, KeyMade, WrappedAgain, Wrong};
-use kolonne_model::ids::{OpId, RingId, ThreadId};
+use std::collections::BTreeSet;
+
+use kolonne_model::control::{Complaint, Control, KeyMade, ThreadKind, WrappedAgain, Wrong};
+use kolonne_model::ids::{KeyId, OpId, RingId, ThreadId};
 use kolonne_model::judge::{Judgement, ThreadControl};
-use kolonne_model::roster::part_hash;
+use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, Transaction};
 
 use crate::error::Error;
@@ -81,6 +83,12 @@ impl Inner {
                 }
             }
         }
+        if someone_lacks_a_key(tx, moment.roster, thread, &control)? {
+            let members: Vec<RingId> = control.member_rings().collect();
+            wrote |= self.write_for(tx, moment, thread, &members, |tx, author| {
+                keys::make_key(tx, moment, author, thread, &control).map(drop)
+            })?;
+        }
         Ok(wrote)
     }
 
@@ -124,6 +132,47 @@ impl Inner {
             .filter(|seat| speaks(seat) && moment.roster.ends_of(seat).next().is_none())
             .find_map(|seat| self.author(db, seat).ok()))
     }
+}
+
+/// Whether a member of a direct thread doesn't get at a key that is here with the newest generation
+/// of their ring, as after a lost phone: no office opens the old ones for them, the others do, by a
+/// new key that opens all earlier ones.
+pub fn someone_lacks_a_key(
+    db: &Connection,
+    roster: &Roster,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<bool, Error> {
+    if control.kind() != Some(ThreadKind::Direct) {
+        return Ok(false);
+    }
+    let mut here: BTreeSet<KeyId> = BTreeSet::new();
+    for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
+        if keys::history(db, thread, &made.key())?.is_some() {
+            here.insert(made.key());
+        }
+    }
+    for ring in control.member_rings() {
+        let Some((newest, _)) = roster.newest_generation(&ring) else {
+            continue;
+        };
+        let mut opens: BTreeSet<KeyId> = BTreeSet::new();
+        // Seals lead to earlier keys only, so the newest first finds all.
+        for made in control.keys.iter().rev().filter_map(|op| op.key.as_ref()) {
+            let wrapped = made
+                .rings
+                .iter()
+                .any(|entry| entry.ring == ring && entry.generation == newest);
+            if wrapped || opens.contains(&made.key()) {
+                opens.insert(made.key());
+                opens.extend(made.seals.iter().map(|seal| seal.earlier));
+            }
+        }
+        if !here.is_subset(&opens) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn threads_to_mend(db: &Transaction<'_>) -> Result<Vec<ThreadId>, Error> {

@@ -13,6 +13,7 @@ use kolonne_model::erasure::{Erasures, Standing, days_within_bounds};
 use kolonne_model::ids::{BlobId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::Role;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::folding;
@@ -29,7 +30,7 @@ const BLOBS_PER_ERASE: usize = 1500;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// What an erasure did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Erased {
     /// Entries that nobody sees any more.
     pub entries: u32,
@@ -224,13 +225,12 @@ impl Inner {
     pub fn destroy_erased(&self) -> Result<bool, Error> {
         let now_ms = self.now_ms();
         let due = self.store.write(|tx| {
-            let by_hub_ms = by_hub(tx, now_ms)?;
             tx.execute(
                 "UPDATE erasures SET known_ms = ?1 WHERE known_ms IS NULL",
-                [by_hub_ms.cast_signed()],
+                [now_ms.cast_signed()],
             )?;
             let delay_ms = u64::from(days(tx)?).saturating_mul(DAY_MS);
-            due(tx, by_hub_ms.saturating_sub(delay_ms))
+            due(tx, now_ms.saturating_sub(delay_ms))
         })?;
         if due.is_empty() {
             return Ok(false);
@@ -256,12 +256,6 @@ impl Inner {
         self.tell(Changed::Threads);
         Ok(true)
     }
-}
-
-/// The clock as the hub would have it: a device whose own is off destroys nothing early for that.
-fn by_hub(db: &Connection, now_ms: u64) -> Result<u64, Error> {
-    let offset_ms = oplog::hub_offset_s(db)?.unwrap_or(0).saturating_mul(1000);
-    Ok(now_ms.saturating_add_signed(offset_ms.saturating_neg()))
 }
 
 fn due(db: &Connection, known_before_ms: u64) -> Result<BTreeMap<OpId, Vec<BlobId>>, Error> {

@@ -101,7 +101,7 @@ pub fn refold(
     let kept_back = quarantine::write(tx, thread, &view, &set, &bodies)?;
     write_thread(tx, thread, &view, &ops, kept_back)?;
     erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
-    key_marks::write(tx, thread, &view, &set)?;
+    key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
     Ok(view)
 }

@@ -461,7 +461,8 @@ pub fn key_to_send(
     make_key(tx, moment, author, thread, control)
 }
 
-fn make_key(
+/// Makes a thread's next key; it opens every earlier one that is here.
+pub(crate) fn make_key(
     tx: &Transaction<'_>,
     moment: &Moment<'_>,
     author: &Author,

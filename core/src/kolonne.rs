@@ -24,6 +24,9 @@ use crate::store::{Store, get_meta, set_meta};
 use crate::transport::{HttpHub, Trust};
 use crate::wipe;
 
+/// Without the company's roster for this long, a device warns; it goes on working.
+const ROSTER_STALE_AFTER_MS: u64 = 72 * 3600 * 1000;
+
 /// Ms since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -199,12 +202,19 @@ impl Kolonne {
 
     /// How this device stands.
     pub fn status(&self) -> Result<Status, Error> {
+        let now_ms = self.inner.now_ms();
         self.inner.store.read(|db| {
+            let time = |key| -> Result<Option<u64>, Error> {
+                let bytes = get_meta(db, key)?.and_then(|bytes| bytes.try_into().ok());
+                Ok(bytes.map(u64::from_be_bytes))
+            };
+            let roster_confirmed_ms = time("roster_confirmed_ms")?;
             Ok(Status {
                 hub: self.inner.hub_state(),
-                last_contact_ms: get_meta(db, "last_contact_ms")?
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .map(u64::from_be_bytes),
+                last_contact_ms: time("last_contact_ms")?,
+                roster_confirmed_ms,
+                roster_stale: roster_confirmed_ms
+                    .is_some_and(|at| now_ms.saturating_sub(at) > ROSTER_STALE_AFTER_MS),
                 new_hub: crate::new_hub::record(db)?,
                 outbox: outbox(db)?,
             })

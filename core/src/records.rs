@@ -125,6 +125,10 @@ pub struct Status {
     pub last_contact_ms: Option<u64>,
     /// The hub that answers instead, if the company's own doesn't.
     pub new_hub: Option<NewHub>,
+    /// When everything the hub had was here last, the roster too.
+    pub roster_confirmed_ms: Option<u64>,
+    /// That is more than 72 hours ago: who was shut out or is new, this device may not know.
+    pub roster_stale: bool,
     /// On its way out.
     pub outbox: Outbox,
 }

@@ -11,6 +11,7 @@ mod repair;
 mod roster;
 mod seeding;
 mod seen;
+mod yearly;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -142,6 +143,10 @@ impl Kolonne {
             return Err(Error::Offline { retry_after_ms: 0 });
         }
         let result = Box::pin(meet(inner, budget)).await;
+        if result.is_ok() {
+            // What came just now is known from now on.
+            blocking(inner, Inner::destroy_erased).await?;
+        }
         match &result {
             Ok((_, state)) => inner.set_hub_state(*state),
             Err(Error::Offline { .. }) => inner.set_hub_state(HubState::Unreachable),
@@ -414,6 +419,7 @@ impl<'a> Sync<'a> {
         if self.inner.has_ended()? {
             return self.leave().await;
         }
+        self.renew_rings().await?;
         if blocking(self.inner, Inner::mend_keys).await? {
             self.push().await?;
         }
@@ -518,7 +524,8 @@ impl<'a> Sync<'a> {
                 continue;
             }
             if !more {
-                return self.compare(sum).await;
+                self.compare(sum).await?;
+                return blocking(self.inner, Inner::roster_confirmed).await;
             }
         }
         Ok(())
@@ -562,6 +569,15 @@ impl Inner {
         }
         self.hub_seq.store(answer.cursor.hub_seq, Ordering::Release);
         Ok(taken)
+    }
+}
+
+impl Inner {
+    /// Everything the hub has for this device is here, the roster too.
+    fn roster_confirmed(&self) -> Result<(), Error> {
+        let now_ms = self.now_ms().to_be_bytes();
+        self.store
+            .write(|tx| set_meta(tx, "roster_confirmed_ms", &now_ms))
     }
 }
 

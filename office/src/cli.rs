@@ -85,6 +85,11 @@ pub enum Command {
     /// List what is kept back, and let it in.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Erase entries for good, with a trace; list and confirm what is erased.
+    #[command(subcommand)]
+    Erase(EraseCommand),
+    /// Open a thread among a few people, without the office; then send and read as in a job.
+    Direct(DirectArgs),
     /// List, open, show and change jobs (Aufträge).
     #[command(subcommand)]
     Job(JobCommand),
@@ -374,6 +379,73 @@ pub enum QuarantineCommand {
     },
 }
 
+/// Why something is erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReasonWord {
+    /// Somebody's personal data.
+    Personal,
+    /// Sent by mistake.
+    Mistake,
+    /// Its time of keeping is over.
+    Expired,
+}
+
+/// `kolonne erase`
+#[derive(Debug, Subcommand)]
+pub enum EraseCommand {
+    /// Erase entries of a job: nobody sees them any more, and after the company's delay every device
+    /// destroys them.
+    Entry {
+        #[command(flatten)]
+        acting: Acting,
+        /// The job: part of its title, or its id.
+        #[arg(long)]
+        job: String,
+        /// Why.
+        #[arg(long, value_enum)]
+        reason: ReasonWord,
+        /// The entries, by id or some of their words.
+        #[arg(required = true, value_name = "ENTRY")]
+        entries: Vec<String>,
+        /// Don't ask again.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List what is erased and not destroyed here yet.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Erase, as a second person, what somebody alone has erased too much of.
+    Confirm {
+        #[command(flatten)]
+        acting: Acting,
+        /// The job: part of its title, or its id.
+        #[arg(long)]
+        job: String,
+        /// Don't ask again.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show or set after how many days what is erased is destroyed.
+    Delay {
+        #[command(flatten)]
+        acting: Acting,
+        /// From 1 to 365.
+        days: Option<u16>,
+    },
+}
+
+/// `kolonne direct`
+#[derive(Debug, Args)]
+pub struct DirectArgs {
+    #[command(flatten)]
+    pub acting: Acting,
+    /// With whom: people by part of their names, or by their ids.
+    #[arg(required = true, value_name = "NAME")]
+    pub people: Vec<String>,
+}
+
 /// `kolonne job`
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -460,8 +532,11 @@ pub struct SendArgs {
     #[command(flatten)]
     pub acting: Acting,
     /// The job: part of its title, or its id.
-    #[arg(long)]
-    pub job: String,
+    #[arg(long, required_unless_present = "to", conflicts_with = "to")]
+    pub job: Option<String>,
+    /// Straight to people, without the office (several times).
+    #[arg(long, value_name = "NAME")]
+    pub to: Vec<String>,
     /// The words; - reads them from stdin. Put them before --photo, --voice or --file.
     pub text: Option<String>,
     /// Photos.

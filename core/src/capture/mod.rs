@@ -4,6 +4,7 @@
 //! names them. Nothing here waits for the network, and no rule of judgement is decided here: a
 //! right is asked for only so that a person isn't surprised later.
 
+mod direct;
 pub(crate) mod job;
 mod media;
 mod sealed;

@@ -4,14 +4,16 @@
 use kolonne_model::fold::ThreadView;
 use kolonne_model::ids::ThreadId;
 use kolonne_model::judge::{Judgement, ThreadOps};
+use kolonne_model::roster::Roster;
 use rusqlite::{Transaction, params};
 
 use crate::error::Error;
-use crate::keys;
+use crate::{complaints, keys};
 
 /// Writes the complaints of a thread, each with who made the key.
 pub fn write(
     tx: &Transaction<'_>,
+    roster: &Roster,
     thread: &ThreadId,
     view: &ThreadView,
     set: &ThreadOps<'_>,
@@ -48,6 +50,7 @@ pub fn write(
             to_mend = to_mend || keys::history(tx, thread, &key.key())?.is_none();
         }
     }
+    to_mend = to_mend || complaints::someone_lacks_a_key(tx, roster, thread, &view.control)?;
     let sql = if to_mend {
         "INSERT OR IGNORE INTO view_mending (thread) VALUES (?1)"
     } else {

@@ -131,8 +131,8 @@ CREATE TABLE view_wiped (
 ) STRICT, WITHOUT ROWID;
 ",
     r"
--- What is erased, since when this device knows it (by the hub's time as far as it is known), and
--- whether it is destroyed here. A payload goes by an erasure only, and doesn't come back.
+-- What is erased, since when this device knows it by its clock, and whether it is
+-- destroyed here. A payload goes by an erasure only, and doesn't come back.
 CREATE TABLE erasures (
     op BLOB PRIMARY KEY, thread BLOB NOT NULL, may_go INTEGER NOT NULL, known_ms INTEGER,
     destroyed INTEGER NOT NULL DEFAULT 0

@@ -117,10 +117,10 @@ impl Inner {
         let ops = oplog::of_thread(tx, thread)?;
         let set = ThreadOps::new(*thread, &ops);
         let view = folding::refold(tx, moment.roster, &self.device, thread)?;
-        if !view
-            .control
-            .has_member(&moment.roster.rings_of_device(&self.device))
-        {
+        // Not in a direct thread: its people may be at this device, the office isn't in it.
+        let (position, _) = moment.roster.head();
+        let speaks_for = moment.roster.speaks_for(&author.seat, position);
+        if !view.control.has_member(&speaks_for) {
             return Ok(false);
         }
         let heads: Vec<_> = fold::seen_heads(&set, &view, &author.seat)

@@ -5,7 +5,7 @@ use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::sealed::Sealed;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::threads::first_unread;
+use super::threads::{first_unread, may_see};
 use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, row_of, snippet};
 use crate::blobs::BlobStore;
 use crate::capture::thread_of;
@@ -29,6 +29,7 @@ impl Kolonne {
         limit: u32,
     ) -> Result<EntryPage, Error> {
         self.at_desk(|desk| {
+            may_see(desk, seat, thread)?;
             let before = before.unwrap_or(OpId::ZERO);
             let limit = limit.clamp(1, 500);
             let sql = format!(

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Desk, NAME_MARK, row_of, snippet};
 use crate::error::Error;
-use crate::folding::part;
+use crate::folding::{kind_code, part};
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
 use crate::records::{Backlog, LastLine, Member, MemberKind, Thread, ThreadRow};
 
@@ -31,6 +31,9 @@ impl Kolonne {
             let mut rows = Vec::new();
             for thread in threads {
                 let thread = thread_id(&thread?)?;
+                if may_see(desk, seat, &thread).is_err() {
+                    continue;
+                }
                 let mut row = thread_row(desk, seat, &thread)?;
                 if let Some(hits) = &hits {
                     row.hit = hits.get(&thread).cloned();
@@ -44,9 +47,18 @@ impl Kolonne {
         })
     }
 
+    /// Whether a person of this device may see a thread: a direct one only if they are in it.
+    ///
+    /// # Errors
+    /// `NotFound` (`thread`) if not.
+    pub fn may_see(&self, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
+        self.at_desk(|desk| may_see(desk, seat, thread))
+    }
+
     /// One thread.
     pub fn thread(&self, seat: &SeatId, thread: &ThreadId) -> Result<Thread, Error> {
         self.at_desk(|desk| {
+            may_see(desk, seat, thread)?;
             let row = thread_row(desk, seat, thread)?;
             let (opened_by, opened_ms): (Vec<u8>, i64) = desk.db.query_row(
                 "SELECT opened_by, opened_ms FROM view_threads WHERE thread = ?1",
@@ -84,6 +96,50 @@ impl Kolonne {
     }
 }
 
+/// A direct thread is there for its people alone, on a phone that others write on too.
+pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
+    let person = desk.seat_person(seat).unwrap_or(RingId::ZERO);
+    let may: Option<bool> = desk
+        .db
+        .prepare_cached(
+            "SELECT kind <> ?2 OR EXISTS (SELECT 1 FROM view_members m
+                WHERE m.thread = t.thread AND m.ring = ?3)
+             FROM view_threads t WHERE t.thread = ?1",
+        )?
+        .query_row(
+            params![
+                thread.0.as_slice(),
+                kind_code(ThreadKind::Direct),
+                person.0.as_slice()
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match may {
+        Some(true) => Ok(()),
+        _ => Err(Error::NotFound { kind: "thread" }),
+    }
+}
+
+/// The other people of a direct thread.
+fn others(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<String, Error> {
+    let own = desk.seat_person(seat);
+    let mut statement = desk
+        .db
+        .prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
+    let rings = statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut names = Vec::new();
+    for ring in rings {
+        let ring = RingId::try_from(ring?.as_slice()).map_err(|_| Error::Corrupt)?;
+        let is_person = desk.roster.ring(&ring).map(|ring| ring.kind) == Some(RingKind::Person);
+        if is_person && own != Some(ring) {
+            names.push(desk.name(&ring.0));
+        }
+    }
+    names.sort();
+    Ok(names.join(", "))
+}
+
 fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<ThreadRow, Error> {
     let row = desk
         .db
@@ -118,6 +174,9 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
     let (mut record, last) = row.ok_or(Error::NotFound { kind: "thread" })?;
     if record.kind == ThreadKind::Company && record.title.is_empty() {
         record.title = desk.names.get(&Vec::new()).cloned().unwrap_or_default();
+    }
+    if record.kind == ThreadKind::Direct {
+        record.title = others(desk, seat, thread)?;
     }
     if let Some(last) = last? {
         record.last = row_of(desk, &op_id(&last)?)?.map(|row| LastLine {

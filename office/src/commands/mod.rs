@@ -3,7 +3,9 @@
 
 mod about;
 mod backup;
+mod direct;
 mod enrol;
+mod erase;
 mod export;
 mod found;
 mod hub;
@@ -63,6 +65,8 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Device(command) => rights::device(&context, command).await,
         Command::Person(command) => rights::person(&context, command).await,
         Command::Quarantine(command) => rights::quarantine(&context, command).await,
+        Command::Erase(command) => erase::run(&context, command).await,
+        Command::Direct(args) => direct::run(&context, args).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Send(args) => send::run(&context, args).await,
         Command::Sealed(command) => sealed::run(&context, command).await,

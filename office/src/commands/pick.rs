@@ -107,6 +107,12 @@ pub fn person(kolonne: &Kolonne, wanted: &str) -> Outcome<Person> {
     found.cloned()
 }
 
+/// People by parts of their names.
+pub fn people(kolonne: &Kolonne, wanted: &[String]) -> Outcome<Vec<RingId>> {
+    let found = wanted.iter().map(|name| person(kolonne, name));
+    found.map(|person| Ok(person?.id)).collect()
+}
+
 /// A crew by a part of its name.
 pub fn crew(kolonne: &Kolonne, wanted: &str) -> Outcome<RingId> {
     let (_, crews) = kolonne.people()?;

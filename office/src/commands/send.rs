@@ -49,9 +49,12 @@ impl Kind {
 pub async fn run(context: &Context, args: SendArgs) -> Outcome {
     let out = context.output;
     let (kolonne, _, seat) = context.act(&args.acting)?;
-    let job = pick::job(&kolonne, &seat.seat, &args.job)?;
+    let thread = match &args.job {
+        Some(job) => pick::job(&kolonne, &seat.seat, job)?.id,
+        None => kolonne.open_direct(&seat.seat, &pick::people(&kolonne, &args.to)?)?,
+    };
     let reply_to = match &args.reply_to {
-        Some(wanted) => Some(pick::entry(&kolonne, &seat.seat, &job.id, wanted)?),
+        Some(wanted) => Some(pick::entry(&kolonne, &seat.seat, &thread, wanted)?),
         None => None,
     };
     let files: Vec<(Kind, &PathBuf)> = [
@@ -73,7 +76,7 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
     let desk = Desk {
         kolonne: &kolonne,
         seat: seat.seat,
-        thread: job.id,
+        thread,
         sealed_for,
     };
     let mut sent = Vec::new();
@@ -143,7 +146,7 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
     }
     if last.is_none() || !entries.is_empty() {
         out.json(&json!({
-            "thread": job.id,
+            "thread": thread,
             "entries": entries,
             "refused": refusals,
             "outbox": status.outbox,

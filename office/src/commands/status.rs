@@ -67,5 +67,35 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         ));
     }
     show_outbox(out, &status.outbox);
+    if status.roster_stale {
+        out.hint(out.of(
+            "Seit über drei Tagen kein Abgleich mit dem Betrieb: Wer gesperrt wurde oder neu ist, weiß dieses Gerät noch nicht. Schreiben geht weiter und ist gesichert. Geh bei Gelegenheit ins Netz.",
+            "No contact with the company for more than three days: this device doesn't know yet who was shut out or is new. Writing goes on and is saved. Connect when you can.",
+        ));
+    }
+    let erasures = kolonne.erasures()?;
+    let waiting = erasures.iter().filter(|erasure| erasure.needs_second);
+    let waiting = waiting.count();
+    if waiting > 0 {
+        out.hint(&format!(
+            "{waiting} {}",
+            out.of(
+                "gelöschte Einträge warten auf eine zweite Person im Büro (erase list).",
+                "erased entries wait for a second office person (erase list).",
+            )
+        ));
+    }
+    for complaint in kolonne.key_complaints()?.iter().filter(|c| c.is_open) {
+        out.hint(&format!(
+            "{} {} ({} {})",
+            out.of(
+                "Ein Schlüssel öffnet sich nicht für",
+                "A key doesn't open for"
+            ),
+            clean_line(&complaint.for_whom),
+            out.of("gemacht von", "made by"),
+            clean_line(complaint.maker.as_deref().unwrap_or("?")),
+        ));
+    }
     Ok(())
 }

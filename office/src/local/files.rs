@@ -161,7 +161,11 @@ pub async fn media(
         _ => return Err(Problem::not_found("page")),
     };
     let media = page
-        .run(move |page| Ok(page.kolonne.media(&entry, part)?))
+        .run(move |page| {
+            let thread = page.kolonne.entry_thread(&entry)?;
+            page.kolonne.may_see(&page.seat()?, &thread)?;
+            Ok(page.kolonne.media(&entry, part)?)
+        })
         .await?;
     Ok(answer(part, media))
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod assets;
+mod erasing;
 mod events;
 mod files;
 mod invites;
@@ -154,6 +155,10 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/hub", get(new_hub::hub))
         .route("/api/hub/certify", post(new_hub::certify))
         .route("/api/hub/address", post(new_hub::address))
+        .route("/api/threads/{id}/erase", post(erasing::erase))
+        .route("/api/erasures", get(erasing::erasures))
+        .route("/api/key-complaints", get(erasing::key_complaints))
+        .route("/api/direct", post(erasing::direct))
         .route("/api/seat", post(api::seat))
         .route("/api/flight", post(api::flight))
         .route("/api/sync", post(api::sync))

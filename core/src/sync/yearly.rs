@@ -1,0 +1,171 @@
+//! Once a calendar year an office device gives the office's and the crews' rings new generations, so
+//! that the next word in each thread is sealed under a new key, for who is there now.
+//!
+//! An act of an office person's open seat on an office device, never of a reader's clock. Two offices
+//! at once do no harm: the second drafts anew and finds nothing due.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kolonne_model::ids::{OpId, RingId, SeatId};
+use kolonne_model::roster::change::{Change, DeviceKind, RingKind, Role};
+use kolonne_model::roster::{Effect, Roster, read_body};
+use rusqlite::Connection;
+
+use super::{Sync, blocking};
+use crate::error::Error;
+use crate::founding::roster_op;
+use crate::kolonne::Inner;
+use crate::oplog;
+use crate::rights::{Drafted, append};
+use crate::rings::{self, Leaving};
+use crate::store::{get_meta, set_meta};
+
+/// Rings in one roster op: with their wraps they fit a payload.
+const RINGS_PER_OP: usize = 12;
+/// Where the year is kept that all is done for.
+const DONE: &str = "rings_year";
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// The calendar year (UTC) of a time.
+fn year_of(time_ms: u64) -> u64 {
+    // Days since 1 March of year 0, by eras of 400 years: leap days come last that way.
+    let days = time_ms / DAY_MS + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let after_december = day_of_year >= 306;
+    era * 400 + year + u64::from(after_december)
+}
+
+impl Sync<'_> {
+    /// Renews what is of an earlier year, if this device may.
+    pub(super) async fn renew_rings(&mut self) -> Result<(), Error> {
+        let Some((year, seat)) = blocking(self.inner, Inner::to_renew).await? else {
+            return Ok(());
+        };
+        loop {
+            let clock = Arc::clone(&self.inner.config.clock);
+            let inner = Arc::clone(self.inner);
+            let drafted = append(self.inner, &self.hub, &mut Vec::new(), move |db, roster| {
+                let due = due_rings(db, roster, year)?;
+                if due.is_empty() {
+                    return Err(Error::NotFound { kind: "due" });
+                }
+                let author = inner.author(db, &seat)?;
+                let changes = due
+                    .iter()
+                    .take(RINGS_PER_OP)
+                    .map(|ring| {
+                        rings::next_generation(db, roster, ring, Leaving::default(), &[])
+                            .map(Change::Ring)
+                    })
+                    .collect::<Result<_, _>>()?;
+                Ok(Drafted {
+                    op: roster_op(roster, &author.secret, clock(), changes)?,
+                    parts: Vec::new(),
+                    with: (),
+                })
+            })
+            .await;
+            match drafted {
+                Ok(drafted) => {
+                    blocking(self.inner, move |inner| inner.keep_change(&drafted)).await?;
+                }
+                Err(Error::NotFound { kind: "due" }) => {
+                    return self
+                        .inner
+                        .store
+                        .write(|tx| set_meta(tx, DONE, &year.to_be_bytes()));
+                }
+                // Another office is at it: the next sync looks again.
+                Err(Error::Busy) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The year to renew for, and an open seat that may; none: nothing to do here now.
+    fn to_renew(&self) -> Result<Option<(u64, SeatId)>, Error> {
+        self.store.read(|db| {
+            let year = year_of(self.now_ms());
+            let done = get_meta(db, DONE)?.and_then(|bytes| bytes.try_into().ok());
+            if done.map(u64::from_be_bytes) >= Some(year) {
+                return Ok(None);
+            }
+            let roster = self.roster(db)?;
+            let is_office = roster
+                .device(&self.device)
+                .is_some_and(|device| device.cert.kind == DeviceKind::Office);
+            if !is_office || roster.needs_newer_app() {
+                return Ok(None);
+            }
+            let (position, _) = roster.head();
+            let seat = crate::keys::own_seats(db)?.into_iter().find(|seat| {
+                roster.role_at(seat, position) >= Some(Role::Office)
+                    && roster.ends_of(seat).next().is_none()
+                    && self.author(db, seat).is_ok()
+            });
+            Ok(seat.map(|seat| (year, seat)))
+        })
+    }
+}
+
+/// The office's ring and the crews' whose newest generation is of an earlier year.
+fn due_rings(db: &Connection, roster: &Roster, year: u64) -> Result<BTreeSet<RingId>, Error> {
+    let mut made: BTreeMap<RingId, u64> = BTreeMap::new();
+    let applied: BTreeSet<OpId> = roster
+        .links()
+        .iter()
+        .filter(|link| link.effect == Effect::Applied)
+        .map(|link| link.id)
+        .collect();
+    for op in oplog::roster_ops(db, &roster.company().roster_thread(), 1)? {
+        if !applied.contains(&op.id()) {
+            continue;
+        }
+        let Some(body) = read_body(op.op().payload.as_deref()) else {
+            continue;
+        };
+        for change in body.changes {
+            if let Change::Ring(ring) = change
+                && matches!(ring.kind, RingKind::Office | RingKind::Crew)
+            {
+                made.insert(ring.ring, year_of(op.context().time_ms));
+            }
+        }
+    }
+    let in_use: BTreeSet<RingId> = roster
+        .devices()
+        .filter(|(id, _)| !roster.device_has_ended(id))
+        .filter_map(|(_, device)| device.crews.last().and_then(|(_, crew)| *crew))
+        .chain(roster.the_ring(RingKind::Office))
+        .collect();
+    Ok(made
+        .into_iter()
+        .filter(|(ring, of)| *of < year && in_use.contains(ring))
+        .map(|(ring, _)| ring)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        for (time_ms, year) in [
+            (0, 1970),
+            (1_704_067_199_999, 2023),
+            (1_704_067_200_000, 2024),
+            (1_735_689_599_999, 2024),
+            (1_735_689_600_000, 2025),
+            (4_107_542_400_000, 2100),
+            (951_782_400_000, 2000),
+        ] {
+            assert_eq!(year_of(time_ms), year, "{time_ms}");
+        }
+    }
+}
