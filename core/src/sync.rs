@@ -419,8 +419,7 @@ impl<'a> Sync<'a> {
         if self.inner.has_ended()? {
             return self.leave().await;
         }
-        // Boxed: done once a year, it needn't weigh on every sync.
-        Box::pin(self.renew_rings()).await?;
+        self.renew_rings().await?;
         if blocking(self.inner, Inner::mend_keys).await? {
             self.push().await?;
         }

@@ -80,7 +80,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
             about::run(&context);
             Ok(())
         }
-        Command::Demo(args) => crate::demo::run(&context, args).await,
+        Command::Demo(args) => Box::pin(crate::demo::run(&context, args)).await,
     }
 }
 

@@ -45,6 +45,7 @@ pub struct Rights {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "a size names its unit")]
 pub struct SizeLimits {
     pub text_bytes: usize,
     pub file_bytes: usize,
