@@ -5,6 +5,7 @@
 //! roster but one that extends the code's and contains its own admission.
 
 mod office;
+pub(crate) mod pack;
 mod phone;
 
 use kolonne_model::enrol::{Code, OneTimeSecret};

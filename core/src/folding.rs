@@ -375,6 +375,17 @@ fn write_thread(
     Ok(())
 }
 
+/// The kind of thread behind a code.
+pub const fn thread_kind(code: i64) -> ThreadKind {
+    match code {
+        1 => ThreadKind::Company,
+        3 => ThreadKind::Crew,
+        4 => ThreadKind::Direct,
+        5 => ThreadKind::Guest,
+        _ => ThreadKind::Job,
+    }
+}
+
 /// A thread's kind in `view_threads.kind`.
 pub const fn kind_code(kind: ThreadKind) -> i64 {
     match kind {

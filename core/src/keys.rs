@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use kolonne_model::control::{Control, KeyMade, KeyRing, KeySeal, ThreadKind};
-use kolonne_model::ids::{DeviceId, Hash32, KeyId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
@@ -303,6 +303,7 @@ fn fits(roster: &Roster, ring: &RingId, generation: u32, secret: &[u8; 32]) -> R
     Ok(says == Some(&public_recipient(&Identity::from_bytes(secret)?)?))
 }
 
+/// A wrapped secret, by whichever of these opens it.
 pub(crate) fn try_open(file: &[u8], identities: &[&Identity]) -> Option<Zeroizing<[u8; 32]>> {
     identities.iter().find_map(|identity| {
         let opened = crypt::open(file, std::slice::from_ref(*identity), SECRET_BYTES).ok()?;
@@ -342,6 +343,17 @@ pub fn history(
     secret
         .map(|secret| Ok(HistorySecret::from_bytes(*secret32(secret)?)))
         .transpose()
+}
+
+/// Keeps a thread key that somebody told. It is named by what it is: a false one is the key of no op.
+pub fn keep_named_key(
+    tx: &Transaction<'_>,
+    company: &CompanyId,
+    thread: &ThreadId,
+    history: &HistorySecret,
+) -> Result<(), Error> {
+    let id = history.thread_key().id(company, thread);
+    keep_thread_key(tx, thread, &id, history)
 }
 
 /// Opens every key of a thread that this device can open, newest first, and through it the

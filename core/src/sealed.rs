@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use crate::capture::{About, SealFor};
-use crate::crypt::{self, BlobIdentity};
+use crate::crypt::{self, BlobIdentity, Identity};
 use crate::error::Error;
 use crate::kolonne::{Inner, Kolonne};
 use crate::records::Opened;
@@ -120,8 +120,7 @@ impl Inner {
         let identity = identity.ok_or(Error::Locked {
             code: "sealed_before",
         })?;
-        let opened = crypt::open(&sealed.envelope, &[identity], INSIDE_BYTES);
-        let inside = Inside::from_padded(&opened.map_err(|_| BROKEN)?).ok_or(BROKEN)?;
+        let inside = open_envelope(&sealed.envelope, &identity)?;
         let op = oplog::get(db, entry)?.ok_or(Error::Corrupt)?;
         let context = op.context();
         // Someone else's envelope under one's own name isn't one's own.
@@ -129,5 +128,38 @@ impl Inner {
             return Err(BROKEN);
         }
         Ok((*sealed, inside))
+    }
+}
+
+fn open_envelope(envelope: &[u8], identity: &Identity) -> Result<Inside, Error> {
+    let identities = std::slice::from_ref(identity);
+    let opened = crypt::open(envelope, identities, INSIDE_BYTES).map_err(|_| BROKEN)?;
+    Inside::from_padded(&opened).ok_or(BROKEN)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::crypt::tests::hostile_files;
+
+    #[test]
+    fn hostile_envelopes_packs_and_wraps_open_nothing_and_cost_nothing() {
+        let mine = Identity::generate().unwrap();
+        for file in hostile_files(&mine) {
+            let opened = open_envelope(&file, &mine).unwrap_err();
+            assert_eq!(opened.code(), BROKEN.code());
+            assert!(crate::enrolment::pack::open(&file, &mine).is_none());
+            assert!(keys::try_open(&file, &[&mine]).is_none());
+        }
+        // Sealed well, but of another length or form.
+        for inside in [vec![0; INSIDE_BYTES], vec![0; 3], vec![0; INSIDE_BYTES + 1]] {
+            let file = crypt::seal(&inside, &[mine.recipient()]).unwrap();
+            assert!(open_envelope(&file, &mine).is_err());
+        }
+        // A pack that would unpack to more than its limit.
+        let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 8 << 20], 9);
+        let file = crypt::seal(&bomb, &[mine.recipient()]).unwrap();
+        assert!(crate::enrolment::pack::open(&file, &mine).is_none());
     }
 }

@@ -23,6 +23,7 @@ use kolonne_model::ids::{HubEpoch, PublicKey, ThreadId};
 use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction, params};
 
+use crate::enrolment::pack;
 use crate::error::Error;
 use crate::inbox::{self, Taken};
 use crate::kolonne::{Inner, Kolonne, lock, ops_wait, outbox_of};
@@ -524,6 +525,7 @@ impl<'a> Sync<'a> {
                 continue;
             }
             if !more {
+                self.inner.forget_promises()?;
                 self.compare(sum).await?;
                 return blocking(self.inner, Inner::roster_confirmed).await;
             }
@@ -552,6 +554,15 @@ impl<'a> Sync<'a> {
 }
 
 impl Inner {
+    /// The log is whole: the admission pack has done its work.
+    fn forget_promises(&self) -> Result<(), Error> {
+        if self.store.read(|db| pack::is_here(db))? {
+            self.store.write(|tx| pack::forget(tx))?;
+            self.tell(Changed::Threads);
+        }
+        Ok(())
+    }
+
     fn take_pull(&self, answer: &PullAnswer) -> Result<Taken, Error> {
         let taken = self.take_page(&answer.page, &answer.parts)?;
         self.blobs_at_hub(&answer.blobs)?;

@@ -5,6 +5,7 @@
 
 mod entries;
 mod people;
+mod promised;
 mod threads;
 
 pub(crate) use entries::standing_body;
@@ -127,18 +128,23 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
     })
 }
 
+/// What is behind `view_entries.kind`.
+const fn entry_kind(code: i64) -> EntryKind {
+    match code {
+        kind::TEXT => EntryKind::Text,
+        kind::PHOTO => EntryKind::Photo,
+        kind::VOICE => EntryKind::Voice,
+        kind::DOCUMENT => EntryKind::Document,
+        kind::SEALED => EntryKind::Sealed,
+        kind::NOTICE => EntryKind::Notice,
+        kind::STUB => EntryKind::Stub,
+        _ => EntryKind::Unknown,
+    }
+}
+
 impl EntryRow {
     fn kind(&self) -> EntryKind {
-        match self.kind {
-            kind::TEXT => EntryKind::Text,
-            kind::PHOTO => EntryKind::Photo,
-            kind::VOICE => EntryKind::Voice,
-            kind::DOCUMENT => EntryKind::Document,
-            kind::SEALED => EntryKind::Sealed,
-            kind::NOTICE => EntryKind::Notice,
-            kind::STUB => EntryKind::Stub,
-            _ => EntryKind::Unknown,
-        }
+        entry_kind(self.kind)
     }
 
     /// The author's clock set right by what it was off at its last contact with the hub.
@@ -175,7 +181,11 @@ impl Kolonne {
         inner.store.read(|db| {
             let roster = inner.roster(db)?;
             let mut names = HashMap::new();
-            let mut statement = db.prepare_cached("SELECT subject, name FROM view_names")?;
+            let mut statement = db.prepare_cached(
+                // What the ops say comes last and stands.
+                "SELECT subject, name FROM promised_names
+                 UNION ALL SELECT subject, name FROM view_names",
+            )?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             for row in rows {
                 let (subject, name): (Vec<u8>, String) = row?;

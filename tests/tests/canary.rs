@@ -12,13 +12,14 @@ use std::cell::Cell;
 use std::fmt::Write;
 
 use exif::Tag;
-use kolonne_core::capture::{About, JobChange, NewJob};
+use kolonne_core::capture::{About, JobChange, NewJob, SealFor};
 use kolonne_core::records::Part;
 use kolonne_model::ids::{OpId, ThreadId};
 use kolonne_model::roster::change::Role;
 use kolonne_tests::fence::Fence;
 use kolonne_tests::world::{person, phone};
-use kolonne_tests::{World, files, log};
+use kolonne_tests::{Device, World, files, log};
+use rusqlite::types::ValueRef;
 
 const WORDS: usize = 200;
 const SYLLABLES: [&str; 16] = [
@@ -187,4 +188,101 @@ fn fill(world: &World, job: &ThreadId, canaries: &Canaries, jpeg: &[u8], errors:
         writeln!(errors, "{failure} {failure:?} {}", failure.code()).unwrap();
     }
     drop(anna.core().threads(&seat, &word()).unwrap());
+}
+
+/// Everything in a device's database as who holds its key reads it.
+fn opened_database(device: &Device) -> Vec<u8> {
+    let db = device.database();
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let mut statement = db.prepare(names).unwrap();
+    let tables = statement.query_map([], |row| row.get::<_, String>(0));
+    let tables: Vec<String> = tables.unwrap().map(Result::unwrap).collect();
+    let mut all = Vec::new();
+    for table in tables {
+        let mut rows = db.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                match row.get_ref(column).unwrap() {
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => all.extend_from_slice(bytes),
+                    _ => {}
+                }
+                all.push(0);
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_words_are_found_nowhere_not_even_in_the_opened_databases() {
+    let canaries = Canaries {
+        words: words(),
+        next: Cell::new(0),
+    };
+    let word = || canaries.next();
+    let world = World::new().await;
+    let (büro, anna, phone) = (&world.büro, &world.anna, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    let beside = word();
+    büro.text(&job, &beside);
+    world.everyone_syncs().await;
+    let to = SealFor {
+        people: vec![world.büro.core().me().unwrap().seats[0].person],
+        office: true,
+    };
+    let jpeg = files::photo(800, 600, 1);
+    let mut sealed = Vec::new();
+    for number in 0..20 {
+        let tags = [Tag::ImageDescription, Tag::Artist, Tag::Model];
+        let tags = tags.map(|tag| (tag, word()));
+        let (name, bytes) = if number % 2 == 0 {
+            (format!("{}.jpg", word()), files::with_exif(&jpeg, &tags))
+        } else {
+            (format!("{}.txt", word()), word().repeat(300).into_bytes())
+        };
+        let file = (name.as_str(), bytes.as_slice());
+        let seat = phone.seat_of("Jonas Huber");
+        let about = About::default();
+        let entry = phone.core().seal(&seat, &job, &to, file, &about).unwrap();
+        sealed.push((entry, name, bytes));
+    }
+    world.everyone_syncs().await;
+
+    // Whoever is named reads every word, from memory; the others get an error and nothing else.
+    let mut said = String::new();
+    for (entry, name, bytes) in &sealed {
+        let opened = büro.core().open_sealed(&büro.seat(), entry).unwrap();
+        assert_eq!(
+            (&opened.name, opened.bytes.as_slice()),
+            (name, bytes.as_slice())
+        );
+        write!(said, "{opened:?}").unwrap();
+        for device in [anna, phone] {
+            let refused = device.core().open_sealed(&device.seat(), entry);
+            let refused = refused.unwrap_err();
+            write!(said, "{refused} {refused:?} {}", refused.code()).unwrap();
+        }
+    }
+    for device in world.devices() {
+        write!(said, "{:?} {:?}", device.entries(&job), device.jobs()).unwrap();
+    }
+
+    let hidden: Vec<String> = canaries.words[1..canaries.next.get()].to_vec();
+    let fence = Fence::new(&hidden);
+    assert!(!said.is_empty() && fence.search("views and errors", said.as_bytes()) == []);
+    assert_eq!(fence.search("log", &log::heard()), []);
+    for place in ["hub", "büro", "anna", "kolonne-3"] {
+        assert_eq!(fence.search_folder(&world.path(place)).0, [], "{place}");
+    }
+    let control = Fence::new(&[beside]);
+    for device in world.devices() {
+        let rows = opened_database(device);
+        assert!(
+            !control.search("rows", &rows).is_empty(),
+            "rows are really read"
+        );
+        assert_eq!(fence.search("rows", &rows), []);
+    }
 }

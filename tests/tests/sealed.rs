@@ -16,6 +16,7 @@ use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::OpId;
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
+use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
 fn office() -> SealFor {
@@ -192,6 +193,100 @@ async fn nobody_is_named_who_would_never_see_it() {
         büro.core().open_sealed(&büro.seat(), &OpId::ZERO),
         Err(Error::NotFound { kind: "entry" })
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_phone_shows_its_jobs_before_its_first_pull() {
+    const PACK_BYTES: usize = 25_000;
+    let world = World::new().await;
+    let büro = &world.büro;
+    // The reference company: ten crews, thirteen phones, forty jobs. All in one phone's list.
+    for number in 4..=12 {
+        let crew = format!("Kolonne {number}");
+        let people = vec![person(&format!("Vera Vorarbeiter {number}"), Role::Crew)];
+        world
+            .enrol(&crew, phone(&format!("Handy {crew}"), &crew, people))
+            .await;
+    }
+    let foreman = vec![person("Franz Gruber", Role::Foreman)];
+    world
+        .enrol("franz", phone("Franz' Handy", "Franz Gruber", foreman))
+        .await;
+    let mut jobs = Vec::new();
+    for number in 0..40 {
+        let title = format!(
+            "Dachsanierung {} {number}",
+            ["Gartenweg", "Am Anger", "Lindenstr."][number % 3]
+        );
+        let job = world.job(&title, &["Kolonne 3", "Kolonne 4", "Anna Weber"]);
+        let said = blake3::hash(title.as_bytes()).to_string();
+        büro.text(
+            &job,
+            &format!(
+                "Bitte {} Ziegel und {said} mitbringen, Kran kommt um sieben",
+                number * 3
+            ),
+        );
+        jobs.push(job);
+    }
+    world.everyone_syncs().await;
+    world.wire.take_passed();
+
+    // The hub answers no pull.
+    world.wire.lie(|asked, told| {
+        if asked.what.contains("/v1/pull") {
+            told.clear();
+        }
+    });
+    let again = NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: "Handy Kolonne 3 neu".to_owned(),
+        crew: Some(world.ring("Kolonne 3")),
+        crew_name: None,
+        seats: vec![person("Timo Fuchs", Role::Crew)],
+    };
+    let new = world.enrol("kolonne-3-neu", again).await;
+    let mails = world.wire.take_passed();
+    let mails = mails
+        .iter()
+        .filter(|passed| passed.what.contains("/v1/mail/put"));
+    let pack_bytes = mails.map(|passed| passed.request_bytes.1).max().unwrap();
+    println!("admission with its pack, 40 threads, 10 crews, 13 phones: {pack_bytes} bytes");
+    assert!((5_000..=PACK_BYTES).contains(&pack_bytes));
+
+    let shown = new.jobs();
+    assert!(shown.len() >= 40, "{}", shown.len());
+    let before: Vec<_> = shown.iter().filter(|row| jobs.contains(&row.id)).collect();
+    assert_eq!(before.len(), 40);
+    for row in &before {
+        assert!(row.title.starts_with("Dachsanierung") && row.held == 1);
+        let last = row.last.as_ref().unwrap();
+        assert!(last.author == "Sabine Brandt" && last.text.starts_with("Bitte "));
+        assert!(new.core().thread(&new.seat(), &row.id).is_ok());
+        assert!(new.entries(&row.id).is_empty());
+    }
+    let me = new.core().me().unwrap();
+    assert_eq!(
+        (me.company.as_str(), me.seats[0].name.as_str()),
+        ("Holzbau Brandt", "Timo Fuchs")
+    );
+
+    // Then the ops say what there is, and the promises are gone.
+    world.wire.be_honest();
+    new.sync().await;
+    let after = new.jobs();
+    for row in before {
+        let now = after.iter().find(|now| now.id == row.id).unwrap();
+        assert_eq!((&now.title, now.held), (&row.title, 0));
+        assert_eq!(new.thread(&row.id), world.kolonne_3.thread(&row.id));
+    }
+    let promised =
+        "SELECT (SELECT count(*) FROM promised_threads) + (SELECT count(*) FROM promised_names)";
+    let left: i64 = new
+        .database()
+        .query_row(promised, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
 }
 
 /// What the stock program makes of an age file and a key; none if it isn't installed.

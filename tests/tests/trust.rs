@@ -7,16 +7,20 @@
     clippy::indexing_slicing
 )]
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use kolonne_core::capture::{About, NewJob};
-use kolonne_core::crypt;
+use kolonne_core::capture::{About, NewJob, SealFor};
+use kolonne_core::crypt::{self, CryptError};
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::{DeviceId, RingId};
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
+use kolonne_tests::fence::files_below;
 use kolonne_tests::world::{RunningHub, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
+use rusqlite::types::ValueRef;
 
 const TEN_YEARS: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -397,6 +401,74 @@ async fn a_thief_with_all_keys_of_a_phone_and_all_files_of_the_hub_opens_nothing
         "her crew's for the office, hers for the kit"
     );
     assert!(wraps.iter().all(|wrap| !opens(&wrap.file.to_vec())));
+
+    // All that has come to the hub since, pictures and sealed things too: not one stanza is his.
+    let job_keys: Vec<Vec<u8>> = {
+        let db = anna.database();
+        let mut keys = db.prepare("SELECT key FROM thread_keys").unwrap();
+        let keys = keys.query_map([], |row| row.get(0)).unwrap();
+        keys.map(Result::unwrap).collect()
+    };
+    let known = age_files(&world.path("hub"));
+    let photo = büro.photo(&job, &files::photo(800, 600, 5));
+    let text = büro.text(&job, "Auch das nicht");
+    let (seat, about) = (büro.seat(), About::default());
+    let to = SealFor {
+        people: Vec::new(),
+        office: true,
+    };
+    let file: (&str, &[u8]) = ("Lohn.txt", b"2.345 EUR");
+    let sealed = büro.core().seal(&seat, &job, &to, file, &about).unwrap();
+    büro.sync().await;
+    for op in [photo, text, sealed] {
+        assert!(!job_keys.contains(&büro.key_of(&op)), "a key he never had");
+    }
+    let files = age_files(&world.path("hub"));
+    let new: Vec<_> = files.iter().filter(|file| !known.contains(*file)).collect();
+    assert!(
+        new.len() >= 4,
+        "thumb, picture, original, sealed: {}",
+        new.len()
+    );
+    for (file, identity) in new
+        .iter()
+        .flat_map(|f| stolen.iter().map(move |id| (f, id)))
+    {
+        let opened = crypt::open(file, std::slice::from_ref(identity), 1 << 26);
+        assert!(matches!(opened, Err(CryptError::NoMatch)));
+    }
+}
+
+/// Every age file that lies in a folder, alone or within a row of the hub's database.
+fn age_files(folder: &Path) -> BTreeSet<Vec<u8>> {
+    const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+    let from_magic = |bytes: &[u8]| -> Vec<Vec<u8>> {
+        let starts = bytes.windows(MAGIC.len()).enumerate();
+        let starts = starts.filter(|(_, window)| *window == MAGIC);
+        starts.map(|(at, _)| bytes[at..].to_vec()).collect()
+    };
+    let mut found = BTreeSet::new();
+    for path in files_below(&folder.join("blobs")) {
+        found.extend(from_magic(&std::fs::read(path).unwrap()));
+    }
+    let db = rusqlite::Connection::open(folder.join("hub.db")).unwrap();
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let mut tables = db.prepare(names).unwrap();
+    let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    for table in tables.map(Result::unwrap) {
+        let mut rows = db.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                if let ValueRef::Blob(bytes) = row.get_ref(column).unwrap() {
+                    found.extend(from_magic(bytes));
+                }
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

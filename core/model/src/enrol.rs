@@ -243,7 +243,8 @@ pub struct Admission {
     /// The state's digest there.
     #[n(1)]
     pub roster_digest: RosterDigest,
-    /// The admission pack: an age file to the device (empty for now).
+    /// The admission pack: an age file to the device of a deflated [`crate::pack::Pack`]; empty if
+    /// there is none.
     #[n(2)]
     pub pack: ByteVec,
 }

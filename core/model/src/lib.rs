@@ -19,6 +19,7 @@ pub mod ids;
 pub mod judge;
 pub mod key;
 pub mod op;
+pub mod pack;
 pub mod page;
 pub mod payload;
 pub mod receipt;

@@ -20,7 +20,7 @@ pub use root::RootSeed;
 pub use signing::SigningSecret;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 

@@ -24,9 +24,35 @@ fn recipients(identities: &[Identity]) -> Vec<Recipient> {
 
 /// Sealed with the age crate itself, past our own limits.
 fn sealed_to_many(count: usize) -> Vec<u8> {
-    let keys: Vec<age::x25519::Recipient> = (0..count)
-        .map(|_| age::x25519::Identity::generate().to_public())
-        .collect();
+    sealed_to(
+        (0..count)
+            .map(|_| age::x25519::Identity::generate().to_public())
+            .collect(),
+    )
+}
+
+/// Files that must cost nothing wherever they come in, though the first would open.
+pub(crate) fn hostile_files(mine: &Identity) -> Vec<Vec<u8>> {
+    let own = mine.recipient().to_age_text().unwrap().parse().unwrap();
+    let others = (0..200).map(|_| age::x25519::Identity::generate().to_public());
+    vec![
+        sealed_to(std::iter::once(own).chain(others).collect()),
+        SCRYPT_BOMB.to_vec(),
+        b"-----BEGIN AGE ENCRYPTED FILE-----\n".to_vec(),
+        [
+            b"age-encryption.org/v1\n-> X25519 ".to_vec(),
+            vec![b'A'; 1 << 19],
+        ]
+        .concat(),
+        Vec::new(),
+    ]
+}
+
+/// A work factor of 2^62 would never end if anything tried it.
+const SCRYPT_BOMB: &[u8] = b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 62\n\
+    ZV/AhotwSGqaPCU43cepl4WYUouAa17a3xpu4G2yi5k\n--- x\n";
+
+fn sealed_to(keys: Vec<age::x25519::Recipient>) -> Vec<u8> {
     let mut out = Vec::new();
     let age = age::Encryptor::with_recipients(keys.iter().map(|k| k as &dyn age::Recipient));
     let mut writer = age.unwrap().wrap_output(&mut out).unwrap();
@@ -70,10 +96,7 @@ fn too_many_recipients_are_refused_both_ways() {
 fn passphrase_armor_and_endless_headers_are_refused() {
     let mine = identities(1);
     let refused = |file: &[u8]| open(file, &mine, 1 << 20).unwrap_err();
-    // A work factor of 2^62 would never end if anything tried it.
-    let scrypt = b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 62\n\
-        ZV/AhotwSGqaPCU43cepl4WYUouAa17a3xpu4G2yi5k\n--- x\n";
-    assert!(matches!(refused(scrypt), CryptError::Passphrase));
+    assert!(matches!(refused(SCRYPT_BOMB), CryptError::Passphrase));
     assert!(matches!(
         refused(b"-----BEGIN AGE ENCRYPTED FILE-----\n"),
         CryptError::Armored
@@ -88,6 +111,81 @@ fn passphrase_armor_and_endless_headers_are_refused() {
         CryptError::NotAge
     ));
     assert!(matches!(refused(&vec![b'\n'; 1 << 19]), CryptError::NotAge));
+}
+
+#[test]
+fn blobs_from_the_network_are_judged_by_their_header_too() {
+    let mine = Identity::generate().unwrap();
+    let identity = BlobIdentity::from_bytes(*mine.as_bytes());
+    for (number, file) in hostile_files(&mine).iter().enumerate() {
+        let streamed = open_blob(file.as_slice(), &identity, io::sink(), u64::MAX);
+        let read = BlobReader::open(Cursor::new(file), &identity).map(drop);
+        for refused in [streamed.map(drop), read] {
+            let refused = refused.unwrap_err();
+            let by_header = matches!(
+                refused,
+                CryptError::TooManyStanzas
+                    | CryptError::Passphrase
+                    | CryptError::Armored
+                    | CryptError::NotAge
+            );
+            assert!(by_header, "{number}: {refused}");
+        }
+    }
+}
+
+/// A few of our own, made by the stock program, so that something is judged everywhere.
+#[test]
+fn own_vectors() {
+    let [one, two] = [[7; 32], [8; 32]].map(|secret| Identity::from_bytes(&secret).unwrap());
+    let by_one: &[u8] = include_bytes!("vectors/one.age");
+    let by_two: &[u8] = include_bytes!("vectors/two.age");
+    let empty: &[u8] = include_bytes!("vectors/empty.age");
+    let text = b"Ortgang gerissen".as_slice();
+    let cases = [
+        (by_one, &one, text),
+        (by_two, &one, text),
+        (by_two, &two, text),
+        (empty, &one, b""),
+    ];
+    for (file, identity, plain) in cases {
+        let opened = open(file, std::slice::from_ref(identity), 100).unwrap();
+        assert_eq!(opened.as_slice(), plain);
+    }
+    let ones = std::slice::from_ref(&one);
+    let refused = |file: &[u8]| open(file, ones, 100).unwrap_err();
+    let twos = std::slice::from_ref(&two);
+    assert!(matches!(open(by_one, twos, 100), Err(CryptError::NoMatch)));
+    let changed = |from: &str, to: &str| {
+        let header = String::from_utf8_lossy(by_one).find("---").unwrap();
+        let text = std::str::from_utf8(&by_one[..header]).unwrap();
+        [text.replacen(from, to, 1).as_bytes(), &by_one[header..]].concat()
+    };
+    assert!(matches!(
+        refused(&changed("/v1", "/v2")),
+        CryptError::NotAge
+    ));
+    assert!(matches!(
+        refused(&changed("\n", "\r\n")),
+        CryptError::NotAge
+    ));
+    assert!(matches!(
+        refused(&changed("-> X25519 ", "-> x25519 ")),
+        CryptError::NoMatch
+    ));
+    // A stanza more than the MAC covers.
+    let grease = "/v1\n-> grease\n\n-> X25519";
+    assert!(matches!(
+        refused(&changed("/v1\n-> X25519", grease)),
+        CryptError::Damaged
+    ));
+    let last = by_one.len() - 1;
+    assert!(matches!(refused(&by_one[..last]), CryptError::Damaged));
+    let mut flipped = by_one.to_vec();
+    flipped[last] ^= 1;
+    assert!(matches!(refused(&flipped), CryptError::Damaged));
+    let longer = [by_one, &[0]].concat();
+    assert!(matches!(refused(&longer), CryptError::Damaged));
 }
 
 #[test]
@@ -304,7 +402,7 @@ fn stock_age_opens_a_blob() {
 fn c2sp_vectors() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/age-vectors");
     let Ok(entries) = fs::read_dir(&folder) else {
-        eprintln!("SKIPPED: no age vectors beside the checkout");
+        eprintln!("SKIPPED: no age vectors beside the checkout; our own were judged");
         return;
     };
     let (mut judged, mut refused) = (0, 0);
@@ -329,6 +427,12 @@ fn c2sp_vectors() {
             .filter_map(|(_, secret)| Identity::from_bytes(&secret.try_into().ok()?).ok())
             .collect();
         let result = open(&file, &keys, 64 << 20);
+        // As a blob it is judged the same.
+        if let [key] = keys.as_slice() {
+            let identity = BlobIdentity::from_bytes(*key.as_bytes());
+            let blob = open_blob(file.as_slice(), &identity, io::sink(), 64 << 20);
+            assert_eq!(blob.is_ok(), result.is_ok(), "{name}");
+        }
         let ours = !["armor", "scrypt", "hybrid"]
             .iter()
             .any(|group| name.starts_with(group));
@@ -353,6 +457,10 @@ fn c2sp_vectors() {
             result.map(|plain| plain.len())
         );
     }
+    assert!(
+        judged > 50 && refused > 20,
+        "{judged} judged, {refused} refused"
+    );
     eprintln!("{judged} vectors judged as expected, {refused} of foreign kinds refused");
 }
 

@@ -20,7 +20,7 @@ use kolonne_model::roster::change::{
 };
 use rusqlite::Connection;
 
-use super::{MAX_SEATS, NewInvite, SeatGrant, Words, bad_code, put_mail, read_mail, to_text};
+use super::{MAX_SEATS, NewInvite, SeatGrant, Words, bad_code, pack, put_mail, read_mail, to_text};
 use crate::capture::job;
 use crate::crypt::{Recipient as SealTo, random};
 use crate::error::Error;
@@ -68,6 +68,8 @@ pub struct Invitation {
     tries: u32,
     stage: Stage,
     sent: Vec<Arc<Admitting>>,
+    /// The last message, once there is one: repeated, it has to be the same.
+    admission: Vec<u8>,
 }
 
 impl std::fmt::Debug for Invitation {
@@ -132,6 +134,7 @@ impl Kolonne {
             tries: 0,
             stage: Stage::Waiting,
             sent: Vec::new(),
+            admission: Vec::new(),
         })
     }
 }
@@ -333,16 +336,38 @@ impl Invitation {
         if let Err(error) = self.kolonne.sync_once(Budget::unlimited()).await {
             tracing::warn!(code = error.code(), "sync after an admission");
         }
-        let admission = Admission {
-            roster,
-            roster_digest,
-            pack: Vec::new().into(),
-        };
-        let secret = &self.code.secret;
-        let message = seal_message(secret, From::Office, slot::ADMISSION, &admission);
-        put_mail(hub.door(), secret, slot::ADMISSION, &message).await?;
+        if self.admission.is_empty() {
+            let admission = Admission {
+                roster,
+                roster_digest,
+                pack: self.pack(&phone).await.into(),
+            };
+            let secret = &self.code.secret;
+            self.admission = seal_message(secret, From::Office, slot::ADMISSION, &admission);
+        }
+        put_mail(
+            hub.door(),
+            &self.code.secret,
+            slot::ADMISSION,
+            &self.admission,
+        )
+        .await?;
         self.stage = Stage::Admitted;
         Ok(())
+    }
+
+    /// What the phone shows before its first pull; nothing if that can't be made.
+    async fn pack(&self, phone: &PhoneKeys) -> Vec<u8> {
+        let (kolonne, seat) = (self.kolonne.clone(), self.seat);
+        let device = kolonne_model::ids::DeviceId::of_key(&phone.device_key);
+        let recipient = phone.recipient.clone();
+        let made = blocking(&self.kolonne.inner, move |_| {
+            pack::make(&kolonne, &seat, &device, &recipient)
+        });
+        made.await.unwrap_or_else(|error| {
+            tracing::warn!(code = error.code(), "admission pack");
+            Vec::new()
+        })
     }
 
     /// Takes the code back, so that a phone doesn't wait for an admission that won't come. Whether

@@ -12,13 +12,14 @@ use kolonne_model::enrol::{
 };
 use kolonne_model::hub::{Hub, HubError, RosterFrom};
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
+use kolonne_model::pack::Pack;
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{DeviceKind, Role, SeatKind};
 use kolonne_model::roster::{Named, Roster};
 use kolonne_model::strand::VerifiedOp;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{MAX_SEATS, Words, bad_code, from_text, put_mail, read_mail};
+use super::{MAX_SEATS, Words, bad_code, from_text, pack, put_mail, read_mail};
 use crate::crypt::random;
 use crate::error::Error;
 use crate::founding::{door, free_store, hello, keep_membership};
@@ -155,10 +156,12 @@ impl Enrolment {
     pub async fn admitted(self) -> Result<Kolonne, Error> {
         let answer = self.answer.clone().ok_or(bad_code("words"))?;
         let secret = &self.code.secret;
+        let mut promised = None;
         let (roster, ops) = match self.wait_for(slot::ADMISSION).await {
             Ok(message) => {
                 let opened = open_message(secret, From::Office, slot::ADMISSION, &message);
                 let admission: Admission = opened.map_err(|_| self.denied_or_forged(&message))?;
+                promised = pack::open(&admission.pack, &self.device.identity);
                 let (roster, ops) = self.fetch_roster().await?;
                 if !matches!(
                     roster.named(admission.roster, &admission.roster_digest),
@@ -175,7 +178,7 @@ impl Enrolment {
             Err(error) => return Err(error),
         };
         self.check(&roster, &answer)?;
-        let kolonne = self.keep(&roster, &ops, &answer)?;
+        let kolonne = self.keep(&roster, &ops, &answer, promised)?;
         // It is enrolled whether or not the network holds for the first sync.
         if let Err(error) = kolonne.sync_once(Budget::unlimited()).await {
             tracing::warn!(code = error.code(), "first sync");
@@ -339,7 +342,13 @@ impl Enrolment {
 
     /// Writes everything in one transaction: before it this folder holds nothing, after it an
     /// enrolled device.
-    fn keep(self, roster: &Roster, ops: &[VerifiedOp], answer: &Answer) -> Result<Kolonne, Error> {
+    fn keep(
+        self,
+        roster: &Roster,
+        ops: &[VerifiedOp],
+        answer: &Answer,
+        mut promised: Option<Pack>,
+    ) -> Result<Kolonne, Error> {
         let store = free_store(&self.config.dir)?;
         let code = &self.code;
         store.write(|tx| {
@@ -364,7 +373,9 @@ impl Enrolment {
                     return Err(bad_code("forged"));
                 }
             }
-            Ok(())
+            promised
+                .as_mut()
+                .map_or(Ok(()), |pack| pack::keep(tx, &code.company, pack))
         })?;
         Kolonne::with_store(self.config, store)
     }

@@ -169,6 +169,14 @@ CREATE TABLE new_hub (
 ) STRICT;
 CREATE TABLE new_hub_blobs (blob BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- What the admission pack promises, until the first whole pull.
+CREATE TABLE promised_threads (
+    thread BLOB PRIMARY KEY, kind INTEGER NOT NULL, title TEXT NOT NULL, customer TEXT,
+    last_time_ms INTEGER NOT NULL, last_author TEXT, last_kind INTEGER, last_text TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE promised_names (subject BLOB PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

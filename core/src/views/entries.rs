@@ -6,7 +6,7 @@ use kolonne_model::sealed::Sealed;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::threads::{first_unread, may_see};
-use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, row_of, snippet};
+use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, promised, row_of, snippet};
 use crate::blobs::BlobStore;
 use crate::capture::thread_of;
 use crate::crypt::{BlobIdentity, open_blob};
@@ -63,7 +63,16 @@ impl Kolonne {
                     |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
                 )
                 .optional()?
-                .ok_or(Error::NotFound { kind: "thread" })?;
+                .map_or_else(
+                    || {
+                        Ok((
+                            promised::row(desk, thread)?.map(|row| row.held.cast_signed()),
+                            0,
+                        ))
+                    },
+                    |(held, quarantined)| Ok::<_, Error>((Some(held), quarantined)),
+                )?;
+            let held = held.ok_or(Error::NotFound { kind: "thread" })?;
             Ok(EntryPage {
                 before: entries.first().filter(|_| more).map(|entry| entry.id),
                 unread_from: first_unread(desk, seat, thread)?,

@@ -7,9 +7,9 @@ use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::RingKind;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Desk, NAME_MARK, row_of, snippet};
+use super::{Desk, NAME_MARK, promised, row_of, snippet};
 use crate::error::Error;
-use crate::folding::{kind_code, part};
+use crate::folding::{kind_code, part, thread_kind};
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
 use crate::records::{Backlog, LastLine, Member, MemberKind, Thread, ThreadRow};
 
@@ -19,7 +19,10 @@ impl Kolonne {
         self.at_desk(|desk| {
             let query = query.trim();
             let mut statement = desk.db.prepare_cached(
-                "SELECT thread FROM view_threads WHERE kind <> 1 OR last_entry IS NOT NULL
+                "SELECT thread, last_time_ms FROM view_threads
+                     WHERE kind <> 1 OR last_entry IS NOT NULL
+                 UNION ALL SELECT thread, last_time_ms FROM promised_threads
+                     WHERE thread NOT IN (SELECT thread FROM view_threads)
                  ORDER BY last_time_ms DESC, thread",
             )?;
             let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
@@ -60,11 +63,23 @@ impl Kolonne {
         self.at_desk(|desk| {
             may_see(desk, seat, thread)?;
             let row = thread_row(desk, seat, thread)?;
-            let (opened_by, opened_ms): (Vec<u8>, i64) = desk.db.query_row(
-                "SELECT opened_by, opened_ms FROM view_threads WHERE thread = ?1",
-                [thread.0.as_slice()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
+            let opened: Option<(Vec<u8>, i64)> = desk
+                .db
+                .query_row(
+                    "SELECT opened_by, opened_ms FROM view_threads WHERE thread = ?1",
+                    [thread.0.as_slice()],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let Some((opened_by, opened_ms)) = opened else {
+                // Promised: who opened it and who is in it, its ops will say.
+                return Ok(Thread {
+                    row,
+                    members: Vec::new(),
+                    opened_by: String::new(),
+                    opened_ms: 0,
+                });
+            };
             let mut statement = desk
                 .db
                 .prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
@@ -115,9 +130,11 @@ pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Resu
             |row| row.get(0),
         )
         .optional()?;
-    match may {
-        Some(true) => Ok(()),
-        _ => Err(Error::NotFound { kind: "thread" }),
+    // What is only promised is never a direct thread.
+    if may.map_or_else(|| Ok(promised::row(desk, thread)?.is_some()), Ok::<_, Error>)? {
+        Ok(())
+    } else {
+        Err(Error::NotFound { kind: "thread" })
     }
 }
 
@@ -150,13 +167,7 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
         .query_row([thread.0.as_slice()], |row| {
             Ok(ThreadRow {
                 id: *thread,
-                kind: match row.get::<_, i64>(0)? {
-                    1 => ThreadKind::Company,
-                    3 => ThreadKind::Crew,
-                    4 => ThreadKind::Direct,
-                    5 => ThreadKind::Guest,
-                    _ => ThreadKind::Job,
-                },
+                kind: thread_kind(row.get(0)?),
                 title: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
                 status: row.get(2)?,
                 customer: row.get(3)?,
@@ -171,7 +182,9 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
             .map(|record| (record, row.get::<_, Option<Vec<u8>>>(5)))
         })
         .optional()?;
-    let (mut record, last) = row.ok_or(Error::NotFound { kind: "thread" })?;
+    let Some((mut record, last)) = row else {
+        return promised::row(desk, thread)?.ok_or(Error::NotFound { kind: "thread" });
+    };
     if record.kind == ThreadKind::Company && record.title.is_empty() {
         record.title = desk.names.get(&Vec::new()).cloned().unwrap_or_default();
     }
@@ -189,6 +202,7 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
             clock: row.clock(),
         });
     }
+    promised::fill(desk, &mut record)?;
     record.unread = unread(desk, seat, thread)?;
     record.backlog = backlog(desk, Some(thread))?;
     Ok(record)
