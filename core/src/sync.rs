@@ -557,7 +557,7 @@ impl Inner {
     /// The log is whole: the admission pack has done its work.
     fn forget_promises(&self) -> Result<(), Error> {
         if self.store.read(|db| pack::is_here(db))? {
-            self.store.write(|tx| pack::forget(tx))?;
+            self.store.write(pack::forget)?;
             self.tell(Changed::Threads);
         }
         Ok(())

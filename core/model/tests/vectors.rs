@@ -26,6 +26,7 @@ use kolonne_model::ids::{
 };
 use kolonne_model::key::HistorySecret;
 use kolonne_model::op::{self, Class, ClassByte, Context, Op, SUITE_1, Unknown, extension_hash};
+use kolonne_model::pack::{Pack, PackLine, PackName, PackThread};
 use kolonne_model::page::{self, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::receipt::{BlobReceipt, OpReceipt, Possession, Slice, slices_hash};
@@ -318,6 +319,31 @@ fn sealed() {
             "padded_bytes": lengths.map(|bytes| json!([bytes, padded_bytes(bytes)])),
         }),
     );
+}
+
+#[test]
+fn pack() {
+    let pack = Pack {
+        names: vec![PackName {
+            subject: Vec::new().into(),
+            name: "Holzbau Brandt".into(),
+        }],
+        threads: vec![PackThread {
+            thread: THREAD,
+            kind: ThreadKind::Job,
+            title: "Dach Öztürk".into(),
+            last_time_ms: 1_700_000_000_000,
+            key: Some(vec![0x77; 32].into()),
+            last: Some(PackLine {
+                author: "Anna Weber".into(),
+                kind: 1,
+                text: "Ist gut".into(),
+            }),
+            customer: None,
+        }],
+    };
+    assert_eq!(Pack::read(&pack.to_bytes()).unwrap(), pack);
+    check("pack", &json!({ "before_deflate": hex(&pack.to_bytes()) }));
 }
 
 #[test]

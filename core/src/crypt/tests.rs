@@ -24,11 +24,8 @@ fn recipients(identities: &[Identity]) -> Vec<Recipient> {
 
 /// Sealed with the age crate itself, past our own limits.
 fn sealed_to_many(count: usize) -> Vec<u8> {
-    sealed_to(
-        (0..count)
-            .map(|_| age::x25519::Identity::generate().to_public())
-            .collect(),
-    )
+    let keys = (0..count).map(|_| age::x25519::Identity::generate().to_public());
+    sealed_to(&keys.collect::<Vec<_>>())
 }
 
 /// Files that must cost nothing wherever they come in, though the first would open.
@@ -36,7 +33,7 @@ pub(crate) fn hostile_files(mine: &Identity) -> Vec<Vec<u8>> {
     let own = mine.recipient().to_age_text().unwrap().parse().unwrap();
     let others = (0..200).map(|_| age::x25519::Identity::generate().to_public());
     vec![
-        sealed_to(std::iter::once(own).chain(others).collect()),
+        sealed_to(&std::iter::once(own).chain(others).collect::<Vec<_>>()),
         SCRYPT_BOMB.to_vec(),
         b"-----BEGIN AGE ENCRYPTED FILE-----\n".to_vec(),
         [
@@ -52,7 +49,7 @@ pub(crate) fn hostile_files(mine: &Identity) -> Vec<Vec<u8>> {
 const SCRYPT_BOMB: &[u8] = b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 62\n\
     ZV/AhotwSGqaPCU43cepl4WYUouAa17a3xpu4G2yi5k\n--- x\n";
 
-fn sealed_to(keys: Vec<age::x25519::Recipient>) -> Vec<u8> {
+fn sealed_to(keys: &[age::x25519::Recipient]) -> Vec<u8> {
     let mut out = Vec::new();
     let age = age::Encryptor::with_recipients(keys.iter().map(|k| k as &dyn age::Recipient));
     let mut writer = age.unwrap().wrap_output(&mut out).unwrap();

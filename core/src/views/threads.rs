@@ -131,7 +131,10 @@ pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Resu
         )
         .optional()?;
     // What is only promised is never a direct thread.
-    if may.map_or_else(|| Ok(promised::row(desk, thread)?.is_some()), Ok::<_, Error>)? {
+    if may.map_or_else(
+        || Ok(promised::row(desk, thread)?.is_some()),
+        Ok::<_, Error>,
+    )? {
         Ok(())
     } else {
         Err(Error::NotFound { kind: "thread" })
