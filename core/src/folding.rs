@@ -325,7 +325,8 @@ fn write_thread(
         .iter()
         .rev()
         .find(|entry| kind_of(entry) < kind::SAID_BELOW && entry.retracted.is_none());
-    let (held, _) = view.waiting_and_quarantined();
+    let (waiting, _) = view.waiting_and_quarantined();
+    let held = waiting.saturating_add(view.lacking.len());
     let last_time_ms = last.map_or(opened_ms, |entry| entry.time_ms.cast_signed());
     tx.prepare_cached(
         "INSERT OR REPLACE INTO view_threads (thread, kind, title, status, customer, address,

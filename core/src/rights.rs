@@ -47,7 +47,11 @@ impl Kolonne {
             check_end(inner, &roster, seat, &subjects)?;
             let seats = seats_of(&roster, &subjects);
             let heads = match mode {
-                EndMode::Hard => cuts::heads_at_hub(&hub, &roster, &seats).await?,
+                EndMode::Hard => {
+                    let heads = cuts::heads_at_hub(&hub, &roster, &seats).await?;
+                    let rings = roster.rings_of_device(&inner.device);
+                    inner.store.read(|db| cuts::elsewhere(db, &rings, heads))?
+                }
                 EndMode::Soft => Vec::new(),
             };
             (seats, Arc::new(heads))

@@ -137,6 +137,8 @@ pub struct ThreadView {
     pub seen_heads: BTreeMap<DeviceId, BTreeSet<SeenHead>>,
     /// Ops that office devices have: their heads' branches, as far as they are here.
     pub seen_ops: BTreeSet<OpId>,
+    /// Heads that office devices have and that aren't here: not come yet, or kept back by the hub.
+    pub lacking: BTreeSet<SeenHead>,
     /// Blobs that office devices have.
     pub seen_blobs: BTreeMap<BlobId, BTreeSet<DeviceId>>,
     /// Devices that say they are wiped, each with the time by its own clock. The one thing that is
@@ -184,6 +186,9 @@ pub fn fold(ops: &ThreadOps<'_>, roster: &Roster, contents: &impl Contents) -> T
     }
     folding.finish(&mut view);
     view.seen_ops = ops.through(view.seen_heads.values().flatten().map(|seen| seen.head.id));
+    let not_here = |seen: &&SeenHead| ops.get(&seen.head.id).is_none();
+    let seen = view.seen_heads.values().flatten();
+    view.lacking = seen.filter(not_here).copied().collect();
     view.judgements.extend(judge.control().judgements.clone());
     view.control = judge.into_control();
     view

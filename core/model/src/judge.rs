@@ -452,14 +452,16 @@ impl<'a> Judge<'a> {
             };
             let context = op.context();
             let bytes = payload::clear_body(op.op().payload.as_deref()?).ok()?;
-            // By form alone, whatever became of its author.
-            (Opened::thread(bytes, &context.company, &context.seat) == self.ops.thread()).then(
-                || Opening {
-                    op: *id,
-                    opener: context.seat,
-                    opened: opened.clone(),
-                },
-            )
+            // By form alone, whatever became of its author; but where names and policies hold is
+            // nobody's to say who came later.
+            let is_thread =
+                Opened::thread(bytes, &context.company, &context.seat) == self.ops.thread();
+            let may = opened.kind != ThreadKind::Company || self.roster.is_founders(&context.seat);
+            (is_thread && may).then(|| Opening {
+                op: *id,
+                opener: context.seat,
+                opened: opened.clone(),
+            })
         })
     }
 

@@ -27,3 +27,4 @@ pub mod roster;
 pub mod sealed;
 pub mod strand;
 pub mod words;
+pub mod x25519;

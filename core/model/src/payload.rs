@@ -73,12 +73,16 @@ pub fn seal(
     Ok([salt.as_slice(), &sealed].concat())
 }
 
-/// Opens a sealed data payload under a thread key; the answer is the body, without its padding.
+/// Opens a sealed data payload under the thread key that its context names; the answer is the body,
+/// without its padding. Another key isn't tried: a payload can be made that opens under two.
 pub fn open(
     key: &ThreadKey,
     context: &Context,
     payload: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+    if key.id(&context.company, &context.thread) != context.key {
+        return Err(PayloadError::DoesNotOpen);
+    }
     let (salt, _) = payload
         .split_first_chunk::<SALT_BYTES>()
         .ok_or(PayloadError::Size)?;

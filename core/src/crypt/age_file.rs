@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use age::secrecy::ExposeSecret;
-use age::{Decryptor, Encryptor, x25519};
+use age::{Decryptor, Encryptor};
 use bech32::{Bech32, Hrp};
+use kolonne_model::x25519;
 use zeroize::Zeroizing;
 
 use super::{CryptError, header, random};
@@ -32,14 +33,14 @@ impl Recipient {
     /// A recipient from its type byte and key bytes.
     ///
     /// # Errors
-    /// [`CryptError::Key`] for an unknown type, a wrong length, a second spelling of a key, or
-    /// one of the points that give every sender the same secret (age panics on those).
+    /// [`CryptError::Key`] for an unknown type, a wrong length, or one of the points that give
+    /// every sender the same secret (age panics on those).
     pub fn from_parts(kind: u8, key: &[u8]) -> Result<Self, CryptError> {
         let key: [u8; 32] = key.try_into().map_err(|_| CryptError::Key)?;
-        if kind != Self::X25519 || !is_canonical(&key) || LOW_ORDER.contains(&key) {
-            return Err(CryptError::Key);
-        }
-        Ok(Self(key))
+        let usable = (kind == Self::X25519)
+            .then(|| x25519::usable(key))
+            .flatten();
+        usable.map(Self).ok_or(CryptError::Key)
     }
 
     /// The type byte.
@@ -65,43 +66,12 @@ impl fmt::Debug for Recipient {
     }
 }
 
-/// Below p = 2²⁵⁵ − 19, little endian.
-fn is_canonical(key: &[u8; 32]) -> bool {
-    let [low, middle @ .., high] = key;
-    *high < 0x7f || (*high == 0x7f && (middle.iter().any(|b| *b != 0xff) || *low < 0xed))
-}
-
-/// The canonical points of small order: 0, 1, p − 1, and the two of order 8
-/// (<https://cr.yp.to/ecdh.html#validate>).
-pub(super) const LOW_ORDER: [[u8; 32]; 5] = {
-    let mut one = [0; 32];
-    one[0] = 1;
-    let mut minus_one = [0xff; 32];
-    minus_one[0] = 0xec;
-    minus_one[31] = 0x7f;
-    [
-        [0; 32],
-        one,
-        minus_one,
-        [
-            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f,
-            0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16,
-            0x5f, 0x49, 0xb8, 0x00,
-        ],
-        [
-            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83,
-            0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd,
-            0xd0, 0x9f, 0x11, 0x57,
-        ],
-    ]
-};
-
 /// A ring's secret: opens what was sealed to its [`Recipient`].
 #[derive(Clone)]
 pub struct Identity {
     secret: Zeroizing<[u8; 32]>,
     // Wipes itself on drop (x25519-dalek).
-    age: x25519::Identity,
+    age: age::x25519::Identity,
     recipient: Recipient,
 }
 
@@ -115,7 +85,7 @@ impl Identity {
     /// The identity with this secret: the same bytes give the same identity.
     pub fn from_bytes(secret: &[u8; 32]) -> Result<Self, CryptError> {
         let text = age_text(secret)?;
-        let age: x25519::Identity = text.parse().map_err(|_| CryptError::Key)?;
+        let age: age::x25519::Identity = text.parse().map_err(|_| CryptError::Key)?;
         let public = age.to_public().to_string();
         let (_, key) = bech32::decode(&public).map_err(|_| CryptError::Key)?;
         Ok(Self {
@@ -227,7 +197,7 @@ pub(crate) fn encrypt_to<W: Write>(
     for recipient in recipients {
         let text = recipient.to_age_text()?;
         keys.push(
-            text.parse::<x25519::Recipient>()
+            text.parse::<age::x25519::Recipient>()
                 .map_err(|_| CryptError::Key)?,
         );
     }

@@ -1,12 +1,14 @@
 //! Where a hard end cuts: the last op of each strand of the seats that end, in every thread.
 //!
-//! A head counts only with its author's signature. A hub that leaves heads out cuts too short for
-//! nobody whose ops are here; what it really lacks waits in quarantine for the office.
+//! In the threads that this device is in, what is here decides: it was just told everything, and a
+//! head that it wasn't shown may be one that a thief signed for the hub, far ahead, so that later
+//! words fall below it. In others (direct threads) a head counts with its author's signature. What
+//! is cut too short waits in quarantine for the office.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kolonne_model::hub::{Hub, LastOps};
-use kolonne_model::ids::{Head, OpId, SeatId, StoreId, Strand, StrandHead, ThreadId};
+use kolonne_model::ids::{Head, OpId, RingId, SeatId, StoreId, Strand, StrandHead, ThreadId};
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{CutOfThread, cut_list};
 use kolonne_model::roster::{Roster, part_hash};
@@ -59,6 +61,29 @@ fn proven(roster: &Roster, seats: &BTreeSet<SeatId>, page: &[u8]) -> Vec<StrandH
             })
         })
         .collect()
+}
+
+/// Those in threads that this device isn't in.
+pub fn elsewhere(
+    db: &Connection,
+    own_rings: &[RingId],
+    heads: Vec<StrandHead>,
+) -> Result<Vec<StrandHead>, Error> {
+    let mut statement = db.prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
+    let mut elsewhere = Vec::new();
+    for head in heads {
+        let rings = statement.query_map([head.strand.thread.0.as_slice()], |row| {
+            row.get::<_, Vec<u8>>(0)
+        })?;
+        let rings = rings.collect::<Result<Vec<_>, _>>()?;
+        if !own_rings
+            .iter()
+            .any(|own| rings.iter().any(|ring| own.0 == ring.as_slice()))
+        {
+            elsewhere.push(head);
+        }
+    }
+    Ok(elsewhere)
 }
 
 /// The cut lists of seats by thread, as an end names them and as the parts they are.

@@ -12,6 +12,7 @@ use crate::ids::{
     CompanyId, DeviceId, Hash32, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
     Signature, StrandHead, ThreadId,
 };
+use crate::x25519;
 
 /// A public encryption key with type and length, so that hybrid recipients fit later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -37,12 +38,11 @@ impl Recipient {
         }
     }
 
-    /// The 32 bytes of an X25519 recipient.
+    /// Whether something can be sealed to it.
     #[must_use]
-    pub fn as_x25519(&self) -> Option<[u8; 32]> {
-        (self.kind == Self::X25519)
-            .then(|| self.key.as_slice().try_into().ok())
-            .flatten()
+    pub fn is_usable(&self) -> bool {
+        let key = self.key.as_slice().try_into();
+        self.kind == Self::X25519 && key.is_ok_and(|key| x25519::usable(key).is_some())
     }
 
     /// The ring whose first recipient this is.

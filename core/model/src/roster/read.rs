@@ -116,6 +116,13 @@ impl Roster {
         self.state.seats.get(seat)
     }
 
+    /// Whether a seat stands since the founding.
+    #[must_use]
+    pub fn is_founders(&self, seat: &SeatId) -> bool {
+        let founded = self.links().first().map(|link| link.position);
+        founded.is_some() && self.seat(seat).map(|seat| seat.since) == founded
+    }
+
     /// A device.
     #[must_use]
     pub fn device(&self, device: &DeviceId) -> Option<&Device> {

@@ -270,7 +270,7 @@ impl State {
             return Err(Void::Contradiction);
         };
         let next = u32::try_from(ring.generations.len()).map_or(0, |n| n + 1);
-        if root.recipient.as_x25519().is_none() || self.root_key == Some(root.key) {
+        if !root.recipient.is_usable() || self.root_key == Some(root.key) {
             return Err(Void::Contradiction);
         }
         ring.generations.push(root.recipient.clone());
@@ -333,7 +333,7 @@ impl State {
     }
 
     fn apply_ring(&mut self, at: RosterPosition, new: &RingGeneration) -> Result<(), Void> {
-        if new.recipient.as_x25519().is_none() {
+        if !new.recipient.is_usable() {
             return Err(Void::Contradiction);
         }
         match self.rings.get_mut(&new.ring) {
@@ -395,7 +395,7 @@ impl State {
     fn apply_device(&mut self, at: RosterPosition, cert: &DeviceCert) -> Result<(), Void> {
         let id = DeviceId::of_key(&cert.key);
         self.is_crew_ring(cert.crew.as_ref())?;
-        if self.devices.contains_key(&id) || cert.recipient.as_x25519().is_none() {
+        if self.devices.contains_key(&id) || !cert.recipient.is_usable() {
             return Err(Void::Contradiction);
         }
         let crews = vec![(at, cert.crew)];
@@ -424,6 +424,8 @@ impl State {
             (SeatKind::Guest | SeatKind::Import, _) => true,
             _ => false,
         };
+        let sealed_to = cert.recipient.as_ref();
+        let fits = fits && sealed_to.is_none_or(super::change::Recipient::is_usable);
         if !fits || cert.suite != SUITE_1 || self.seats.contains_key(&id) {
             return Err(Void::Contradiction);
         }
