@@ -860,6 +860,35 @@ fn blobs_are_checked_receipted_and_for_members_only() {
     assert_eq!(now(phone.upload(&name)), Err(HubError::NotThere));
 }
 
+/// It scanned the code and sent its keys; then nobody pressed *Aufnehmen*.
+#[test]
+fn who_was_never_admitted_gets_nothing() {
+    let w = world();
+    let ops = w.push_job(&["eins"]);
+    let thread = ops[0].context().thread;
+    let device = DeviceId::of_key(&public(&key(77)));
+    let stranger = w.hub.connect(w.company.id, device);
+    assert_eq!(now(stranger.pull(FROM_START)), Err(HubError::NotAllowed));
+    let fetch = Fetch {
+        thread,
+        have: vec![],
+        limit_bytes: 1,
+    };
+    assert_eq!(now(stranger.fetch(fetch)), Err(HubError::NotAllowed));
+    let heads = now(stranger.heads(Heads { threads: vec![] }));
+    assert_eq!(heads, Err(HubError::NotAllowed));
+    let roster = now(stranger.roster(RosterFrom { seq: 1 }));
+    assert_eq!(roster, Err(HubError::NotAllowed));
+    let new = NewUpload {
+        blob: BlobId([1; 32]),
+        sealed_bytes: 10,
+        thread,
+    };
+    assert!(now(stranger.create_upload(new)).is_err());
+    let page = segment(&w.company.phone.person, &ops);
+    assert!(now(stranger.push(push(page))).is_err());
+}
+
 #[test]
 fn two_companies_see_nothing_of_each_other() {
     let w = world();

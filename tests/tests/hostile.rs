@@ -8,20 +8,28 @@
     clippy::indexing_slicing
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use kolonne_core::records::{Part, State};
+use kolonne_core::{Config, InviteState, Kolonne};
 use kolonne_model::cbor;
-use kolonne_model::hub::{FetchAnswer, PullAnswer, PushAnswer, RosterAnswer};
-use kolonne_model::ids::{CompanyId, OpId, PublicKey, SeatId};
-use kolonne_model::op::{Op, SUITE_1, sign};
+use kolonne_model::hub::{
+    FetchAnswer, LastOpsAnswer, PullAnswer, PushAnswer, RosterAnswer, RosterFrom,
+};
+use kolonne_model::ids::{
+    CompanyId, Hash32, KeyId, OpId, PublicKey, RosterDigest, RosterPosition, SeatId, StoreId,
+    StrandHead,
+};
+use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1, sign};
 use kolonne_model::page::{self, NoBases, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, DeviceCert, DeviceKind, Recipient, Role, Scope, SeatCert, SeatKind,
+    Change, DeviceCert, DeviceKind, EndMode, Recipient, Role, Scope, SeatCert, SeatKind, Subject,
+    read_cut_list,
 };
 use kolonne_tests::wire::Asked;
 use kolonne_tests::world::{person, phone};
@@ -401,4 +409,164 @@ async fn a_changed_blob_is_not_taken_and_comes_again() {
     world.everyone_syncs().await;
     assert_eq!(büro.media(&photo, Part::Original).unwrap().bytes, captured);
     assert_eq!(anna.state(&job, &photo), State::Office);
+}
+
+/// The signing key of a device itself, as a thief takes it from its database.
+fn stolen_key(device: &Device) -> SigningKey {
+    let seed: Vec<u8> = device
+        .database()
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'device_signing'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    SigningKey::from_bytes(&seed.try_into().unwrap())
+}
+
+/// The heads of all cut lists in the office's log.
+fn cut_heads(device: &Device) -> Vec<StrandHead> {
+    let db = device.database();
+    let mut statement = db.prepare("SELECT bytes FROM parts").unwrap();
+    let parts = statement
+        .query_map([], |row| row.get::<_, Vec<u8>>(0))
+        .unwrap();
+    parts
+        .filter_map(|part| read_cut_list(&part.unwrap()).ok())
+        .flatten()
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_made_of_what_the_office_has_and_not_of_the_hubs_word() {
+    let world = World::new().await;
+    let (anna, büro) = (&world.anna, &world.büro);
+    let job = a_job(&world).await;
+    let honest = anna.text(&job, "Bin am Dach");
+    world.everyone_syncs().await;
+    // Who stole the phone signs, for the hub's operator, an op far ahead of what was ever written:
+    // were it a head of the cut, all that is written below it later would count.
+    let thief = stolen_key(anna);
+    let me = anna.core().me().unwrap();
+    let own_seat = SeatId::of_key(&PublicKey(thief.verifying_key().to_bytes()));
+    let context = Context {
+        suite: SUITE_1,
+        class: ClassByte::plain(Class::Control),
+        company: me.company_id,
+        thread: job,
+        seat: own_seat,
+        store: StoreId([7; 8]),
+        seq: 1_000_000,
+        previous: OpId([9; 32]),
+        roster: RosterPosition(1),
+        roster_digest: RosterDigest([0; 32]),
+        key: KeyId::ZERO,
+        lamport: 1,
+        time_ms: 1,
+        extension_hash: Hash32::ZERO,
+    };
+    let op = Op::new(context, payload::clear(&[7; 12], &[0x80]));
+    let signature = sign(&thief, &op.form.id());
+    let mut far = Vec::new();
+    page::write_segment(
+        &mut far,
+        &SegmentToSend {
+            name: StrandName::Full(op.context().strand()),
+            receivers_base: None,
+            ops: std::slice::from_ref(&op),
+            links: 0,
+            signature: &signature,
+        },
+    );
+    let asked_for_heads = Arc::new(AtomicBool::new(false));
+    let asked_it = Arc::clone(&asked_for_heads);
+    world.wire.lie(move |asked, answer| {
+        if let ("POST /v1/last-ops", Ok(mut told)) =
+            (asked.what.as_str(), cbor::decode::<LastOpsAnswer>(answer))
+        {
+            // Honest heads are left out, the far one is put in.
+            asked_it.store(true, Ordering::Relaxed);
+            told.page = far.clone().into();
+            told.heads = 1;
+            told.more = false;
+            *answer = cbor::encode(&told);
+        }
+    });
+    let seat = büro.seat();
+    let subject = Subject::Device(me.device);
+    büro
+        .core()
+        .end(&seat, subject, EndMode::Hard)
+        .await
+        .unwrap();
+    world.wire.be_honest();
+    assert!(asked_for_heads.load(Ordering::Relaxed));
+    let heads = cut_heads(büro);
+    assert!(
+        heads.iter().any(|head| head.head.id == honest),
+        "left out, and listed all the same"
+    );
+    assert!(
+        heads.iter().all(|head| head.head.seq < 1_000_000),
+        "{heads:?}"
+    );
+    // What was honest stands on every device.
+    world.büro.sync().await;
+    world.kolonne_3.sync().await;
+    assert_eq!(texts(&world.kolonne_3, &job), ["Bin am Dach"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_takes_no_roster_that_ends_before_its_code() {
+    let world = World::new().await;
+    let new = |n: u8, name: &str| {
+        phone(
+            &format!("Handy Kolonne {n}"),
+            &format!("Kolonne {n}"),
+            vec![person(name, Role::Crew)],
+        )
+    };
+    // What the hub told a phone that came earlier, it tells the next one again: a roster in which
+    // whatever changed since never was.
+    let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    let from_the_start = |asked: &Asked| {
+        asked.what == "POST /v1/roster"
+            && cbor::decode::<RosterFrom>(&asked.body).is_ok_and(|from| from.seq == 1)
+    };
+    world.wire.lie(move |asked, answer| {
+        if from_the_start(asked) {
+            *keep.lock().unwrap() = answer.clone();
+        }
+    });
+    world.enrol("kolonne-7", new(7, "Timo Fuchs")).await;
+    let old = kept.lock().unwrap().clone();
+    assert!(!old.is_empty());
+    world.enrol("kolonne-8", new(8, "Lea Roth")).await;
+
+    let büro = &world.büro;
+    let mut invitation = büro
+        .core()
+        .invite(&büro.seat(), new(9, "Eva Maier"))
+        .await
+        .unwrap();
+    let code = invitation.text();
+    let config = Config::new(&world.path("kolonne-9"));
+    let on_phone = tokio::spawn(async move {
+        let mut enrolment = Kolonne::enrol(config, &code).await.unwrap();
+        enrolment.words().await.unwrap();
+        enrolment.admitted().await
+    });
+    while !matches!(invitation.step().await.unwrap(), InviteState::Words(_)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.wire.lie(move |asked, answer| {
+        if from_the_start(asked) {
+            answer.clone_from(&old);
+        }
+    });
+    invitation.admit().await.unwrap();
+    let refused = on_phone.await.unwrap();
+    assert_eq!(refused.unwrap_err().code(), "invalid.code.forged");
+    assert!(Kolonne::open(Config::new(&world.path("kolonne-9"))).is_err());
 }

@@ -244,8 +244,9 @@ proptest! {
         salt in any::<[u8; 12]>(),
         secret in any::<[u8; 32]>(),
     ) {
-        let context = *ops_of(&signing("seat", 1), 3, 1, &[draft]).remove(0).context();
+        let mut context = *ops_of(&signing("seat", 1), 3, 1, &[draft]).remove(0).context();
         let key = ThreadKey::from_bytes(secret);
+        context.key = key.id(&context.company, &context.thread);
         let body = cbor::encode(&minicbor::bytes::ByteVec::from(body));
         let sealed = payload::seal(&key, &context, &salt, &body).unwrap();
         prop_assert_eq!(sealed.len(), body.len().max(48) + 28);

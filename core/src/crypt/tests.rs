@@ -622,3 +622,29 @@ fn device_key_is_made_once() {
         assert_eq!(fs::read(&path).unwrap().len(), wrong);
     }
 }
+
+#[test]
+fn secrets_wipe_and_print_nothing() {
+    fn wipes<T: zeroize::ZeroizeOnDrop>() {}
+    wipes::<zeroize::Zeroizing<[u8; 32]>>();
+    wipes::<ed25519_dalek::SigningKey>();
+    wipes::<kolonne_model::key::HistorySecret>();
+    wipes::<kolonne_model::key::ThreadKey>();
+    wipes::<kolonne_model::enrol::OneTimeSecret>();
+    let seed = [0xA7; 32];
+    let printed = [
+        format!("{:?}", RootSeed::from_bytes(seed)),
+        format!("{:?}", SigningSecret::from_seed(&seed)),
+        format!("{:?}", Identity::from_bytes(&seed).unwrap()),
+        format!("{:?}", BlobIdentity::from_bytes(seed)),
+        format!("{:?}", kolonne_model::key::HistorySecret::from_bytes(seed)),
+        format!("{:?}", kolonne_model::key::ThreadKey::from_bytes(seed)),
+    ];
+    for text in printed {
+        let small = text.to_lowercase();
+        assert!(
+            !small.contains("a7a7") && !small.contains("167, 167") && !small.contains("secret-key"),
+            "{text}"
+        );
+    }
+}

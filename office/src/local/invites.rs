@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use data_encoding::HEXLOWER;
+use kolonne_core::crypt::random;
 use kolonne_core::{Error, Invitation, InviteState, NewInvite, SeatGrant};
 use kolonne_model::roster::change::DeviceKind;
 use serde::Serialize;
@@ -77,8 +78,8 @@ pub async fn create(
         .invite(&seat, new)
         .await
         .map_err(Problem::needs_hub)?;
-    let mut id = [0u8; 16];
-    getrandom::fill(&mut id).map_err(|_| Problem::from(Error::Internal { code: "random" }))?;
+    let id =
+        random::bytes::<16>().map_err(|_| Problem::from(Error::Internal { code: "random" }))?;
     let text = invitation.text();
     let shape = InviteShape {
         id: HEXLOWER.encode(&id),

@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, header};
 use data_encoding::HEXLOWER;
+use kolonne_core::crypt::random;
 use subtle::ConstantTimeEq;
 
 use crate::failure::Failure;
@@ -35,10 +36,9 @@ pub struct Session {
 impl Session {
     /// A fresh one for a port.
     pub fn new(port: u16) -> Result<Self, Failure> {
-        let mut secret = [0u8; 32];
-        getrandom::fill(&mut secret).map_err(|_| Failure::new("internal.random"))?;
+        let secret = random::secret::<32>().map_err(|_| Failure::new("internal.random"))?;
         Ok(Self {
-            token: HEXLOWER.encode(&secret),
+            token: HEXLOWER.encode(secret.as_slice()),
             hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
         })
     }
