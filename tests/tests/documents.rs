@@ -36,7 +36,8 @@ const ATTACKS: [&str; 20] = [
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap().to_owned()
 }
 
 /// Sources below a folder of the repository.

@@ -187,7 +187,7 @@ fn a_roster_rolled_back_cut_off_or_out_of_order_passes_for_nothing() {
     job.company.roster = current;
     assert_eq!(job.judged(&text), COUNTED);
     // Another history under a known number is foreign, not new.
-    assert_eq!(short.named(knew.0, &knew.1), Named::Known);
+    assert_eq!(short.named(knew.0, &knew.1), Named::Known(knew.0));
     assert_eq!(short.named(knew.0, &digest), Named::Foreign);
 }
 

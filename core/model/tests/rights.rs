@@ -225,6 +225,8 @@ const THREAD_ACTS: [ThreadAct; 12] = [
         let erase = Erase {
             ops: vec![text],
             reason: EraseReason::Mistake,
+            days: None,
+            blobs: None,
         };
         pen.control(&job.company, &Control::Erase(erase))
     }),
