@@ -49,10 +49,10 @@ fn a_key_for_fifty_rings() {
     let rings: Vec<Recipient> = (0..50)
         .map(|_| Identity::generate().unwrap().recipient())
         .collect();
-    let rounds = 50;
+    let rounds = 50_u32;
     let (mut least, mut all) = (f64::MAX, 0.0);
     let (mut said, mut file) = (Vec::new(), Vec::new());
-    for n in 0..rounds {
+    for n in 0..u64::from(rounds) {
         let start = Instant::now();
         (said, file) = key_op(&secret(n), &rings);
         let ms = start.elapsed().as_secs_f64() * 1000.0;
@@ -64,7 +64,7 @@ fn a_key_for_fifty_rings() {
         said.len(),
         file.len(),
         said.len() + file.len(),
-        all / rounds as f64
+        all / f64::from(rounds)
     );
 }
 
