@@ -55,13 +55,15 @@ impl Inner {
             return Ok(false);
         }
         let mut wrote = false;
+        let secret =
+            |ring: &RingId, generation| self.secret_here(tx, moment.roster, ring, generation);
         for op in &control.keys {
             let (Some(made), Judgement::Counted(_)) = (&op.key, op.judgement) else {
                 continue;
             };
             let key_op = op.order.id;
             if keys::history(tx, thread, &made.key())?.is_none() {
-                for complaint in wrong_wraps(tx, &control, &key_op, made)? {
+                for complaint in wrong_wraps(tx, &control, &key_op, made, &secret)? {
                     wrote |=
                         self.write_for(tx, moment, thread, &[complaint.ring], |tx, author| {
                             let said = Saying::Control(Control::Complaint(complaint));
@@ -130,7 +132,7 @@ impl Inner {
         Ok(seats
             .iter()
             .filter(|seat| speaks(seat) && moment.roster.ends_of(seat).next().is_none())
-            .find_map(|seat| self.author(db, seat).ok()))
+            .find_map(|seat| self.reader(db, seat).ok()))
     }
 }
 
@@ -187,6 +189,7 @@ fn wrong_wraps(
     control: &ThreadControl,
     key_op: &OpId,
     made: &KeyMade,
+    secret: &RingSecret<'_>,
 ) -> Result<Vec<Complaint>, Error> {
     let mut wrong = Vec::new();
     for entry in &made.rings {
@@ -200,7 +203,7 @@ fn wrong_wraps(
         let Some((generation, hash)) = newest.filter(|_| !complained) else {
             continue;
         };
-        let Some(identity) = keys::ring_secret(db, &ring, generation)? else {
+        let Some(identity) = secret(&ring, generation)? else {
             continue;
         };
         // What never came is the hub's to bring, not the maker's fault.

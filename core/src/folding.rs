@@ -4,6 +4,7 @@
 
 mod erasures;
 mod key_marks;
+mod locks;
 mod quarantine;
 
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -103,6 +104,7 @@ pub fn refold(
     erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
     key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
+    locks::write(tx, thread, &view)?;
     Ok(view)
 }
 
@@ -359,7 +361,7 @@ fn write_thread(
             erasures::forget_names(tx, view)?;
         }
         for ((code, subject), field) in &view.fields {
-            if let (field::ERASE_DAYS, Some(value)) = (*code, &field.value) {
+            if let (field::ERASE_DAYS | field::AUTO_LOCK, Some(value)) = (*code, &field.value) {
                 tx.prepare_cached(
                     "INSERT OR REPLACE INTO view_policies (field, value) VALUES (?1, ?2)",
                 )?
@@ -469,6 +471,8 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         "policies",
         "complaints",
         "mending",
+        "seat_locks",
+        "seat_answers",
     ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }

@@ -21,6 +21,9 @@ use crate::error::Error;
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::store::{get_meta, set_meta};
 
+/// What opens a generation of a ring.
+pub type RingSecret<'a> = dyn Fn(&RingId, u32) -> Result<Option<Identity>, Error> + 'a;
+
 /// Most recipients of one age file.
 const RECIPIENTS_PER_FILE: usize = 64;
 /// A wrapped secret is 32 bytes.
@@ -76,6 +79,7 @@ impl SeatKeys {
         Author {
             seat: self.seat(),
             secret: self.signing.clone(),
+            identity: self.identity.clone(),
         }
     }
 }
@@ -134,6 +138,7 @@ pub fn device_author(db: &Connection) -> Result<Author, Error> {
     Ok(Author {
         seat: SeatId::of_key(&keys.signing.public()),
         secret: keys.signing,
+        identity: keys.identity,
     })
 }
 
@@ -158,28 +163,6 @@ pub fn own_seats(db: &Connection) -> Result<Vec<SeatId>, Error> {
     seats
         .map(|seat| SeatId::try_from(seat?.as_slice()).map_err(|_| Error::Corrupt))
         .collect()
-}
-
-/// Removes the secrets of people whose seats here ended; what they signed still goes out.
-pub fn drop_ended(tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
-    let (ended, staying): (Vec<SeatId>, Vec<SeatId>) = own_seats(tx)?
-        .into_iter()
-        .partition(|seat| roster.ends_of(seat).next().is_some());
-    let person = |seat: &SeatId| roster.seat(seat).and_then(|record| record.cert.person);
-    let stay: BTreeSet<RingId> = staying.iter().filter_map(person).collect();
-    for seat in ended {
-        tx.execute(
-            "UPDATE own_seats SET signing = x'', identity = x'' WHERE seat = ?1",
-            [seat.0.as_slice()],
-        )?;
-        if let Some(ring) = person(&seat).filter(|ring| !stay.contains(ring)) {
-            tx.execute(
-                "DELETE FROM ring_secrets WHERE ring = ?1",
-                [ring.0.as_slice()],
-            )?;
-        }
-    }
-    Ok(())
 }
 
 /// A ring's secret of a generation, if it is here.
@@ -211,22 +194,12 @@ pub fn keep_ring_secret(
     Ok(())
 }
 
-/// Opens every ring secret that the roster holds for this device, its seats, or a ring it opens.
-/// Whether there was a new one.
+/// Opens every ring secret that the roster holds for this device or a ring it opens. What only a
+/// person's seat opens isn't kept: [`person_secret`]. Whether there was a new one.
 pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> {
     let device_keys = device(tx)?;
     let mut identities: Vec<([u8; 16], Identity)> =
         vec![(device_keys.device().0, device_keys.identity)];
-    for seat in own_seats(tx)? {
-        let identity: Vec<u8> = tx.query_row(
-            "SELECT identity FROM own_seats WHERE seat = ?1",
-            [seat.0.as_slice()],
-            |row| row.get(0),
-        )?;
-        if !identity.is_empty() {
-            identities.push((seat.0, Identity::from_bytes(&*secret32(identity)?)?));
-        }
-    }
     let mut statement = tx.prepare_cached("SELECT ring, secret FROM ring_secrets")?;
     let open = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
     for row in open {
@@ -278,6 +251,45 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
             return Ok(any);
         }
     }
+}
+
+/// A generation of a person's ring, as one of their seats opens it: wrapped for the seat, or sealed
+/// under a later one that is. It lives no longer than its caller needs it.
+pub fn person_secret(
+    roster: &Roster,
+    seat: &Author,
+    ring: &RingId,
+    generation: u32,
+) -> Result<Option<Identity>, Error> {
+    let newest = roster.newest_generation(ring).map_or(0, |(n, _)| n);
+    let mut at = generation;
+    let mut secret = loop {
+        if at > newest {
+            return Ok(None);
+        }
+        let mut wraps = roster
+            .wraps()
+            .iter()
+            .filter(|wrap| (wrap.ring, wrap.generation, wrap.to) == (*ring, at, seat.seat.0));
+        let opened = wraps.find_map(|wrap| open_wrap(roster, wrap, &seat.identity).transpose());
+        if let Some(opened) = opened {
+            break opened?;
+        }
+        at = at.saturating_add(1);
+    };
+    while at > generation {
+        let mut sealed = roster.previous_secrets().iter();
+        let sealed = sealed.find(|previous| (previous.ring, previous.generation) == (*ring, at));
+        let Some(earlier) = sealed.and_then(|sealed| try_open(&sealed.file, &[&secret])) else {
+            return Ok(None);
+        };
+        at = at.saturating_sub(1);
+        if !fits(roster, ring, at, &earlier)? {
+            return Ok(None);
+        }
+        secret = Identity::from_bytes(&earlier)?;
+    }
+    Ok(Some(secret))
 }
 
 /// A wrapped ring secret, if this identity opens it and it is what the roster says.
@@ -364,6 +376,18 @@ pub fn open_thread_keys(
     thread: &ThreadId,
     control: &ThreadControl,
 ) -> Result<bool, Error> {
+    let secret = |ring: &RingId, generation| ring_secret(tx, ring, generation);
+    open_thread_keys_by(tx, roster, thread, control, &secret)
+}
+
+/// The same, by whatever opens a ring's generation.
+pub fn open_thread_keys_by(
+    tx: &Transaction<'_>,
+    roster: &Roster,
+    thread: &ThreadId,
+    control: &ThreadControl,
+    ring_secret: &RingSecret<'_>,
+) -> Result<bool, Error> {
     let mut any = false;
     let mut found = true;
     while found {
@@ -376,7 +400,14 @@ pub fn open_thread_keys(
         {
             let secret = match history(tx, thread, &made.key())? {
                 Some(secret) => secret,
-                None => match open_key(tx, roster, thread, control, &op.order.id, made)? {
+                None => match open_key(
+                    tx,
+                    roster,
+                    thread,
+                    control,
+                    (&op.order.id, made),
+                    ring_secret,
+                )? {
                     Some(secret) => {
                         keep_thread_key(tx, thread, &made.key(), &secret)?;
                         found = true;
@@ -427,12 +458,12 @@ fn open_key(
     roster: &Roster,
     thread: &ThreadId,
     control: &ThreadControl,
-    key_op: &OpId,
-    made: &KeyMade,
+    (key_op, made): (&OpId, &KeyMade),
+    ring_secret: &RingSecret<'_>,
 ) -> Result<Option<HistorySecret>, Error> {
     for entry in &made.rings {
         for (generation, hash) in files_for(control, key_op, made, entry) {
-            let Some(identity) = ring_secret(tx, &entry.ring, generation)? else {
+            let Some(identity) = ring_secret(&entry.ring, generation)? else {
                 continue;
             };
             let Some(file) = oplog::part(tx, &hash)? else {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,14 +15,16 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, broadcast};
 
 use crate::blobs::BlobStore;
+use crate::crypt::pin::PinCost;
 use crate::crypt::{at_rest, random};
 use crate::error::Error;
 use crate::keys;
 use crate::oplog::{self, Moment};
 use crate::records::{Changed, HubState, Outbox, Status};
+use crate::seats::{self, OpenSeats};
 use crate::store::{Store, get_meta, set_meta};
 use crate::transport::{HttpHub, Trust};
-use crate::wipe;
+use crate::{place, wipe};
 
 /// Without the company's roster for this long, a device warns; it goes on working.
 const ROSTER_STALE_AFTER_MS: u64 = 72 * 3600 * 1000;
@@ -39,10 +41,12 @@ pub struct Config {
     pub clock: Clock,
     /// Whose certificates are good for the hub.
     pub trust: Trust,
+    /// What a guess of a PIN costs here, from the next one that is set or opened on.
+    pub pin_cost: PinCost,
 }
 
 impl Config {
-    /// A folder, the system's clock and the system's certificates.
+    /// A folder, the system's clock and certificates, and the dearest PINs a phone can bear.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let clock = || {
             let since = SystemTime::now()
@@ -54,6 +58,7 @@ impl Config {
             dir: dir.into(),
             clock: Arc::new(clock),
             trust: Trust::System,
+            pin_cost: PinCost::default(),
         }
     }
 }
@@ -93,6 +98,9 @@ pub(crate) struct Inner {
     pub hub: Mutex<Option<Arc<HttpHub>>>,
     pub syncing: tokio::sync::Mutex<()>,
     pub hub_seq: AtomicU64,
+    pub seats: OpenSeats,
+    /// The newest op that had left or was about to when the place's counter last rose.
+    pub leaving: AtomicI64,
 }
 
 impl std::fmt::Debug for Kolonne {
@@ -156,6 +164,9 @@ impl Kolonne {
             Ok((company, keys::device(db)?.device()))
         })?;
         let blobs = BlobStore::open(&config.dir.join("blobs"))?;
+        if place::come_in(&config.dir, &store)? {
+            tracing::info!("the database was put back or copied; writing goes on in a new store");
+        }
         let (changed, _) = broadcast::channel(256);
         let inner = Inner {
             store,
@@ -170,6 +181,8 @@ impl Kolonne {
             hub: Mutex::new(None),
             syncing: tokio::sync::Mutex::new(()),
             hub_seq: AtomicU64::new(0),
+            seats: OpenSeats::default(),
+            leaving: AtomicI64::new(0),
             config,
         };
         let kolonne = Self {
@@ -190,6 +203,7 @@ impl Kolonne {
         }
         self.inner.store.write(|tx| {
             let roster = self.inner.roster(tx)?;
+            seats::drop_kept_secrets(tx, &roster)?;
             crate::folding::rebuild(tx, &roster, &self.inner.device)?;
             set_meta(tx, "views_schema", &newest)
         })

@@ -19,6 +19,7 @@ mod inbox;
 mod new_hub;
 mod oplog;
 mod outbox;
+mod place;
 mod quarantine;
 mod recovery;
 mod rights;
@@ -38,6 +39,7 @@ mod sync;
 mod wipe;
 
 pub use backup::{BackupProgress, BackupRecord};
+pub use crypt::pin::PinCost;
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use erasure::Erased;
 pub use error::{Error, ErrorCode};

@@ -19,9 +19,9 @@ use kolonne_model::strand::VerifiedOp;
 use kolonne_model::{cbor, payload};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use crate::crypt::{SigningSecret, random};
+use crate::crypt::{Identity, SigningSecret, random};
 use crate::error::Error;
-use crate::store::get_meta;
+use crate::store::{get_meta, set_meta};
 
 /// A seat of this device that writes now.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Author {
     pub seat: SeatId,
     /// Its signing key.
     pub secret: SigningSecret,
+    /// What is wrapped for it.
+    pub identity: Identity,
 }
 
 /// What a new op says.
@@ -188,6 +190,12 @@ pub fn highest_lamport(db: &Connection, thread: &ThreadId) -> Result<u64, Error>
 pub fn store_id(db: &Connection) -> Result<StoreId, Error> {
     let bytes = get_meta(db, "store")?.ok_or(Error::Corrupt)?;
     StoreId::try_from(bytes.as_slice()).map_err(|_| Error::Corrupt)
+}
+
+/// The next op goes into a new store: a database that was put back, copied or forked never writes
+/// a place of a strand twice.
+pub fn new_store(tx: &Transaction<'_>) -> Result<(), Error> {
+    set_meta(tx, "store", &random::bytes::<8>()?)
 }
 
 /// Signs the next op of this seat's strand and appends it to the log and the outbox.

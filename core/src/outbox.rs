@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use kolonne_model::hub::{Part, Push, PushAnswer, SegmentOutcome};
 use kolonne_model::ids::{
-    BlobId, CompanyId, HubEpoch, OpId, PublicKey, SeatId, StoreId, Strand, StrandHead, ThreadId,
+    BlobId, CompanyId, HubEpoch, OpId, PublicKey, SeatId, Strand, StrandHead, ThreadId,
 };
 use kolonne_model::op::{Class, Context};
 use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
@@ -16,11 +16,9 @@ use kolonne_model::strand::VerifiedOp;
 use kolonne_model::{cbor, control};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::crypt::random;
 use crate::error::Error;
 use crate::keys;
 use crate::oplog;
-use crate::store::set_meta;
 use crate::sync::lineage;
 
 /// About how large a pushed page is: a few seconds of a slow network.
@@ -367,8 +365,7 @@ pub fn take_push_answer(
         )?;
     }
     if is_own_fork(tx, &answer.forked)? {
-        let store: StoreId = StoreId(random::bytes()?);
-        set_meta(tx, "store", &store.0)?;
+        oplog::new_store(tx)?;
     }
     Ok(left)
 }

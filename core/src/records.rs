@@ -53,6 +53,14 @@ pub struct SeatRecord {
     /// Their role.
     #[serde(serialize_with = "role")]
     pub role: Role,
+    /// Whether a PIN is before it; without one it is always open.
+    pub has_pin: bool,
+    /// Whether the PIN is asked for before anything is written.
+    pub locked: bool,
+    /// Wrong PINs until it locks; 0: the office has to open it.
+    pub tries_left: u32,
+    /// A new seat in its place was asked for, since the PIN is forgotten.
+    pub new_wanted: bool,
 }
 
 /// This device.
@@ -596,6 +604,21 @@ pub struct DeviceRecord {
     pub backlog: Option<Backlog>,
     /// Its rights ended.
     pub ended: Option<EndedDevice>,
+    /// Seats on it that wait for the office.
+    pub locked_seats: Vec<LockedSeat>,
+}
+
+/// A seat that waits for the office.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockedSeat {
+    /// The seat.
+    pub seat: SeatId,
+    /// Whose it is.
+    pub name: String,
+    /// Since when five wrong PINs locked it, by its device's clock; none: they didn't.
+    pub locked_ms: Option<u64>,
+    /// The PIN is forgotten: a new seat was asked for.
+    pub new_wanted: bool,
 }
 
 /// How a device ended.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use kolonne_model::body::field;
 use kolonne_model::hub::{AppendRoster, Hub, HubError, RosterFrom};
-use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId};
+use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId, SeatId};
 use kolonne_model::op::SUITE_1;
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{
@@ -199,20 +199,18 @@ impl Kolonne {
             keys::public_recipient(&seat.identity)?,
         );
         let draft = move |db: &Connection, roster: &Roster| {
-            let holder = (
-                kolonne_model::ids::SeatId::of_key(&seat_key).0,
-                seat_recipient.clone(),
-            );
+            let seat_id = SeatId::of_key(&seat_key);
+            let holder = (seat_id.0, seat_recipient.clone());
             let ring = if let Some(person) = &known {
                 let coming = std::slice::from_ref(&holder);
-                rings::next_generation(db, roster, person, Leaving::default(), coming)?
+                rings::next_generation(db, roster, person, Leaving::default(), coming, None)?
             } else {
                 let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
                 let kit = (recovery.0, kit.clone());
                 rings::first_generation(RingKind::Person, &[holder, kit])?
             };
             let person = ring.ring;
-            let changes = vec![
+            let mut changes = vec![
                 Change::Ring(ring),
                 Change::Seat(SeatCert {
                     key: seat_key,
@@ -226,6 +224,15 @@ impl Kolonne {
                     recipient: Some(seat_recipient.clone()),
                 }),
             ];
+            // What was sealed to them before can be read again.
+            for (generation, secret) in secrets_of(&root, roster, &person)? {
+                let wrap = keys::wrap(secret.as_bytes(), seat_id.0, &seat_recipient)?;
+                changes.push(Change::Wraps(RingWraps {
+                    ring: person,
+                    generation,
+                    wraps: vec![wrap],
+                }));
+            }
             Ok(Drafted {
                 op: roster_op(roster, &root.signing_secret(), clock(), changes)?,
                 parts: Vec::new(),
@@ -244,9 +251,8 @@ impl Kolonne {
                 .await?
             }
         };
-        let earlier = earlier_secrets(at_hand, inner, &drafted.with)?;
         blocking(inner, move |inner| {
-            inner.seat_down(&drafted, &seat, &earlier, &person_name, &device_name)
+            inner.seat_down(&drafted, &seat, &person_name, &device_name)
         })
         .await?;
         if at_hand.hub.is_some() {
@@ -261,17 +267,11 @@ impl Inner {
         &self,
         drafted: &Drafted<RingId>,
         seat: &SeatKeys,
-        earlier: &[(u32, Identity)],
         person_name: &str,
         device_name: &str,
     ) -> Result<(), Error> {
         // Before the change, so that the rings are opened with the seat in place.
-        self.store.write(|tx| {
-            keys::keep_seat(tx, 0, seat)?;
-            earlier.iter().try_for_each(|(generation, identity)| {
-                keys::keep_ring_secret(tx, &drafted.with, *generation, identity.as_bytes())
-            })
-        })?;
+        self.store.write(|tx| keys::keep_seat(tx, 0, seat))?;
         self.keep_change(drafted)?;
         let thread = self.store.read(|db| company_thread(db))?;
         self.write_in(&thread, |tx, moment| {
@@ -436,14 +436,4 @@ fn secrets_of(
         }
     }
     Ok(secrets)
-}
-
-/// A person's earlier secrets: what was sealed to them before can be read again.
-fn earlier_secrets(
-    at_hand: &AtHand,
-    inner: &Inner,
-    person: &RingId,
-) -> Result<Vec<(u32, Identity)>, Error> {
-    let roster = inner.store.read(|db| inner.roster(db))?;
-    secrets_of(&at_hand.root, &roster, person)
 }

@@ -24,7 +24,7 @@ use crate::records::Changed;
 use crate::rings::{self, Leaving};
 use crate::sync::{Budget, another_hub, blocking};
 use crate::transport::HttpHub;
-use crate::{folding, keys};
+use crate::{folding, keys, seats};
 
 pub(crate) use append::{Drafted, append};
 
@@ -79,7 +79,7 @@ impl Kolonne {
                 moved: None,
             };
             for ring in rings_of(roster, &subjects) {
-                let next = rings::next_generation(db, roster, &ring, leaving, &[])?;
+                let next = rings::next_generation(db, roster, &ring, leaving, &[], Some(&author))?;
                 changes.push(Change::Ring(next));
             }
             Ok(Drafted {
@@ -127,7 +127,8 @@ impl Kolonne {
                     ended: &[],
                     moved: Some(device),
                 };
-                let next = rings::next_generation(db, roster, &before, leaving, &[])?;
+                let next =
+                    rings::next_generation(db, roster, &before, leaving, &[], Some(&author))?;
                 changes.push(Change::Ring(next));
             }
             Ok(Drafted {
@@ -176,7 +177,7 @@ impl Kolonne {
     }
 
     /// Takes what the hub has before a decision is built on it; blobs don't matter for it.
-    async fn catch_up(&self) -> Result<(), Error> {
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
         let budget = Budget {
             blob_bytes: Some(0),
             ..Budget::unlimited()
@@ -184,7 +185,7 @@ impl Kolonne {
         self.sync_once(budget).await.map(drop)
     }
 
-    async fn change_roster(
+    pub(crate) async fn change_roster(
         &self,
         hub: &HttpHub,
         draft: impl Fn(&Connection, &Roster) -> Result<Drafted<()>, Error> + Clone + Send + 'static,
@@ -202,11 +203,12 @@ impl Inner {
             let mut roster = (*before).clone();
             drafted.keep(tx, &mut roster)?;
             another_hub(tx, &before, &roster)?;
-            keys::drop_ended(tx, &roster)?;
+            seats::drop_ended(tx, &roster)?;
             keys::open_rings(tx, &roster)?;
             for thread in folding::all_threads(tx, &roster)? {
                 folding::refold(tx, &roster, &self.device, &thread)?;
             }
+            self.open_as_people(tx, &roster, folding::all_threads(tx, &roster)?)?;
             Ok(roster)
         })?;
         self.keep_roster(roster);

@@ -14,6 +14,7 @@ use crate::crypt::{self, Identity};
 use crate::error::Error;
 use crate::founding::the_newest;
 use crate::keys;
+use crate::oplog::Author;
 
 /// One who opens a ring: device, seat or ring id, and the key to wrap for.
 pub type Holder = ([u8; 16], Recipient);
@@ -125,13 +126,14 @@ pub fn first_generation(kind: RingKind, holders: &[Holder]) -> Result<RingGenera
 }
 
 /// A ring's next generation, for who keeps it and who comes with the same op. The secret before it
-/// goes along, sealed, if this device has it.
+/// goes along, sealed, if this device has it, or whoever writes the op.
 pub fn next_generation(
     db: &Connection,
     roster: &Roster,
     ring: &RingId,
     leaving: Leaving<'_>,
     coming: &[Holder],
+    by: Option<&Author>,
 ) -> Result<RingGeneration, Error> {
     let kind = roster
         .ring(ring)
@@ -140,7 +142,10 @@ pub fn next_generation(
     let (newest, _) = roster.newest_generation(ring).ok_or(Error::Corrupt)?;
     let mut holders = holders(roster, ring, kind, leaving)?;
     holders.extend_from_slice(coming);
-    let previous = keys::ring_secret(db, ring, newest)?;
+    let previous = match (keys::ring_secret(db, ring, newest)?, by) {
+        (None, Some(author)) => keys::person_secret(roster, author, ring, newest)?,
+        (secret, _) => secret,
+    };
     let next = newest.checked_add(1).ok_or(Error::Corrupt)?;
     generation(
         Some(*ring),

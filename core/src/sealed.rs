@@ -115,8 +115,8 @@ impl Inner {
         let person = roster.seat(seat).and_then(|seat| seat.cert.person);
         let named = person.and_then(|ring| Some((ring, sealed.generation_of(&ring)?)));
         let (ring, generation) = named.ok_or(Error::Locked { code: "sealed" })?;
-        self.author(db, seat)?;
-        let identity = keys::ring_secret(db, &ring, generation)?;
+        let author = self.author(db, seat)?;
+        let identity = keys::person_secret(&roster, &author, &ring, generation)?;
         let identity = identity.ok_or(Error::Locked {
             code: "sealed_before",
         })?;

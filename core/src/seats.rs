@@ -1,35 +1,579 @@
-//! The people's seats of this device: whose key signs now.
+//! The people's seats of this device: who has a PIN, who is in, and whose key signs now.
 //!
-//! A key leaves this module only as the author of what is written next; nothing here writes ops of
-//! its own accord.
+//! Keys behind a PIN are in memory only while their seat is open, and are wiped when it locks.
+//! Whatever needs no person (sync, `seen`, keys of threads, files on their way) is the device
+//! seat's and goes on meanwhile. A key leaves this module only as the author of what is written
+//! next.
 
-use kolonne_model::ids::SeatId;
-use rusqlite::{Connection, OptionalExtension};
+mod rows;
+mod told;
 
-use crate::crypt::SigningSecret;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use kolonne_model::body::{Say, Set, field};
+use kolonne_model::ids::{DeviceId, RingId, SeatId, ThreadId};
+use kolonne_model::judge::{ThreadOps, control_state};
+use kolonne_model::roster::Roster;
+use kolonne_model::roster::change::{DeviceKind, RingKind, SeatKind};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::capture::{self, field_names};
+use crate::crypt::pin::{self, BadPin, Lock, Share};
+use crate::crypt::{Identity, SigningSecret, random};
 use crate::error::Error;
-use crate::keys::secret32;
-use crate::kolonne::Inner;
-use crate::oplog::Author;
+use crate::folding;
+use crate::founding::company_thread;
+use crate::keys::{self, SeatKeys, secret32};
+use crate::kolonne::{Inner, Kolonne, lock};
+use crate::oplog::{self, Author};
+use crate::records::Changed;
+use crate::seats::rows::{Begun, TRIES};
+
+pub(crate) use told::{locked_since_ms, take_shares, wanted_seat};
+
+const LOCKED: Error = Error::Locked { code: "pin" };
+const WRONG_PIN: Error = Error::Locked { code: "wrong_pin" };
+const LOCKED_OUT: Error = Error::Locked { code: "locked_out" };
+
+/// Minutes without use after which seats on a shared phone lock, unless the company says otherwise.
+const AUTO_LOCK_MIN: u32 = 5;
+/// Longest such time: a day.
+const MAX_AUTO_LOCK_MIN: u32 = 24 * 60;
+
+/// The keys of seats that were opened with their PIN.
+#[derive(Default)]
+pub(crate) struct OpenSeats(Mutex<BTreeMap<SeatId, OpenSeat>>);
+
+struct OpenSeat {
+    keys: SeatKeys,
+    used_ms: u64,
+}
+
+impl OpenSeats {
+    fn open(&self, keys: SeatKeys, now_ms: u64) {
+        let seat = OpenSeat {
+            keys,
+            used_ms: now_ms,
+        };
+        lock(&self.0).insert(seat.keys.seat(), seat);
+    }
+
+    /// Wipes the keys of seats that shall close. Whether there were any.
+    fn close(&self, shall: impl Fn(&SeatId, u64) -> bool) -> bool {
+        let mut open = lock(&self.0);
+        let before = open.len();
+        open.retain(|id, seat| !shall(id, seat.used_ms));
+        open.len() < before
+    }
+
+    fn use_now(&self, seat: &SeatId, now_ms: u64) {
+        if let Some(seat) = lock(&self.0).get_mut(seat) {
+            seat.used_ms = now_ms;
+        }
+    }
+
+    fn ids(&self) -> BTreeSet<SeatId> {
+        lock(&self.0).keys().copied().collect()
+    }
+}
+
+/// How a seat stands behind its PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LockState {
+    pub has_pin: bool,
+    pub locked: bool,
+    pub tries_left: u32,
+}
+
+impl Kolonne {
+    /// Lets a person in with their PIN; a seat without one is always open. The try is counted
+    /// before it is made, and the fifth wrong one locks the seat until the office opens it.
+    ///
+    /// # Errors
+    /// `Locked`: `wrong_pin`, `locked_out`; `Invalid` (`pin`, `malformed`) for what can be no PIN
+    /// and counts as no try; `NotFound` (`seat`); `AuthExpired` if the seat has ended.
+    pub fn unlock(&self, seat: &SeatId, pin: &str) -> Result<(), Error> {
+        let inner = &self.inner;
+        let (keys, has_pin) = inner.keys_with(seat, Some(pin))?;
+        if has_pin {
+            inner.seats.open(keys, inner.now_ms());
+            inner.read_as_people()?;
+            inner.tell(Changed::Me);
+        }
+        Ok(())
+    }
+
+    /// Locks a seat. What was begun by it still ends as its person's.
+    pub fn lock(&self, seat: &SeatId) {
+        self.inner.close_seats(|id, _| id == seat);
+    }
+
+    /// Locks every seat that has a PIN.
+    pub fn lock_all(&self) {
+        self.inner.close_seats(|_, _| true);
+    }
+
+    /// Locks the seats that weren't used for the company's time. Called by whoever keeps a clock
+    /// going; a seat whose time is over writes nothing meanwhile either.
+    pub fn lock_idle(&self) -> Result<(), Error> {
+        self.inner.lock_idle()
+    }
+
+    /// Somebody sits before the screen: the time until it locks begins anew.
+    pub fn used(&self, seat: &SeatId) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.store.read(|db| inner.author(db, seat)).map(drop)
+    }
+
+    /// Gives a seat a PIN, another one, or none. Who has one says it first, which counts as a try.
+    ///
+    /// # Errors
+    /// As [`Kolonne::unlock`]; `Locked` (`pin`) without the old one; `Invalid` (`pin`): `malformed`,
+    /// `easy`, `required` (a phone that several people share keeps its PINs).
+    pub fn set_pin(
+        &self,
+        seat: &SeatId,
+        old: Option<&str>,
+        new: Option<&str>,
+    ) -> Result<(), Error> {
+        let inner = &self.inner;
+        match new {
+            Some(pin) => pin::check_new(pin).map_err(bad_pin)?,
+            None if inner.is_shared_phone()? => return Err(invalid_pin("required")),
+            None => {}
+        }
+        let (keys, _) = inner.keys_with(seat, old)?;
+        inner.keep_pin(seat, &keys, new)?;
+        inner.seats.close(|id, _| id == seat);
+        if new.is_some() {
+            inner.seats.open(keys, inner.now_ms());
+        }
+        inner.tell_locks_soon();
+        inner.tell(Changed::Me);
+        Ok(())
+    }
+
+    /// After how many minutes without use seats of this device lock; 0: never.
+    pub fn auto_lock_min(&self) -> Result<u32, Error> {
+        let inner = &self.inner;
+        inner.store.read(|db| inner.auto_lock_min(db))
+    }
+
+    /// Says after how many minutes without use the seats on the company's phones lock; 0: never.
+    /// The office.
+    ///
+    /// # Errors
+    /// `Locked` (`right`); `Invalid` (`minutes`, `too_large`).
+    pub fn set_auto_lock(&self, seat: &SeatId, minutes: u32) -> Result<(), Error> {
+        if minutes > MAX_AUTO_LOCK_MIN {
+            return Err(Error::Invalid {
+                field: "minutes",
+                code: "too_large",
+            });
+        }
+        let inner = &self.inner;
+        let thread = inner.store.read(|db| company_thread(db))?;
+        inner.write_in(&thread, |tx, moment| {
+            let author = inner.author(tx, seat)?;
+            told::needs_office(moment, seat)?;
+            let view = folding::refold(tx, moment.roster, &inner.device, &thread)?;
+            let set = Set {
+                field: field::AUTO_LOCK,
+                subject: None,
+                value: Some(minutes.to_string()),
+                names: field_names(&view, field::AUTO_LOCK, &[]),
+            };
+            capture::say(tx, moment, &author, &thread, Say::Set(set)).map(drop)
+        })
+    }
+}
+
+/// A seat's keys behind a new PIN, not on the disk yet.
+struct LockedUp {
+    lock: Lock,
+    share: Share,
+    deposit: Vec<u8>,
+}
+
+impl LockedUp {
+    /// Nothing in clear stays beside it.
+    fn put(&self, tx: &Transaction<'_>, seat: &SeatId) -> Result<(), Error> {
+        rows::put(tx, seat, &self.lock, &self.share, &self.deposit)?;
+        write_clear(tx, seat, &[], &[])
+    }
+}
 
 impl Inner {
     /// A person's seat of this device as an author. What was begun with it ends as theirs.
     ///
     /// # Errors
-    /// `NotFound` (`seat`); `AuthExpired` if the seat has ended.
-    #[expect(clippy::unused_self, reason = "which seats are open, the device knows")]
+    /// `Locked` while the seat is: `pin`, or `locked_out` after five wrong ones; `NotFound`
+    /// (`seat`); `AuthExpired` if the seat has ended.
     pub(crate) fn author(&self, db: &Connection, seat: &SeatId) -> Result<Author, Error> {
-        let signing: Vec<u8> = db
-            .prepare_cached("SELECT signing FROM own_seats WHERE seat = ?1")?
-            .query_row([seat.0.as_slice()], |row| row.get(0))
-            .optional()?
-            .ok_or(Error::NotFound { kind: "seat" })?;
-        if signing.is_empty() {
-            return Err(Error::AuthExpired);
+        let author = self.reader(db, seat);
+        match &author {
+            Ok(_) => self.seats.use_now(seat, self.now_ms()),
+            Err(_) => self.close_seats(|id, _| id == seat),
         }
-        Ok(Author {
-            seat: *seat,
-            secret: SigningSecret::from_seed(&*secret32(signing)?),
+        author
+    }
+
+    /// The same for who only looks, which is no use of the seat.
+    pub(crate) fn reader(&self, db: &Connection, seat: &SeatId) -> Result<Author, Error> {
+        if let Some(keys) = keys_in_clear(db, seat)? {
+            return Ok(keys.author());
+        }
+        let row = rows::get(db, seat)?.ok_or(Error::AuthExpired)?;
+        if row.share.is_none() {
+            return Err(LOCKED_OUT);
+        }
+        let (now_ms, idle_ms) = (self.now_ms(), self.idle_ms(db)?);
+        let open = lock(&self.seats.0);
+        let open = open.get(seat);
+        let open = open.filter(|open| !is_idle(open.used_ms, now_ms, idle_ms));
+        open.map(|open| open.keys.author()).ok_or(LOCKED)
+    }
+
+    /// A generation of a person's ring, by whichever of their seats here is open; none: nobody
+    /// here has it. Nothing of it is on the disk.
+    ///
+    /// # Errors
+    /// `Locked` (`pin`) if the person is here and their seats are locked.
+    pub(crate) fn ring_of_person(
+        &self,
+        db: &Connection,
+        roster: &Roster,
+        ring: &RingId,
+        generation: u32,
+    ) -> Result<Option<Identity>, Error> {
+        let mut locked = None;
+        for seat in keys::own_seats(db)? {
+            if roster.seat(&seat).and_then(|seat| seat.cert.person) != Some(*ring) {
+                continue;
+            }
+            match self.reader(db, &seat) {
+                Ok(author) => {
+                    let secret = keys::person_secret(roster, &author, ring, generation)?;
+                    if secret.is_some() {
+                        return Ok(secret);
+                    }
+                }
+                Err(error @ Error::Locked { .. }) => locked = Some(error),
+                Err(Error::AuthExpired) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        locked.map_or(Ok(None), Err)
+    }
+
+    /// A generation of a ring that this device opens, or one of its people whose seat is open.
+    pub(crate) fn secret_here(
+        &self,
+        db: &Connection,
+        roster: &Roster,
+        ring: &RingId,
+        generation: u32,
+    ) -> Result<Option<Identity>, Error> {
+        if let Some(secret) = keys::ring_secret(db, ring, generation)? {
+            return Ok(Some(secret));
+        }
+        match self.ring_of_person(db, roster, ring, generation) {
+            Err(Error::Locked { .. }) => Ok(None),
+            secret => secret,
+        }
+    }
+
+    /// Opens what only people's rings open, as far as their seats are open: keys of threads that
+    /// arrived while they were locked too.
+    pub(crate) fn read_as_people(&self) -> Result<(), Error> {
+        let threads = self.store.write(|tx| {
+            let roster = self.roster(tx)?;
+            let threads = folding::all_threads(tx, &roster)?;
+            self.open_as_people(tx, &roster, threads)
+        })?;
+        for thread in threads {
+            self.tell(Changed::Thread(thread));
+            self.tell(Changed::Threads);
+        }
+        Ok(())
+    }
+
+    /// The same in some threads, which were folded. Those in which it opened something.
+    pub(crate) fn open_as_people(
+        &self,
+        tx: &Transaction<'_>,
+        roster: &Roster,
+        threads: impl IntoIterator<Item = ThreadId>,
+    ) -> Result<BTreeSet<ThreadId>, Error> {
+        let seats = keys::own_seats(tx)?;
+        let person = |seat: &SeatId| roster.seat(seat).and_then(|seat| seat.cert.person);
+        let people: BTreeSet<RingId> = seats.iter().filter_map(person).collect();
+        let secret = |ring: &RingId, generation| self.secret_here(tx, roster, ring, generation);
+        let mut opened = BTreeSet::new();
+        for thread in threads {
+            if members_of(tx, &thread)?.is_disjoint(&people) {
+                continue;
+            }
+            let ops = oplog::of_thread(tx, &thread)?;
+            let control = control_state(&ThreadOps::new(thread, &ops), roster);
+            if keys::open_thread_keys_by(tx, roster, &thread, &control, &secret)? {
+                folding::refold(tx, roster, &self.device, &thread)?;
+                opened.insert(thread);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// How a seat of this device stands.
+    pub(crate) fn lock_state(&self, db: &Connection, seat: &SeatId) -> Result<LockState, Error> {
+        let Some(row) = rows::get(db, seat)? else {
+            return Ok(LockState {
+                has_pin: false,
+                locked: false,
+                tries_left: 0,
+            });
+        };
+        Ok(LockState {
+            has_pin: true,
+            locked: self.reader(db, seat).is_err(),
+            tries_left: match row.share {
+                Some(_) => TRIES.saturating_sub(row.tries),
+                None => 0,
+            },
         })
     }
+
+    fn close_seats(&self, shall: impl Fn(&SeatId, u64) -> bool) {
+        if self.seats.close(shall) {
+            self.tell(Changed::Me);
+        }
+    }
+
+    /// Locks what wasn't used for the company's time, and wipes what ended.
+    pub(crate) fn lock_idle(&self) -> Result<(), Error> {
+        let open = self.seats.ids();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (idle_ms, ended) = self.store.read(|db| {
+            let mut ended = BTreeSet::new();
+            for seat in open {
+                if rows::get(db, &seat)?.is_none_or(|row| row.share.is_none()) {
+                    ended.insert(seat);
+                }
+            }
+            Ok((self.idle_ms(db)?, ended))
+        })?;
+        let now_ms = self.now_ms();
+        self.close_seats(|id, used_ms| ended.contains(id) || is_idle(used_ms, now_ms, idle_ms));
+        Ok(())
+    }
+
+    fn idle_ms(&self, db: &Connection) -> Result<u64, Error> {
+        Ok(u64::from(self.auto_lock_min(db)?).saturating_mul(60_000))
+    }
+
+    fn auto_lock_min(&self, db: &Connection) -> Result<u32, Error> {
+        let roster = self.roster(db)?;
+        let device = roster.device(&self.device);
+        if device.is_none_or(|device| device.cert.kind == DeviceKind::Office) {
+            return Ok(0);
+        }
+        let said: Option<String> = db
+            .prepare_cached("SELECT value FROM view_policies WHERE field = ?1")?
+            .query_row([field::AUTO_LOCK], |row| row.get(0))
+            .optional()?;
+        let minutes = said.and_then(|minutes| minutes.parse::<u32>().ok());
+        let shared = people_on(&roster, &self.device).len() > 1;
+        let unsaid = if shared { AUTO_LOCK_MIN } else { 0 };
+        Ok(minutes.unwrap_or(unsaid).min(MAX_AUTO_LOCK_MIN))
+    }
+
+    fn is_shared_phone(&self) -> Result<bool, Error> {
+        let roster = self.store.read(|db| self.roster(db))?;
+        let is_phone = roster
+            .device(&self.device)
+            .is_some_and(|device| device.cert.kind == DeviceKind::Phone);
+        Ok(is_phone && people_on(&roster, &self.device).len() > 1)
+    }
+
+    /// A seat's keys, by its PIN if it has one, and whether it has.
+    fn keys_with(&self, seat: &SeatId, pin: Option<&str>) -> Result<(SeatKeys, bool), Error> {
+        if let Some(keys) = self.store.read(|db| keys_in_clear(db, seat))? {
+            return Ok((keys, false));
+        }
+        let pin = pin.ok_or(LOCKED)?;
+        pin::check_form(pin).map_err(bad_pin)?;
+        let begun = self.store.write(|tx| rows::begin_try(tx, seat))?;
+        self.tell(Changed::Me);
+        let (row, share) = match begun {
+            None => return Err(Error::AuthExpired),
+            Some(Begun::Try(row, share)) => (row, share),
+            Some(Begun::LockedOut) => {
+                // The last try may have been cut off before it was called wrong.
+                self.lock_out(seat)?;
+                return Err(LOCKED_OUT);
+            }
+        };
+        let Some(opened) = row.lock.open(pin, &share, seat)? else {
+            if row.tries < TRIES {
+                return Err(WRONG_PIN);
+            }
+            self.lock_out(seat)?;
+            return Err(LOCKED_OUT);
+        };
+        let (signing, identity) = opened.split_at(32);
+        let half = |half: &[u8]| secret32(half.to_vec());
+        let keys = SeatKeys {
+            signing: SigningSecret::from_seed(&*half(signing)?),
+            identity: Identity::from_bytes(&*half(identity)?)?,
+        };
+        let dearer = if row.lock.cost == self.config.pin_cost {
+            None
+        } else {
+            Some(Lock::close(
+                self.config.pin_cost,
+                pin,
+                &share,
+                seat,
+                &opened,
+            )?)
+        };
+        self.store.write(|tx| {
+            rows::right(tx, seat, &row.lock)?;
+            match &dearer {
+                Some(lock) => rows::replace(tx, seat, &row.lock, lock),
+                None => Ok(()),
+            }
+        })?;
+        Ok((keys, true))
+    }
+
+    /// Puts a seat's keys behind a PIN, or in clear into the database.
+    fn keep_pin(&self, seat: &SeatId, keys: &SeatKeys, pin: Option<&str>) -> Result<(), Error> {
+        let locked = pin.map(|pin| self.lock_up(keys, pin)).transpose()?;
+        self.store.write(|tx| {
+            if let Some(locked) = &locked {
+                return locked.put(tx, seat);
+            }
+            rows::remove(tx, seat)?;
+            let signing = keys.signing.seed();
+            write_clear(tx, seat, signing.as_slice(), keys.identity.as_bytes())
+        })?;
+        self.store.truncate_log()
+    }
+
+    fn lock_up(&self, keys: &SeatKeys, pin: &str) -> Result<LockedUp, Error> {
+        let share: Share = random::secret()?;
+        let joined = rows::joined(&keys.signing.seed(), keys.identity.as_bytes());
+        Ok(LockedUp {
+            lock: Lock::close(self.config.pin_cost, pin, &share, &keys.seat(), &joined)?,
+            deposit: self.deposit(&share)?,
+            share,
+        })
+    }
+
+    /// Five wrong PINs: the share goes for good, so that nobody goes on guessing, whatever they
+    /// have; then the office is told.
+    fn lock_out(&self, seat: &SeatId) -> Result<(), Error> {
+        let back = Identity::generate()?;
+        self.store.write(|tx| rows::lock_out(tx, seat, &back))?;
+        self.store.truncate_log()?;
+        self.seats.close(|id, _| id == seat);
+        self.tell_locks_soon();
+        self.tell(Changed::Me);
+        Ok(())
+    }
+}
+
+/// A seat's keys, if no PIN is before them; none: behind a PIN, or ended.
+fn keys_in_clear(db: &Connection, seat: &SeatId) -> Result<Option<SeatKeys>, Error> {
+    let (signing, identity): (Vec<u8>, Vec<u8>) = db
+        .prepare_cached("SELECT signing, identity FROM own_seats WHERE seat = ?1")?
+        .query_row([seat.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?
+        .ok_or(Error::NotFound { kind: "seat" })?;
+    if signing.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(SeatKeys {
+        signing: SigningSecret::from_seed(&*secret32(signing)?),
+        identity: Identity::from_bytes(&*secret32(identity)?)?,
+    }))
+}
+
+fn write_clear(
+    tx: &Transaction<'_>,
+    seat: &SeatId,
+    signing: &[u8],
+    identity: &[u8],
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE own_seats SET signing = ?2, identity = ?3 WHERE seat = ?1",
+        params![seat.0.as_slice(), signing, identity],
+    )?;
+    Ok(())
+}
+
+/// Removes the keys of people whose seats here ended; what they signed still goes out.
+pub(crate) fn drop_ended(tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
+    for seat in keys::own_seats(tx)? {
+        if roster.ends_of(&seat).next().is_some() {
+            rows::remove(tx, &seat)?;
+            write_clear(tx, &seat, &[], &[])?;
+        }
+    }
+    Ok(())
+}
+
+/// Ring secrets of people that an earlier version kept on the disk.
+pub(crate) fn drop_kept_secrets(tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
+    for (ring, _) in roster
+        .rings()
+        .filter(|(_, ring)| ring.kind == RingKind::Person)
+    {
+        tx.execute(
+            "DELETE FROM ring_secrets WHERE ring = ?1",
+            [ring.0.as_slice()],
+        )?;
+    }
+    Ok(())
+}
+
+/// The people who write on a device now.
+fn people_on(roster: &Roster, device: &DeviceId) -> BTreeSet<RingId> {
+    roster
+        .seats()
+        .filter(|(id, seat)| {
+            seat.cert.kind == SeatKind::Person
+                && seat.cert.device == *device
+                && roster.ends_of(id).next().is_none()
+        })
+        .filter_map(|(_, seat)| seat.cert.person)
+        .collect()
+}
+
+fn members_of(tx: &Transaction<'_>, thread: &ThreadId) -> Result<BTreeSet<RingId>, Error> {
+    let mut statement = tx.prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
+    let rings = statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+    rings
+        .map(|ring| RingId::try_from(ring?.as_slice()).map_err(|_| Error::Corrupt))
+        .collect()
+}
+
+/// A clock that was set back makes nobody wait longer than the whole time.
+const fn is_idle(used_ms: u64, now_ms: u64, idle_ms: u64) -> bool {
+    idle_ms > 0 && (now_ms < used_ms || now_ms - used_ms >= idle_ms)
+}
+
+const fn invalid_pin(code: &'static str) -> Error {
+    Error::Invalid { field: "pin", code }
+}
+
+const fn bad_pin(bad: BadPin) -> Error {
+    invalid_pin(match bad {
+        BadPin::Form => "malformed",
+        BadPin::Easy => "easy",
+    })
 }

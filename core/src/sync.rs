@@ -30,7 +30,7 @@ use crate::kolonne::{Inner, Kolonne, lock, ops_wait, outbox_of};
 use crate::records::{Changed, HubState, Outbox};
 use crate::store::{get_meta, set_meta};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
-use crate::{folding, keys, new_hub, outbox};
+use crate::{folding, keys, new_hub, outbox, place, seats};
 
 pub(crate) use roster::give_roster;
 pub(crate) use seeding::Seeding;
@@ -143,6 +143,12 @@ impl Kolonne {
         if inner.in_flight() {
             return Err(Error::Offline { retry_after_ms: 0 });
         }
+        blocking(inner, |inner| {
+            inner.lock_idle()?;
+            inner.tell_locks_soon();
+            Ok(())
+        })
+        .await?;
         let result = Box::pin(meet(inner, budget)).await;
         if result.is_ok() {
             // What came just now is known from now on.
@@ -328,6 +334,19 @@ impl Inner {
         Ok(())
     }
 
+    /// Ops are about to leave; if there are new ones, this place's counter rises before.
+    fn note_leaving(&self) -> Result<(), Error> {
+        let newest: i64 = self.store.read(|db| {
+            let sql = "SELECT coalesce(max(arrival), 0) FROM outbox_ops";
+            Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        })?;
+        if newest > self.leaving.load(Ordering::Acquire) {
+            place::rise(&self.config.dir, &self.store)?;
+            self.leaving.fetch_max(newest, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
     /// Takes a page in one transaction and folds what it touched.
     pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
         let (taken, roster) = self.store.write(|tx| {
@@ -336,13 +355,15 @@ impl Inner {
             let mut taken = inbox::take(tx, &mut roster, page, parts)?;
             if taken.roster_grew {
                 another_hub(tx, &before, &roster)?;
-                keys::drop_ended(tx, &roster)?;
+                seats::drop_ended(tx, &roster)?;
                 keys::open_rings(tx, &roster)?;
                 taken.threads = folding::all_threads(tx, &roster)?.into_iter().collect();
             }
             for thread in &taken.threads {
                 folding::refold(tx, &roster, &self.device, thread)?;
             }
+            self.open_as_people(tx, &roster, taken.threads.iter().copied())?;
+            seats::take_shares(tx)?;
             Ok((taken, roster))
         })?;
         if taken.roster_grew {
@@ -457,6 +478,7 @@ impl<'a> Sync<'a> {
             })
             .await?;
             let Some(plan) = plan else { return Ok(()) };
+            blocking(self.inner, Inner::note_leaving).await?;
             let answer = self.hub.push(plan.push.clone()).await?;
             let threads: BTreeSet<ThreadId> = plan
                 .segments

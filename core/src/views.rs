@@ -215,11 +215,16 @@ impl Kolonne {
                     continue;
                 }
                 if let Some(person) = desk.seat_person(&seat) {
+                    let lock = self.inner.lock_state(desk.db, &seat)?;
                     seats.push(SeatRecord {
                         seat,
                         person,
                         name: desk.name(&person.0),
                         role: desk.roster.role_at(&seat, position).unwrap_or(Role::Crew),
+                        has_pin: lock.has_pin,
+                        locked: lock.locked,
+                        tries_left: lock.tries_left,
+                        new_wanted: people::wants_new_seat(desk, &seat)?,
                     });
                 }
             }

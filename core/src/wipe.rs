@@ -15,7 +15,12 @@ use crate::error::Error;
 /// Says that this folder's device has ended and is, or is being, wiped.
 const MARK: &str = "ended";
 const KEY: &str = "device.key";
-const FILES: [&str; 3] = ["kolonne.db-wal", "kolonne.db-shm", "kolonne.db"];
+const FILES: [&str; 4] = [
+    "kolonne.db-wal",
+    "kolonne.db-shm",
+    "kolonne.db",
+    crate::place::FILE,
+];
 
 /// Whether a folder's device was wiped, or its wipe began.
 pub fn has_mark(dir: &Path) -> bool {

@@ -7,7 +7,8 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor::{self, CborError};
-use crate::ids::{BlobId, Hash32, Head, OpId, OpName, SeatId, StoreId};
+use crate::ids::{BlobId, Hash32, Head, OpId, OpName, PublicKey, SeatId, StoreId};
+use crate::roster::change::Recipient;
 use crate::sealed::Sealed;
 
 /// A blob and what opens it. Who erases the op erases this identity.
@@ -159,6 +160,8 @@ pub mod field {
     pub const LABEL: u16 = 7;
     /// Days until what is erased is destroyed; in the company's thread.
     pub const ERASE_DAYS: u16 = 8;
+    /// After how many minutes without use seats on phones lock by themselves; 0: never.
+    pub const AUTO_LOCK: u16 = 10;
 }
 
 /// A write to a field.
@@ -253,6 +256,50 @@ pub struct Wiped {
     pub blobs_lost: u32,
 }
 
+/// A device's word about the lock of one of its people's seats; a field that is none says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SeatLocked {
+    /// The seat.
+    #[n(0)]
+    pub seat: SeatId,
+    /// A PIN was set: the lock share that belongs to it, as an age file for the office.
+    #[n(1)]
+    pub share: Option<ByteVec>,
+    /// Five wrong PINs: the share is gone there, and comes back to this key, made for it alone.
+    #[n(2)]
+    pub answer_to: Option<Recipient>,
+    /// The PIN is forgotten: the keys of the seat that is to replace this one.
+    #[n(3)]
+    pub wanted: Option<WantedSeat>,
+}
+
+/// The keys of a seat that isn't certified yet.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WantedSeat {
+    /// Signs.
+    #[n(0)]
+    pub key: PublicKey,
+    /// What the person's ring is wrapped to.
+    #[n(1)]
+    pub recipient: Recipient,
+}
+
+/// The office gives a locked seat its share back: five tries again.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SeatUnlocked {
+    /// The seat.
+    #[n(0)]
+    pub seat: SeatId,
+    /// The op that said it was locked.
+    #[n(1)]
+    pub locked: OpId,
+    /// The share, as an age file to the key that op names.
+    #[n(2)]
+    pub share: ByteVec,
+}
+
 /// What a data body says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Say {
@@ -276,6 +323,10 @@ pub enum Say {
     Seen(Seen),
     /// A device is gone.
     Wiped(Wiped),
+    /// A device tells of a seat's lock.
+    Locked(Box<SeatLocked>),
+    /// The office unlocks a seat.
+    Unlocked(Box<SeatUnlocked>),
     /// Of a newer app.
     Unknown(u16),
 }
@@ -306,6 +357,8 @@ impl<C> Encode<C> for Body {
             Say::Read(_) => 18,
             Say::Seen(_) => 19,
             Say::Wiped(_) => 20,
+            Say::Locked(_) => 21,
+            Say::Unlocked(_) => 22,
             Say::Unknown(kind) => *kind,
         };
         e.array(3)?.u16(kind)?;
@@ -324,6 +377,8 @@ impl<C> Encode<C> for Body {
             Say::Read(x) => e.encode_with(x, c)?,
             Say::Seen(x) => e.encode_with(x, c)?,
             Say::Wiped(x) => e.encode_with(x, c)?,
+            Say::Locked(x) => e.encode_with(&**x, c)?,
+            Say::Unlocked(x) => e.encode_with(&**x, c)?,
             Say::Unknown(_) => e.map(0)?,
         };
         Ok(())
@@ -359,6 +414,8 @@ impl<'b, C> Decode<'b, C> for Body {
             18 => Say::Read(d.decode_with(c)?),
             19 => Say::Seen(d.decode_with(c)?),
             20 => Say::Wiped(d.decode_with(c)?),
+            21 => Say::Locked(Box::new(d.decode_with(c)?)),
+            22 => Say::Unlocked(Box::new(d.decode_with(c)?)),
             kind => {
                 d.skip()?;
                 Say::Unknown(kind)

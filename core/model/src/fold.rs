@@ -3,6 +3,8 @@
 //! It is computed anew from the whole set, so rebuilding and folding as ops come can't differ.
 //! It never reads a clock and never stores a verdict.
 
+mod locks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::{Body, Retract, Say, SeenHead, Set, Wiped, field};
@@ -15,6 +17,8 @@ use crate::op::{Class, Unknown};
 use crate::roster::Roster;
 use crate::roster::change::{Role, SeatKind};
 use crate::strand::VerifiedOp;
+
+pub use locks::{LockedOut, SeatLock};
 
 /// What this device has of a data op's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +148,8 @@ pub struct ThreadView {
     /// Devices that say they are wiped, each with the time by its own clock. The one thing that is
     /// taken from quarantine, where the last word of a device that ended always lies.
     pub wiped: BTreeMap<DeviceId, (u64, Wiped)>,
+    /// Seats with a lock.
+    pub seat_locks: BTreeMap<SeatId, SeatLock>,
     /// What became of every op.
     pub judgements: BTreeMap<OpId, Judgement>,
 }
@@ -277,6 +283,23 @@ impl<'a> Folding<'a, '_> {
                     Judgement::Quarantined(Quarantine::Right)
                 }
             }
+            Say::Locked(told) => {
+                if !self.is_of_own_device(&counted, &told.seat) {
+                    return Judgement::Quarantined(Quarantine::Right);
+                }
+                let lock = view.seat_locks.entry(told.seat).or_default();
+                lock.note(counted.order(), op.context().time_ms, *told);
+                fine
+            }
+            Say::Unlocked(answer) => {
+                if author.kind != Some(SeatKind::Person) || author.role < Some(Role::Office) {
+                    return Judgement::Quarantined(Quarantine::Right);
+                }
+                let lock = view.seat_locks.entry(answer.seat).or_default();
+                let answers = lock.answers.entry(answer.locked).or_default();
+                answers.insert(answer.share.to_vec());
+                fine
+            }
             // A device seat has no person: it writes no content.
             _ if author.kind == Some(SeatKind::Device) => Judgement::Quarantined(Quarantine::Right),
             Say::Read(read) => {
@@ -313,6 +336,20 @@ impl<'a> Folding<'a, '_> {
                 fine
             }
         }
+    }
+
+    /// Whether a device speaks of a person's seat that it had when it wrote.
+    fn is_of_own_device(&self, counted: &CountedOp<'_>, seat: &SeatId) -> bool {
+        let context = counted.op().context();
+        let device = self.roster.seat(&context.seat);
+        let Some(device) = device.filter(|seat| seat.cert.kind == SeatKind::Device) else {
+            return false;
+        };
+        self.roster.seat(seat).is_some_and(|of| {
+            of.cert.kind == SeatKind::Person
+                && of.cert.device == device.cert.device
+                && of.since <= context.roster
+        })
     }
 
     /// A device's word about itself; of several the greatest time.
@@ -432,7 +469,7 @@ impl<'a> Folding<'a, '_> {
 /// Names and policies of the company are the office's; a job's head is a foreman's too.
 fn may_set(author: &AuthorRights, set: &Set) -> bool {
     match set.field {
-        field::NAME => author.role >= Some(Role::Office),
+        field::NAME | field::AUTO_LOCK => author.role >= Some(Role::Office),
         // Who may erase must not be who says how soon it can't be taken back.
         field::ERASE_DAYS => author.role >= Some(Role::Admin),
         field::TITLE | field::STATUS | field::ADDRESS | field::CUSTOMER => {

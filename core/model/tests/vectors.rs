@@ -12,7 +12,7 @@ mod support;
 
 use ed25519_dalek::{Signer, SigningKey};
 use kolonne_model::backup::{self, ItemHead, ItemKind};
-use kolonne_model::body::{Body, Say, Text};
+use kolonne_model::body::{Body, Say, SeatLocked, SeatUnlocked, Text, WantedSeat};
 use kolonne_model::cbor;
 use kolonne_model::control::{Control, Erase, EraseReason, Opened, ThreadKind, WrappedAgain};
 use kolonne_model::enrol::{
@@ -658,5 +658,42 @@ fn words_are_different() {
     check(
         "words",
         &json!({ "hash_of_all": hex(blake3::hash(all.join("\n").as_bytes()).as_bytes()) }),
+    );
+}
+
+#[test]
+fn seat_locks() {
+    let body = |say| {
+        hex(&Body {
+            offset_s: Some(-3),
+            say,
+        }
+        .to_bytes())
+    };
+    let locked = |share: Option<Vec<u8>>, answer_to, wanted| {
+        body(Say::Locked(Box::new(SeatLocked {
+            seat: SeatId([0x44; 16]),
+            share: share.map(Into::into),
+            answer_to,
+            wanted,
+        })))
+    };
+    let wanted = WantedSeat {
+        key: public(&key(5)),
+        recipient: Recipient::x25519([0x66; 32]),
+    };
+    check(
+        "seat_locks",
+        &json!({
+            "seat": hex(&[0x44; 16]),
+            "pin_set": locked(Some(vec![0x55; 40]), None, None),
+            "five_wrong_pins": locked(None, Some(Recipient::x25519([0x66; 32])), None),
+            "pin_forgotten": locked(None, None, Some(wanted)),
+            "unlocked": body(Say::Unlocked(Box::new(SeatUnlocked {
+                seat: SeatId([0x44; 16]),
+                locked: OpId([0x77; 32]),
+                share: vec![0x55; 40].into(),
+            }))),
+        }),
     );
 }

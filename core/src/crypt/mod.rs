@@ -7,6 +7,7 @@ pub mod age_file;
 pub mod at_rest;
 pub mod blob;
 pub mod kit;
+pub mod pin;
 pub mod random;
 pub mod root;
 pub mod signing;

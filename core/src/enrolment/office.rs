@@ -474,7 +474,14 @@ fn draft(
         let holder = (SeatId::of_key(key).0, recipient.clone());
         // A person's secret stays with their seats and the kit; the office keeps none.
         let ring = if let Some(person) = &grant.person {
-            rings::next_generation(db, roster, person, Leaving::default(), &[holder])?
+            rings::next_generation(
+                db,
+                roster,
+                person,
+                Leaving::default(),
+                &[holder],
+                Some(author),
+            )?
         } else {
             let (recovery, kit) = the_newest(roster, RingKind::Recovery)?;
             rings::first_generation(RingKind::Person, &[holder, (recovery.0, kit.clone())])?

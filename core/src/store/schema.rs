@@ -177,6 +177,27 @@ CREATE TABLE promised_threads (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE promised_names (subject BLOB PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- Seats behind a PIN: their keys are here, sealed, and not in own_seats. The share is destroyed by
+-- five wrong PINs; then it comes back to a key made for that. A deposit is what is yet to be told.
+CREATE TABLE seat_locks (
+    seat BLOB PRIMARY KEY, memory_kib INTEGER NOT NULL, passes INTEGER NOT NULL,
+    lanes INTEGER NOT NULL, salt BLOB NOT NULL, sealed BLOB NOT NULL, share BLOB,
+    share_hash BLOB NOT NULL, tries INTEGER NOT NULL DEFAULT 0, deposit BLOB, back BLOB,
+    told INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE wanted_seats (
+    seat BLOB PRIMARY KEY, instead_of BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_seat_locks (
+    seat BLOB PRIMARY KEY, thread BLOB NOT NULL, share BLOB, locked BLOB, answer_to BLOB,
+    locked_ms INTEGER, wanted BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_seat_answers (
+    seat BLOB NOT NULL, locked BLOB NOT NULL, share BLOB NOT NULL,
+    PRIMARY KEY (seat, locked, share)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

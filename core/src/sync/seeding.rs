@@ -175,6 +175,7 @@ impl<'a> Seeding<'a> {
             })
             .await?;
             let Some((plan, count)) = plan else { break };
+            blocking(self.inner, Inner::note_leaving).await?;
             // What it doesn't take now goes with everything else once it is certified.
             self.hub.push(plan.push).await?;
             at += count;

@@ -9,7 +9,7 @@ use super::Desk;
 use super::threads::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
-use crate::records::{Crew, DeviceRecord, EndedDevice, Person, WipedDevice};
+use crate::records::{Crew, DeviceRecord, EndedDevice, LockedSeat, Person, WipedDevice};
 use rusqlite::OptionalExtension;
 
 impl Kolonne {
@@ -53,6 +53,7 @@ impl Kolonne {
                     last_contact_ms: last,
                     backlog: backlog.iter().find(|b| b.device == *id).cloned(),
                     ended: ended(desk, id)?,
+                    locked_seats: locked_seats(desk, seats.iter().map(|(seat, _)| *seat))?,
                 });
             }
             records.sort_by(|a, b| {
@@ -62,6 +63,32 @@ impl Kolonne {
             Ok(records)
         })
     }
+}
+
+/// Whether the seat that its device asked for in its place isn't there yet.
+pub(super) fn wants_new_seat(desk: &Desk<'_>, seat: &SeatId) -> Result<bool, Error> {
+    let wanted = crate::seats::wanted_seat(desk.db, seat)?;
+    Ok(wanted.is_some_and(|wanted| desk.roster.seat(&SeatId::of_key(&wanted.key)).is_none()))
+}
+
+fn locked_seats<'a>(
+    desk: &Desk<'_>,
+    seats: impl Iterator<Item = &'a SeatId>,
+) -> Result<Vec<LockedSeat>, Error> {
+    let mut waiting = Vec::new();
+    for seat in seats.filter(|seat| desk.roster.ends_of(seat).next().is_none()) {
+        let locked_ms = crate::seats::locked_since_ms(desk.db, seat)?;
+        let new_wanted = wants_new_seat(desk, seat)?;
+        if locked_ms.is_some() || new_wanted {
+            waiting.push(LockedSeat {
+                seat: *seat,
+                name: desk.seat_name(seat),
+                locked_ms,
+                new_wanted,
+            });
+        }
+    }
+    Ok(waiting)
 }
 
 fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Error> {

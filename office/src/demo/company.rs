@@ -79,9 +79,9 @@ impl Company {
 
 fn config(trust: &Trust, dir: PathBuf) -> Config {
     Config {
-        dir,
         clock: past::clock(),
         trust: trust.clone(),
+        ..Config::new(dir)
     }
 }
 
