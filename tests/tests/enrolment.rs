@@ -72,9 +72,9 @@ impl Town {
     fn config(&self, name: &str) -> Config {
         let clock = self.clock.clone();
         Config {
-            dir: self.dir(name),
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             trust: Trust::System,
+            ..Config::new(self.dir(name))
         }
     }
 

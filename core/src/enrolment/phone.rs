@@ -369,7 +369,14 @@ impl Enrolment {
             // An admission whose keys don't open would show an empty app for ever.
             for ring in roster.rings_of_device(&self.device.device()) {
                 let newest = roster.newest_generation(&ring).map_or(0, |(n, _)| n);
-                if keys::ring_secret(tx, &ring, newest)?.is_none() {
+                let mut secret = keys::ring_secret(tx, &ring, newest)?;
+                for seat in &self.seats {
+                    secret = match secret {
+                        Some(secret) => Some(secret),
+                        None => keys::person_secret(roster, &seat.author(), &ring, newest)?,
+                    };
+                }
+                if secret.is_none() {
                     return Err(bad_code("forged"));
                 }
             }
