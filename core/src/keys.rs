@@ -308,6 +308,31 @@ pub fn open_wrap(
     }
 }
 
+/// Whether who opens the next generation of a ring opens this one by it.
+pub fn is_sealed_under_next(
+    db: &Connection,
+    roster: &Roster,
+    ring: &RingId,
+    generation: u32,
+) -> Result<bool, Error> {
+    let next = generation.saturating_add(1);
+    let Some(newer) = ring_secret(db, ring, next)? else {
+        return Ok(false);
+    };
+    for previous in roster.previous_secrets() {
+        if (previous.ring, previous.generation) != (*ring, next) {
+            continue;
+        }
+        let opened = try_open(&previous.file, &[&newer]);
+        if let Some(secret) = opened
+            && fits(roster, ring, generation, &secret)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn fits(roster: &Roster, ring: &RingId, generation: u32, secret: &[u8; 32]) -> Result<bool, Error> {
     let says = usize::try_from(generation)
         .ok()

@@ -157,7 +157,8 @@ pub fn next_generation(
     )
 }
 
-/// A new device opens a ring: wraps of every generation that is here.
+/// A new device opens a ring: one wrap, and one more for each generation that it can't open from
+/// there.
 ///
 /// # Errors
 /// `Locked` (`right`) if this device doesn't open the newest itself.
@@ -175,6 +176,9 @@ pub fn wraps_for(
     }
     let mut changes = Vec::new();
     for generation in 1..=newest {
+        if generation < newest && keys::is_sealed_under_next(db, roster, ring, generation)? {
+            continue;
+        }
         if let Some(identity) = keys::ring_secret(db, ring, generation)? {
             changes.push(Change::Wraps(RingWraps {
                 ring: *ring,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use kolonne_core::crypt::RootSeed;
 use kolonne_core::records::{HubState, Outbox, Part, State};
-use kolonne_core::{Config, Kolonne, NewOffice};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant, SyncReport};
 use kolonne_model::ids::{OpId, PublicKey};
-use kolonne_model::roster::change::Role;
+use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
 use kolonne_tests::world::{RunningHub, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -416,4 +416,147 @@ async fn a_restored_hub_gets_words_and_pictures_again_and_no_screen_pretends() {
     world.büro.sync().await;
     eight.sync().await;
     reads(&eight, &photo, &PHOTO_PARTS[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_shut_out_stays_out_at_a_new_hub() {
+    let (mut world, job, photos) = a_week().await;
+    world.anna.offline();
+    world.anna.text(&job, "Zu spät");
+    let lost = Subject::Device(world.anna.core().me().unwrap().device);
+    let seat = world.büro.seat();
+    let core = world.büro.core().clone();
+    core.end(&seat, lost, EndMode::Hard).await.unwrap();
+    world.büro.sync().await;
+    world.kolonne_3.sync().await;
+    world.stop_hub().await;
+    world.start_hub_on("hub-2");
+    let key = world.hub.as_ref().unwrap().key;
+
+    // The crew's phone alone fills it: cut lists travel with the roster.
+    world.kolonne_3.sync().await;
+    core.certify_hub(&seat, &key).await.unwrap();
+    world.büro.sync().await;
+    world.kolonne_3.sync().await;
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let invite = phone("Handy Kolonne 7", "Kolonne 7", crew);
+    let seven = world.enrol("kolonne-7", invite).await;
+    let ring = world.ring("Kolonne 7");
+    core.change_members(&seat, &job, &[ring], &[]).unwrap();
+    world.büro.sync().await;
+    seven.sync().await;
+
+    // The lost one comes to the new hub, gives up what it had, and is empty.
+    world.anna.online();
+    let left = sync_until(&world.anna, |synced| synced.is_err()).await;
+    assert!(matches!(left, Err(Error::AuthExpired)), "{left:?}");
+    for device in [&world.büro, &world.kolonne_3, &seven] {
+        device.sync().await;
+        assert_eq!(texts(device, &job), ["Morgen kommt der Kran", "Ist gut"]);
+        reads(device, &photos[0], &PHOTO_PARTS[..2]);
+    }
+    let kept = core.kept_back().unwrap();
+    let kept: u32 = kept.iter().map(|kept| kept.entries).sum();
+    assert_eq!(kept, 1, "what came too late lies here, counted");
+}
+
+/// Syncs until this holds; not for ever.
+async fn sync_until(
+    device: &Device,
+    holds: impl Fn(&Result<SyncReport, Error>) -> bool,
+) -> Result<SyncReport, Error> {
+    for _ in 0..5 {
+        let synced = device.try_sync().await;
+        if holds(&synced) {
+            return synced;
+        }
+    }
+    panic!("it never comes to that");
+}
+
+/// Roster ops after a number of them, and the secrets they wrap, by what they are wrapped to.
+fn wraps_after(device: &Device, seq: u32) -> Vec<[u8; 16]> {
+    let db = device.database();
+    let mut statement = db
+        .prepare(
+            "SELECT p.payload FROM payloads p JOIN ops o ON o.id = p.op
+             WHERE o.class = 3 AND o.seq > ?1",
+        )
+        .unwrap();
+    let payloads = statement.query_map([seq], |row| row.get::<_, Vec<u8>>(0));
+    let mut wraps = Vec::new();
+    for payload in payloads.unwrap() {
+        let body = kolonne_model::roster::read_body(Some(&payload.unwrap())).unwrap();
+        for change in body.changes {
+            match change {
+                Change::Ring(ring) => wraps.extend(ring.wraps),
+                Change::Wraps(more) => wraps.extend(more.wraps),
+                _ => {}
+            }
+        }
+    }
+    wraps.into_iter().map(|wrap| wrap.to).collect()
+}
+
+fn roster_len(device: &Device) -> u32 {
+    let sql = "SELECT max(seq) FROM ops WHERE class = 3";
+    device
+        .database()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_crew_phone_is_replaced_with_one_wrap_and_reads_every_surviving_entry() {
+    let (world, job, photos) = a_week().await;
+    let mut jobs = vec![job];
+    for n in 0..20 {
+        let job = world.job(&format!("Auftrag {n}"), &["Kolonne 3"]);
+        world.büro.text(&job, &format!("Plan {n}"));
+        jobs.push(job);
+    }
+    world.everyone_syncs().await;
+    let device = world.kolonne_3.core().me().unwrap().device;
+    let seat = world.büro.seat();
+    let core = world.büro.core();
+    core.end(&seat, Subject::Device(device), EndMode::Hard)
+        .await
+        .unwrap();
+    world.büro.sync().await;
+
+    let known = roster_len(&world.büro);
+    let (people, _) = core.people().unwrap();
+    let mehmet = people.iter().find(|person| person.name == "Mehmet Yılmaz");
+    let began = std::time::Instant::now();
+    let invite = NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: "Neues Handy Kolonne 3".to_owned(),
+        crew: Some(world.ring("Kolonne 3")),
+        crew_name: None,
+        seats: vec![SeatGrant {
+            person: Some(mehmet.unwrap().id),
+            name: String::new(),
+            role: Role::Crew,
+        }],
+    };
+    let new = world.enrol("kolonne-3-neu", invite).await;
+    new.sync().await;
+    for job in &jobs {
+        assert_eq!(texts(&new, job), texts(&world.büro, job));
+        assert!(!texts(&new, job).is_empty());
+    }
+    for photo in &photos {
+        reads(&new, photo, &PHOTO_PARTS[..2]);
+    }
+    println!(
+        "a new phone read {} threads after {:?}",
+        jobs.len(),
+        began.elapsed()
+    );
+    // One secret for all of the crew's threads, however many there are.
+    let to_phone = new.core().me().unwrap().device.0;
+    let wraps = wraps_after(&new, known);
+    let for_phone = wraps.iter().filter(|to| **to == to_phone).count();
+    assert_eq!(for_phone, 1, "{wraps:?}");
+    assert!(wraps.len() <= 3, "hers, and the person's for seat and kit: {wraps:?}");
 }

@@ -208,6 +208,8 @@ const MAX_COMPANY_MAILBOXES: usize = 32;
 const MAILBOX_LASTS_MS: u64 = 10 * 60 * 1000;
 const MAX_SLOTS: u8 = 16;
 const MAX_TRIES: u8 = 5;
+/// Bytes of all messages that wait, of all companies.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
 struct Mailbox {
@@ -264,11 +266,22 @@ impl Mailboxes {
             return Err(HubError::TooLarge);
         }
         self.tidy(now_ms);
+        let waiting: usize = self
+            .0
+            .values()
+            .flat_map(|open| open.slots.values())
+            .map(Vec::len)
+            .sum();
         // An unknown mailbox takes it as an empty one would: nobody learns which exist.
         let Some(open) = self.0.get_mut(&mail.mailbox) else {
             return Ok(());
         };
         match open.slots.get(&mail.slot) {
+            None if waiting.saturating_add(mail.message.len()) > MAX_WAITING_BYTES => {
+                Err(HubError::NotNow {
+                    retry_after_ms: 60_000,
+                })
+            }
             None => {
                 open.slots.insert(mail.slot, mail.message.into());
                 Ok(())

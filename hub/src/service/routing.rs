@@ -42,7 +42,7 @@ struct Route {
 pub enum Access {
     /// Not admitted.
     Unknown,
-    /// Its rights ended with this place of the roster.
+    /// Its rights ended; it may have the roster up to this place.
     Ended(u32),
     /// The recovery kit: the roster, to read and to write; nothing else.
     Root,
@@ -59,6 +59,8 @@ pub struct View {
     pub through: u64,
     roster_seqs: Vec<u64>,
     ended: BTreeMap<DeviceId, u32>,
+    /// The place of the newest roster op that certifies a hub.
+    hub_key_at: u32,
     /// Which roster ops name cut lists of a thread.
     cuts: BTreeMap<ThreadId, BTreeSet<OpId>>,
     /// Of these, whose lists didn't all come yet.
@@ -73,6 +75,7 @@ impl View {
             through: 0,
             roster_seqs: Vec::new(),
             ended: BTreeMap::new(),
+            hub_key_at: 0,
             cuts: BTreeMap::new(),
             lacks_cuts: BTreeSet::new(),
             threads: HashMap::new(),
@@ -174,6 +177,9 @@ impl View {
             return true;
         };
         if effect == Effect::Applied {
+            if body.changes.iter().any(|c| matches!(c, Change::HubKey(_))) {
+                self.hub_key_at = op.op.form.context.seq;
+            }
             for cut in roster::cuts_named(payload) {
                 self.cuts.entry(cut.thread).or_default().insert(op.id);
                 self.lacks_cuts.insert(op.id);
@@ -286,7 +292,9 @@ impl View {
             };
         };
         if self.roster.device_has_ended(device) {
-            return Access::Ended(self.ended.get(device).copied().unwrap_or(1));
+            // And up to where it learns which hub takes its last work: it leaves no other way.
+            let ended = self.ended.get(device).copied().unwrap_or(1);
+            return Access::Ended(ended.max(self.hub_key_at));
         }
         let since = |ring: &RingId| {
             let crew = record
