@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Firm, ask, jpeg, run, sparse};
+use support::{Firm, ask, jpeg, run, run_with, sparse};
 
 const JOB: &str = "Lindenweg 14: Sturmschaden";
 
@@ -435,4 +435,80 @@ fn a_lost_phone_is_ended_from_the_terminal_and_its_work_let_in() {
     assert_eq!(of_kind(&texts, "text")[0]["text"], "Noch vom Dach");
     let people = ask(&["person", "list", "--dir", &office]);
     assert_eq!(people["people"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_lost_hub_is_replaced_and_a_lost_firm_recovered_from_the_terminal() {
+    let (mut firm, phone) = with_job();
+    let office = firm.office();
+    firm.stop_hub();
+    let new = firm.start_hub_on("hub-2");
+    let key = new["key_groups"].as_str().unwrap();
+    ask(&["sync", "--dir", &phone]);
+    let status = ask(&["status", "--dir", &phone, "--as", "Mehmet"]);
+    assert_eq!(status["status"]["new_hub"]["key"], new["key"]);
+    let said = run(&["sync", "--dir", &phone]);
+    assert!(
+        said.stdout
+            .contains("den das Büro noch nicht bestätigt hat")
+    );
+
+    // A person compares; a typo and another key certify nothing.
+    let certify = ["hub-certify", "--dir", &office, "--json"];
+    let unasked = run(&certify);
+    assert_eq!(
+        (unasked.exit, unasked.code().as_str()),
+        (2, "hub_key_unasked")
+    );
+    let typo = key.replacen(|c: char| c.is_alphanumeric(), "1", 1);
+    let unread = run(&[&certify[..], &["--hub-key", &typo]].concat());
+    assert_eq!((unread.exit, unread.code().as_str()), (3, "hub_key_unread"));
+    let other = "07".repeat(32);
+    let wrong = run(&[&certify[..], &["--hub-key", &other]].concat());
+    assert_eq!(wrong.code(), "invalid.hub_key.other_hub");
+    ask(&["hub-certify", "--dir", &office, "--hub-key", key]);
+    ask(&["sync", "--dir", &phone]);
+    let status = ask(&["status", "--dir", &phone, "--as", "Mehmet"]);
+    assert_eq!(status["status"]["new_hub"], Value::Null);
+
+    // Then everything is gone but a backup and the kit.
+    let file = firm.path("sicherung.age");
+    ask(&["sync", "--dir", &office]);
+    let made = ask(&["backup", &file, "--dir", &office]);
+    assert!(made["ops"].as_u64().unwrap() > 5);
+    let again = run(&["backup", &file, "--dir", &office, "--json"]);
+    assert_eq!(again.code(), "invalid.backup.taken");
+    firm.stop_hub();
+    let again = firm.path("office-2");
+    let recover = [
+        "recover",
+        "--json",
+        "--dir",
+        &again,
+        "--from",
+        &file,
+        "--name",
+        "Sabine",
+        "--device",
+        "Büro neu",
+    ];
+    let missing = firm.path("nothing.age");
+    let mut gone = recover;
+    gone[5] = &missing;
+    let gone = run_with(&gone, &firm.kit);
+    assert_eq!(gone.code(), "not_found.backup");
+    let back = run_with(&recover, &firm.kit);
+    assert_eq!(back.exit, 0, "{}{}", back.stdout, back.stderr);
+    let jobs = ask(&["job", "list", "--dir", &again]);
+    assert_eq!(jobs["threads"].as_array().unwrap().len(), 1, "{jobs}");
+    let nowhere = run(&["sync", "--dir", &again, "--json"]);
+    assert_eq!(nowhere.code(), "not_found.hub");
+    let new = firm.start_hub_on("hub-3");
+    let url = new["url"].as_str().unwrap();
+    ask(&["hub-address", url, "--dir", &again]);
+    let key = new["key_groups"].as_str().unwrap();
+    ask(&["hub-certify", "--dir", &again, "--hub-key", key]);
+    ask(&["sync", "--dir", &phone]);
+    let status = ask(&["status", "--dir", &phone, "--as", "Mehmet"]);
+    assert_eq!(status["status"]["new_hub"], Value::Null);
 }

@@ -108,6 +108,25 @@ pub fn run(args: &[&str]) -> Answer {
     }
 }
 
+/// Runs with this on its standard input.
+pub fn run_with(args: &[&str], input: &str) -> Answer {
+    let mut child = program(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    Answer {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 /// Runs with `--json` and expects success.
 pub fn ask(args: &[&str]) -> Value {
     let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
@@ -125,7 +144,8 @@ pub struct Firm {
     dir: tempfile::TempDir,
     pub hub: Option<Running>,
     address: String,
-    url: String,
+    pub url: String,
+    pub kit: String,
 }
 
 impl Firm {
@@ -136,6 +156,7 @@ impl Firm {
             hub: None,
             address: "127.0.0.1:0".to_owned(),
             url: String::new(),
+            kit: String::new(),
         };
         let said = firm.start_hub();
         said["url"].as_str().unwrap().clone_into(&mut firm.url);
@@ -156,12 +177,21 @@ impl Firm {
             "--hub-key",
             said["key_groups"].as_str().unwrap(),
         ]);
-        assert!(founded["recovery_kit"].as_str().unwrap().len() > 70);
+        founded["recovery_kit"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut firm.kit);
+        assert!(firm.kit.len() > 70);
         firm
     }
 
     pub fn start_hub(&mut self) -> Value {
-        let data = self.path("hub");
+        self.start_hub_on("hub")
+    }
+
+    /// Another hub at the same address.
+    pub fn start_hub_on(&mut self, folder: &str) -> Value {
+        let data = self.path(folder);
         let args = ["hub", "--json", "--data", &data, "--listen", &self.address];
         let mut hub = Running::start(&args);
         let said = hub.json();
