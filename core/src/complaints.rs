@@ -13,6 +13,7 @@ use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, Transaction};
 
 use crate::error::Error;
+use crate::keys::RingSecret;
 use crate::kolonne::{Inner, Kolonne, op_id, seat_id, thread_id};
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::records::{Changed, KeyComplaint};

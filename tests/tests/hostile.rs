@@ -551,7 +551,7 @@ async fn a_phone_takes_no_roster_that_ends_before_its_code() {
         .await
         .unwrap();
     let code = invitation.text();
-    let config = Config::new(&world.path("kolonne-9"));
+    let config = Config::new(world.path("kolonne-9"));
     let on_phone = tokio::spawn(async move {
         let mut enrolment = Kolonne::enrol(config, &code).await.unwrap();
         enrolment.words().await.unwrap();
@@ -568,5 +568,5 @@ async fn a_phone_takes_no_roster_that_ends_before_its_code() {
     invitation.admit().await.unwrap();
     let refused = on_phone.await.unwrap();
     assert_eq!(refused.unwrap_err().code(), "invalid.code.forged");
-    assert!(Kolonne::open(Config::new(&world.path("kolonne-9"))).is_err());
+    assert!(Kolonne::open(Config::new(world.path("kolonne-9"))).is_err());
 }

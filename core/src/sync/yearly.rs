@@ -57,8 +57,15 @@ impl Sync<'_> {
                     .iter()
                     .take(RINGS_PER_OP)
                     .map(|ring| {
-                        rings::next_generation(db, roster, ring, Leaving::default(), &[])
-                            .map(Change::Ring)
+                        rings::next_generation(
+                            db,
+                            roster,
+                            ring,
+                            Leaving::default(),
+                            &[],
+                            Some(&author),
+                        )
+                        .map(Change::Ring)
                     })
                     .collect::<Result<_, _>>()?;
                 Ok(Drafted {
