@@ -28,13 +28,15 @@ export function makeProgram(now = Date.now()) {
   const streams = new Set();
   /** @type {Map<string, string>} */
   const drafts = new Map();
-  /** @type {Map<string, { bytes: Buffer, type: string }>} */
+  /** @type {Map<string, { bytes: Buffer, type: string, name?: string }>} */
   const files = new Map();
   /** @type {Map<string, any>} */
   const invites = new Map();
   let version = 1;
   let flight = false;
   let active = world.mehmet.id;
+  /** Jonas has a PIN, 2580. */
+  const jonas = { locked: true, tries_left: 5 };
   const started = Date.now();
   /** The world's own time goes on from its beginning. */
   const clock = () => now + Date.now() - started;
@@ -59,12 +61,12 @@ export function makeProgram(now = Date.now()) {
     return {
       surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
       seats: phone
-        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active }))
-        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true }],
+        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, new_wanted: false, ...(p === world.jonas ? jonas : { locked: false, tries_left: 5 }) }))
+        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false }],
       language: null, flight_mode: phone ? flight : null,
-      rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000 },
+      rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       status: {
-        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null,
+        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false,
         outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
       },
     };
@@ -76,7 +78,8 @@ export function makeProgram(now = Date.now()) {
     const { look: _, ...rest } = e;
     const pending = e.pending.map((/** @type {any} */ p) => (token === "phone" && p.device_name === world.CREW3 ? { ...p, device_name: null } : p));
     if (e.retracted) return { ...rest, own, text: null, caption: null, photo: null, voice: null, document: null, pending: [] };
-    return { ...rest, own, pending };
+    const sealed = e.sealed && { ...e.sealed, for_me: token === "office" && e.sealed.office };
+    return { ...rest, own, pending, sealed };
   }
 
   /** @param {import("./world.js").MockThread} t @param {string} token @param {string} words */
@@ -149,7 +152,26 @@ export function makeProgram(now = Date.now()) {
     const json = async () => JSON.parse((await body(req)).toString() || "{}");
     switch (at) {
       case "GET me": return me(token);
-      case "POST seat": active = (await json()).seat; changed("everything"); return me(token);
+      case "POST seat": {
+        const { seat, pin } = await json();
+        if (seat === world.jonas.id && jonas.locked && pin !== "2580") {
+          jonas.tries_left = Math.max(0, jonas.tries_left - 1);
+          throw problem("wrong_pin", 423, "Die PIN stimmt nicht. Es ist nichts verloren. Versuch es noch einmal.", "The PIN is wrong. Nothing is lost. Try again.");
+        }
+        if (seat === world.jonas.id) Object.assign(jonas, { locked: false, tries_left: 5 });
+        active = seat;
+        changed("everything");
+        return me(token);
+      }
+      case "POST lock": jonas.locked = true; return me(token);
+      case "POST seat/pin": return {};
+      case "POST threads/:/sealed": {
+        const bytes = await body(req, 200_000_000);
+        const wanted = (q.get("for") ?? "").split(",");
+        const e = world.entry(world.people.find((p) => p.id === q.get("seat")) ?? who, here, { kind: "sealed", state: "saved", sealed: { people: world.people.filter((p) => wanted.includes(p.id)).map(({ id: of, name }) => ({ id: of, name })), office: wanted.includes("office"), bytes: Math.max(65536, bytes.length), here: true, for_me: false } });
+        files.set(e.id, { bytes, type: req.headers["content-type"] ?? "", name: q.get("name") ?? "" });
+        return add(threadOf(id), e, token, q.get("draft_id"));
+      }
       case "POST flight":
         flight = (await json()).on;
         if (!flight) for (const t of world.threads) for (const e of t.entries) if (waiting().includes(e)) travel(t, e, token);
@@ -227,6 +249,9 @@ export function makeProgram(now = Date.now()) {
       case "POST entries/:/caption": { const { t, e } = entryOf(id); e.caption = (await json()).text || null; e.edited = true; changed(`thread:${t.id}`, "threads"); return {}; }
       case "POST entries/:/retract": { const { t, e } = entryOf(id); e.retracted = { reason: (await json()).reason || null }; changed(`thread:${t.id}`, "threads"); return {}; }
       case "POST threads/:/read": { const { e } = entryOf((await json()).up_to); threadOf(id).read.set(who.id, e.time_ms); changed("threads", `thread:${id}`); return {}; }
+      case "POST seats/:/unlock": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
+      case "POST threads/:/erase": { const { entries, reason } = await json(); for (const of of entries) { const { e } = entryOf(of); Object.assign(e, { kind: "stub", text: null, photo: null, erased: { entry: of, thread: id, reason, by: [who.name], time_ms: here, needs_second: false, destroyed: false, gone_ms: here + 604_800_000 } }); } changed(`thread:${id}`, "threads"); return { entries: entries.length, need_second: 0, days: 7 }; }
+      case "GET erasures": return { erasures: world.threads.flatMap((t) => t.entries).flatMap((e) => /** @type {any} */ (e).erased ?? []) };
       case "GET people": return { people: world.people, crews: world.crews };
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now", wiped: null }, backlog: null }); changed("devices"); return {}; }
@@ -263,6 +288,7 @@ export function makeProgram(now = Date.now()) {
         const { e } = entryOf(path[1] ?? "");
         const file = files.get(e.id);
         if (e.look) res.setHeader("Content-Type", "image/svg+xml").end(svg(e.look));
+        else if (file?.name) res.writeHead(200, { "Content-Type": file.type, "Content-Disposition": `inline; filename*=UTF-8''${encodeURIComponent(file.name)}` }).end(file.bytes);
         else if (file) res.setHeader("Content-Type", file.type).end(file.bytes);
         else if (e.voice) res.setHeader("Content-Type", "audio/wav").end(wav(Math.round(e.voice.duration_ms / 1000)));
         else res.setHeader("Content-Type", "application/octet-stream").end(Buffer.from("%PDF-1.4 mock"));

@@ -37,7 +37,7 @@ export function makeWorld(now) {
   const entry = (who, ago, more) => ({
     id: newId(), author: { person: who.id, name: who.name, role: who.role }, own: false, kind: "text", text: null, caption: null,
     reply_to: null, edited: false, retracted: null, time_ms: now - ago, clock: "ok", state: "office", stuck: null, pending: [],
-    waiting: null, photo: null, voice: null, document: null, notice: null, ...more,
+    waiting: null, photo: null, voice: null, document: null, sealed: null, erased: null, notice: null, ...more,
   });
   let seed = 1;
   /** @param {typeof sabine} who @param {number} ago @param {string} scene @param {Partial<Entry>} more @param {boolean} tall */
@@ -127,11 +127,11 @@ export function makeWorld(now) {
     thread("job", "Dachrinne Schulweg 5", { status: "paid", customer: "Frau Hansen", address: "Schulweg 5, Itzehoe", entries: [say(jana, 9 * DAY, "Rinne ist dran.")], members: [office, member("crew", c4, "Kolonne 4")] }),
   ];
   const devices = [
-    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null, ended: null },
-    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device_name: CREW3, entries: 0, photos: 0, originals: 1, bytes: 3_900_000, since_ms: now - 70 * MIN }, ended: null },
-    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, bytes: 7_800_000, since_ms: now - 4 * HOUR }, ended: null },
-    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, ended: null },
-    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, ended: null },
+    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null, locked_seats: [], ended: null },
+    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device_name: CREW3, entries: 0, photos: 0, originals: 1, bytes: 3_900_000, since_ms: now - 70 * MIN }, locked_seats: [{ seat: jonas.id, name: jonas.name, locked_ms: now - 9 * MIN, new_wanted: false }], ended: null },
+    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, bytes: 7_800_000, since_ms: now - 4 * HOUR }, locked_seats: [], ended: null },
+    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [], ended: null },
+    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, locked_seats: [], ended: null },
     { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, ended: { at_once: true, wiped: { time_ms: now - 2 * DAY, lost: 0 } } },
   ];
   return { people, crews, threads, devices, sabine, mehmet, jonas, karl, entry, photo, CREW3 };

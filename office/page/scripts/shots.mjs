@@ -58,7 +58,7 @@ async function story(name, { who, width, height, dark = false, language = "de" }
   page.setDefaultTimeout(5000);
   await page.clock.setFixedTime(now);
   // The four-oh-oh of a refused request is part of a story; the page says it in words.
-  page.on("console", (m) => m.type() === "error" && !/status of (400|413|507)/.test(m.text()) && wrong.push(`${name}: ${m.text()}`));
+  page.on("console", (m) => m.type() === "error" && !/status of (400|413|423|507)/.test(m.text()) && wrong.push(`${name}: ${m.text()}`));
   page.on("pageerror", (e) => wrong.push(`${name}: ${e.message}`));
   page.on("request", (r) => /^(blob|data):/.test(r.url()) || new URL(r.url()).hostname === "127.0.0.1" || wrong.push(`${name}: asked ${r.url()}`));
   try {
@@ -120,6 +120,20 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await page.keyboard.press("Escape");
   await page.getByRole("searchbox").fill("ziegel");
   await shot("search");
+  const doomed = page.getByRole("article").filter({ hasText: "Gerüst steht" }).first();
+  await doomed.hover();
+  await doomed.getByRole("button", { name: "Mehr" }).click();
+  await shot("menu");
+  await page.getByRole("button", { name: /Nach Vorschrift/ }).click();
+  await page.getByRole("radio").first().check();
+  await shot("erase");
+  await page.getByRole("button", { name: "Löschen", exact: true }).click();
+  await shot("erased");
+  await page.getByRole("button", { name: "Schließen" }).last().click();
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("button", { name: "Direkt schreiben" }).click();
+  await shot("direct");
+  await page.keyboard.press("Escape");
   await page.getByRole("link", { name: "Geräte" }).click();
   await shot("devices");
   await page.getByRole("button", { name: /^Handy Kolonne 3 sperren$/ }).click();
@@ -174,12 +188,31 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
     await page.keyboard.press("Escape");
     await page.locator("input[type=file]").first().setInputFiles([{ name: "voll.png", mimeType: "image/png", buffer: PNG }]);
     await page.getByRole("button", { name: "Jonas" }).click();
+    for (const digit of "1111") await page.getByRole("dialog").getByRole("button", { name: digit, exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: /Weiter|Go on/ }).click();
+    await page.getByRole("alert").last().waitFor();
+    await shot("wrong-pin");
+    await page.keyboard.type("2580");
+    await page.keyboard.press("Enter");
     await page.waitForTimeout(400);
     await shot("other-seat");
+    await page.locator("input[type=file]").last().setInputFiles([{ name: "Krankmeldung.png", mimeType: "image/png", buffer: PNG }]);
+    await shot("seal");
+    await page.getByRole("dialog").getByRole("button", { name: /Versiegelt schicken|Send sealed/ }).click();
+    await page.waitForTimeout(400);
+    await shot("sealed");
+    await page.goto(page.url().replace(/#.*/, "#/"));
+    await page.getByRole("button", { name: /PIN ändern|Change PIN/ }).click();
+    await shot("set-pin");
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: /Sperren|Lock/ }).click();
+    await shot("locked");
   });
 }
 // Twice as large letters in a 1280 × 720 window.
 await story("zoom-200", { who: "office", width: 640, height: 360 }, async (page, shot) => {
+  await page.getByRole("link", { name: "Geräte" }).click();
+  await page.getByRole("link", { name: "Verläufe" }).click();
   await openRoof(page);
   await shot("thread");
 });

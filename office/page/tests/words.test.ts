@@ -25,6 +25,7 @@ describe("times", () => {
   });
   it("is shorter in the list and longer between days", () => {
     expect(whenShort("de", at(11, 24, 9, 5), NOW)).toBe("09:05");
+    expect(whenShort("de", at(11, 23, 9, 5), NOW)).toBe("gestern");
     expect(whenShort("de", at(11, 20, 9, 5), NOW)).toBe("Fr");
     expect(dayLine("de", at(11, 23, 9), NOW)).toBe("gestern");
     expect(dayLine("de", at(11, 19, 9), NOW)).toBe("Donnerstag, 19.11.");
@@ -54,7 +55,7 @@ describe("what waits where", () => {
     expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
   });
   it("says nothing when nothing waits", () => {
-    const status = { hub: "flight", last_contact_ms: null, new_hub: null, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
+    const status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
     expect(outboxWords("de", status, true)).toBe("noch 3 Fotos auf diesem Handy");
     expect(outboxWords("de", { ...status, outbox: { ops: 0, photos: 0, originals: 0, bytes: 0, stuck: 0 } }, true)).toBeNull();
   });

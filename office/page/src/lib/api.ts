@@ -21,6 +21,14 @@ export interface Seat {
   role: Role;
   /** Who writes now. At most one seat is active. */
   active: boolean;
+  /** Whether a PIN is before it; without one it is always open. */
+  has_pin: boolean;
+  /** The PIN is asked for before anything is written. */
+  locked: boolean;
+  /** Wrong PINs until it locks; 0: the office has to open it. */
+  tries_left: number;
+  /** A new seat in its place was asked for, since the PIN is forgotten. */
+  new_wanted: boolean;
 }
 
 /** "flight": the demo's switch is on. "unknown": not tried since the start. */
@@ -40,6 +48,10 @@ export interface Status {
   last_contact_ms: number | null;
   /** A hub that the office hasn't certified answers in the place of the company's own. */
   new_hub: { key: string; since_ms: number } | null;
+  /** When everything the hub had was here last, the roster too. */
+  roster_confirmed_ms: number | null;
+  /** That is more than 72 hours ago: who was shut out or is new, this device may not know. */
+  roster_stale: boolean;
   outbox: Outbox;
 }
 
@@ -54,7 +66,7 @@ export interface Me {
   flight_mode: boolean | null;
   /** What the active seat may do; buttons that would be refused aren't shown. */
   rights: { jobs: boolean; members: boolean; devices: boolean };
-  limits: { text_bytes: number; file_bytes: number };
+  limits: { text_bytes: number; file_bytes: number; sealed_bytes: number };
   status: Status;
 }
 
@@ -126,7 +138,7 @@ export interface Thread extends ThreadRow {
   opened_ms: number;
 }
 
-export type EntryKind = "text" | "photo" | "voice" | "document" | "video" | "notice" | "stub" | "unknown";
+export type EntryKind = "text" | "photo" | "voice" | "document" | "sealed" | "video" | "notice" | "stub" | "unknown";
 
 export interface Author {
   person: Id;
@@ -174,6 +186,17 @@ export interface Document {
   here: boolean;
 }
 
+/** For named people only; says nothing of what it is. */
+export interface Sealed {
+  people: { id: Id; name: string }[];
+  office: boolean;
+  /** Rounded up: nobody but them knows it better. */
+  bytes: number;
+  here: boolean;
+  /** Whether the active seat's person is among them. */
+  for_me: boolean;
+}
+
 export interface Quote {
   id: Id;
   author: string;
@@ -207,6 +230,9 @@ export interface Entry {
   photo: Photo | null;
   voice: Voice | null;
   document: Document | null;
+  sealed: Sealed | null;
+  /** Of a stub; null: its content merely isn't here yet. */
+  erased: Erasure | null;
   notice: { code: NoticeCode | string; value: string | null } | null;
 }
 
@@ -252,8 +278,19 @@ export interface Device {
   app_version: string | null;
   /** null: nothing is known to wait there. */
   backlog: Backlog | null;
+  /** Seats on it that wait for the office. */
+  locked_seats: LockedSeat[];
   /** Its rights ended; wiped: what it said last, null until it was heard of. */
   ended: { at_once: boolean; wiped: { time_ms: number; lost: number } | null } | null;
+}
+
+export interface LockedSeat {
+  seat: Id;
+  name: string;
+  /** Since when five wrong PINs locked it; null: they didn't. */
+  locked_ms: number | null;
+  /** The PIN is forgotten: a new seat was asked for. */
+  new_wanted: boolean;
 }
 
 export type KeptBackWhy = "foreign_roster" | "not_certified" | "ended" | "cut" | "not_member" | "right";
@@ -296,6 +333,35 @@ export interface Invite {
   words: string[] | null;
 }
 
+export type EraseReason = "personal_data" | "mistake" | "expired";
+
+/** Hidden everywhere at once; destroyed when its day has come, by `needs_second` only after a second person's word. */
+export interface Erasure {
+  entry: Id;
+  thread: Id;
+  reason: EraseReason;
+  /** By name. */
+  by: string[];
+  time_ms: number;
+  needs_second: boolean;
+  destroyed: boolean;
+  /** When this device destroys it. */
+  gone_ms: number | null;
+}
+
+/** What erasing did. */
+export interface Erased {
+  entries: number;
+  need_second: number;
+  days: number;
+}
+
+export interface NewHub {
+  /** As `kolonne hub` prints it. */
+  key_groups: string;
+  since_ms: number;
+}
+
 // Requests
 
 export interface NewJob {
@@ -332,6 +398,15 @@ export interface NewFile {
   kind: "photo" | "voice" | "document" | "video";
   name: string;
   caption: string;
+  reply_to: Id | null;
+  seat: Id;
+  draft_id: Id;
+}
+
+/** Query of a sealed upload; `for`: ids of people and the word `office`, with commas. */
+export interface NewSealed {
+  for: string;
+  name: string;
   reply_to: Id | null;
   seat: Id;
   draft_id: Id;

@@ -17,12 +17,14 @@ type Listener = (touches: (key: string) => boolean) => void;
 
 class App {
   me = $state.raw<Me | null>(null);
-  gate = $state<"starting" | "no_token" | "ready">("starting");
+  gate = $state<"starting" | "no_token" | "ended" | "ready">("starting");
   /** Why nothing new comes in; null while the stream runs. */
   gone = $state.raw<Problem | null>(null);
   route = $state.raw<Route>({ at: "threads" });
   chosen = $state<Language | null>(null);
   now = $state(Date.now());
+  /** The entry of the open thread that somebody asked to erase: the question outlives its menu. */
+  erasing = $state<Id | null>(null);
   #listeners = new Set<Listener>();
 
   language = $derived<Language>(this.chosen ?? this.me?.language ?? browserLanguage(navigator.languages));
@@ -58,6 +60,8 @@ class App {
 
   #failed(problem: Problem): void {
     if (problem.code === "token") this.gate = "no_token";
+    // Shut out: what was on the screen goes too.
+    else if (problem.code === "not_allowed") [this.gate, this.gone, this.me] = ["ended", problem, null];
     else this.gone = problem;
   }
 
@@ -72,7 +76,7 @@ class App {
         });
       } catch (e) {
         this.#failed(problemOf(e));
-        if (this.gate === "no_token") return;
+        if (this.gate === "no_token" || this.gate === "ended") return;
       }
       await new Promise((done) => setTimeout(done, wait));
     }

@@ -1,9 +1,10 @@
 // One way to the program on this computer: the token on every request, and every failure as a Problem in whole sentences.
 import type {
-  Changed, Created, Devices, EndHow, EntryPage, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewInvite, NewJob, NewText, Part, People,
-  Problem, Thread, ThreadChange, ThreadPage,
+  Changed, Created, Devices, EndHow, EntryPage, EraseReason, Erased, Erasure, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewHub,
+  NewInvite, NewJob, NewSealed, NewText, Part, People, Problem, Thread, ThreadChange, ThreadPage,
 } from "./api";
 import { text, type TextKey } from "./texts";
+import { size } from "./words";
 
 const TOKEN_KEY = "kolonne.token";
 
@@ -28,6 +29,12 @@ export class Failure extends Error {
 function own(code: "program_gone" | "bad_answer"): Failure {
   const key: TextKey = `problem_${code}`;
   return new Failure({ code, message_de: text("de", key), message_en: text("en", key) });
+}
+
+/** Known before a byte is read. */
+export function tooLarge(limit_bytes: number): Problem {
+  const words = (language: "de" | "en") => text(language, "problem_too_large", { limit: size(language, limit_bytes) });
+  return { code: "too_big", message_de: words("de"), message_en: words("en") };
 }
 
 export function problemOf(error: unknown): Problem {
@@ -100,7 +107,9 @@ function sendFile(path: string, file: Blob, progress: (done: number) => void): P
 
 export const api = {
   me: () => json<Me>("GET", "/api/me"),
-  seat: (seat: Id) => json<Me>("POST", "/api/seat", { seat }),
+  seat: (seat: Id, pin: string | null = null) => json<Me>("POST", "/api/seat", { seat, pin }),
+  setPin: (seat: Id, old: string | null, pin: string) => json<object>("POST", "/api/seat/pin", { seat, old, new: pin }),
+  lock: () => json<Me>("POST", "/api/lock", {}),
   flight: (on: boolean) => json<Me>("POST", "/api/flight", { on }),
   sync: () => json<object>("POST", "/api/sync", {}),
   threads: (words: string, cursor: string | null) => json<ThreadPage>("GET", `/api/threads${query({ query: words, cursor })}`),
@@ -113,11 +122,27 @@ export const api = {
   say: (id: Id, entry: NewText) => json<Created>("POST", `/api/threads/${id}/entries`, entry),
   file: (id: Id, entry: NewFile, file: Blob, progress: (done: number) => void) =>
     sendFile(`/api/threads/${id}/files${query({ ...entry })}`, file, progress),
+  seal: (id: Id, entry: NewSealed, file: Blob) =>
+    sendFile(`/api/threads/${id}/sealed${query({ ...entry })}`, file, () => undefined),
+  /** Never cached, never among the kept pictures. */
+  sealed: async (entry: Id) => {
+    const answer = await ask("GET", `/media/${entry}/sealed`);
+    const named = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition") ?? "");
+    return { blob: await answer.blob(), name: decodeURIComponent(named?.[1] ?? "") };
+  },
   caption: (entry: Id, words: string) => json<object>("POST", `/api/entries/${entry}/caption`, { text: words }),
   retract: (entry: Id, reason: string) => json<object>("POST", `/api/entries/${entry}/retract`, { reason }),
   read: (id: Id, upTo: Id) => json<object>("POST", `/api/threads/${id}/read`, { up_to: upTo }),
   media: async (entry: Id, part: Part, signal?: AbortSignal) =>
     (await ask("GET", `/media/${entry}/${part}`, signal ? { signal } : {})).blob(),
+  erase: (thread: Id, entries: Id[], reason: EraseReason) =>
+    json<Erased>("POST", `/api/threads/${thread}/erase`, { entries, reason }),
+  erasures: async () => (await json<{ erasures: Erasure[] }>("GET", "/api/erasures")).erasures,
+  direct: (people: Id[]) => json<Created>("POST", "/api/direct", { people }),
+  unlockSeat: (seat: Id) => json<object>("POST", `/api/seats/${seat}/unlock`, {}),
+  renewSeat: (seat: Id) => json<object>("POST", `/api/seats/${seat}/renew`, {}),
+  hub: () => json<{ hub_url: string; new_hub: NewHub | null }>("GET", "/api/hub"),
+  certifyHub: (key: string) => json<object>("POST", "/api/hub/certify", { key }),
   people: () => json<People>("GET", "/api/people"),
   devices: () => json<Devices>("GET", "/api/devices"),
   endDevice: (id: Id, how: EndHow) => json<object>("POST", `/api/devices/${id}/end`, { how }),

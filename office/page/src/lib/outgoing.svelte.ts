@@ -1,7 +1,7 @@
 // Files on their way from this page into the program. Each waits here until the program says that it is on disk; what
 // failed stays, with its reason, until somebody tries again or drops it.
 import type { Id, NewFile, Problem, Seat } from "./api";
-import { api, draftId, problemOf } from "./client";
+import { api, draftId, problemOf, tooLarge } from "./client";
 
 export interface Outgoing {
   draft_id: Id;
@@ -25,11 +25,18 @@ class Queue {
   #running = false;
 
   /** Resolves when all of these are on disk or have failed with their reason on the screen. */
-  async add(thread: Id, seat: Pick<Seat, "seat" | "name">, files: readonly File[], caption: string, replyTo: Id | null): Promise<void> {
+  async add(
+    thread: Id,
+    seat: Pick<Seat, "seat" | "name">,
+    files: readonly File[],
+    caption: string,
+    replyTo: Id | null,
+    limit_bytes: number,
+  ): Promise<void> {
     for (const file of files) {
       const draft_id = draftId();
       const entry: NewFile = { kind: kindOf(file), name: file.name, caption, reply_to: replyTo, seat: seat.seat, draft_id };
-      this.list.push({ draft_id, thread, author: seat.name, file, entry, done_bytes: 0, problem: null });
+      this.list.push({ draft_id, thread, author: seat.name, file, entry, done_bytes: 0, problem: file.size > limit_bytes ? tooLarge(limit_bytes) : null });
     }
     await this.run();
   }
@@ -57,6 +64,13 @@ class Queue {
     const item = this.list.find((o) => o.draft_id === id);
     if (item) item.problem = null;
     void this.run();
+  }
+
+  /** What can't be shown as a photo or voice note can still be handed on. */
+  asFile(id: Id): void {
+    const item = this.list.find((o) => o.draft_id === id);
+    if (item) item.entry = { ...item.entry, kind: "document" };
+    this.again(id);
   }
 
   drop(id: Id): void {

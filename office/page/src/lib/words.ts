@@ -47,10 +47,11 @@ export function when(language: Language, ms: number, now: number): string {
   return `${shortDate(language, ms, now)} ${clockTime(ms)}`;
 }
 
-/** For the list: "14:02" today, "Di" this week, then "12.3." */
+/** For the list: "14:02" today, "gestern", "Di" this week, then "12.3." */
 export function whenShort(language: Language, ms: number, now: number): string {
   const days = daysAgo(ms, now);
   if (days === 0) return clockTime(ms);
+  if (days === 1) return text(language, "yesterday");
   if (days > 0 && days < 7) return weekday(language, ms, "short");
   return shortDate(language, ms, now);
 }
