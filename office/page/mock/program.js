@@ -36,7 +36,7 @@ export function makeProgram(now = Date.now()) {
   let flight = false;
   let active = world.mehmet.id;
   /** Jonas has a PIN, 2580. */
-  const jonas = { locked: true, tries_left: 5 };
+  const jonas = { locked: true, tries_left: 5, new_wanted: false };
   const started = Date.now();
   /** The world's own time goes on from its beginning. */
   const clock = () => now + Date.now() - started;
@@ -61,7 +61,7 @@ export function makeProgram(now = Date.now()) {
     return {
       surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
       seats: phone
-        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, new_wanted: false, ...(p === world.jonas ? jonas : { locked: false, tries_left: 5 }) }))
+        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
         : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false }],
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
@@ -164,7 +164,9 @@ export function makeProgram(now = Date.now()) {
         return me(token);
       }
       case "POST lock": jonas.locked = true; return me(token);
-      case "POST seat/pin": return {};
+      case "POST seat/pin": return me(token);
+      case "POST seat/used": return {};
+      case "POST seat/forgotten": jonas.new_wanted = true; return me(token);
       case "POST threads/:/sealed": {
         const bytes = await body(req, 200_000_000);
         const wanted = (q.get("for") ?? "").split(",");

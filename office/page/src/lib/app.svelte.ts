@@ -93,6 +93,15 @@ class App {
     return () => this.#listeners.delete(listener);
   }
 
+  #told_used_ms = 0;
+  /** Somebody works here: the seat's time until it locks begins anew. Told at most twice a minute. */
+  used(): void {
+    const seat = this.seat;
+    if (!seat?.has_pin || seat.locked || Date.now() - this.#told_used_ms < 30_000) return;
+    this.#told_used_ms = Date.now();
+    api.used(seat.seat).catch(() => void this.loadMe());
+  }
+
   say(language: Language): void {
     this.chosen = language;
     localStorage.setItem(LANGUAGE_KEY, language);

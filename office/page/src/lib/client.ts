@@ -108,7 +108,10 @@ function sendFile(path: string, file: Blob, progress: (done: number) => void): P
 export const api = {
   me: () => json<Me>("GET", "/api/me"),
   seat: (seat: Id, pin: string | null = null) => json<Me>("POST", "/api/seat", { seat, pin }),
-  setPin: (seat: Id, old: string | null, pin: string) => json<object>("POST", "/api/seat/pin", { seat, old, new: pin }),
+  setPin: (seat: Id, old: string | null, pin: string) => json<Me>("POST", "/api/seat/pin", { seat, old, new: pin }),
+  /** Asks the office for a new seat under this PIN. */
+  forgotten: (seat: Id, pin: string) => json<Me>("POST", "/api/seat/forgotten", { seat, pin }),
+  used: (seat: Id) => json<object>("POST", "/api/seat/used", { seat }),
   lock: () => json<Me>("POST", "/api/lock", {}),
   flight: (on: boolean) => json<Me>("POST", "/api/flight", { on }),
   sync: () => json<object>("POST", "/api/sync", {}),
