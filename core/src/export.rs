@@ -67,6 +67,7 @@ impl Kolonne {
     /// `NotFound` (`media`) if none is here; as [`Kolonne::open_sealed`] for a sealed one;
     /// `Invalid` (`to`, `taken`) if a file is there already.
     pub fn export(&self, seat: &SeatId, entry: &OpId, dir: &Path) -> Result<Exported, Error> {
+        self.may_see(seat, &self.entry_thread(entry)?)?;
         let inner = &self.inner;
         let outs = inner.store.read(|db| {
             inner.author(db, seat)?;

@@ -512,3 +512,65 @@ fn a_lost_hub_is_replaced_and_a_lost_firm_recovered_from_the_terminal() {
     let status = ask(&["status", "--dir", &phone, "--as", "Mehmet"]);
     assert_eq!(status["status"]["new_hub"], Value::Null);
 }
+
+#[test]
+fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
+    let (firm, phone) = with_job();
+    let office = firm.office();
+    let note = jpeg(640, 480);
+    let file = firm.file("attest.jpg", &note);
+    let at_phone = ["--dir", &phone, "--as", "Mehmet", "--job", "lindenweg"];
+    let send = |what: &[&str]| ask(&[&["send"], at_phone.as_slice(), what].concat());
+    let sent = send(&["--sealed-for", "office", "--photo", &file]);
+    assert_eq!(sent["entries"][0]["kind"], "sealed");
+    let id = sent["entries"][0]["id"].as_str().unwrap();
+    ask(&["sync", "--dir", &office]);
+    let sealed = &of_kind(&entries(&office, "Sabine"), "sealed")[0]["sealed"].clone();
+    assert_eq!(
+        (&sealed["office"], &sealed["for_me"]),
+        (&true.into(), &true.into())
+    );
+
+    // Not on the phone that took it; in the office into a new file and nowhere else.
+    let out = firm.path("opened.jpg");
+    let open = |dir: &str, who: &str| {
+        run(&[
+            "sealed", "open", "--json", "--dir", dir, "--as", who, id, "--to", &out,
+        ])
+    };
+    let refused = open(&phone, "Mehmet");
+    assert_eq!(
+        (refused.exit, refused.code().as_str()),
+        (5, "locked.sealed")
+    );
+    assert!(!std::path::Path::new(&out).exists());
+    assert_eq!(open(&office, "Sabine").exit, 0);
+    assert!(std::fs::read(&out).unwrap() == note);
+    let again = open(&office, "Sabine");
+    assert_eq!((again.exit, again.code().as_str()), (3, "invalid.to.taken"));
+    let (dir, beginning) = (firm.path("hand-out"), &id[..10]);
+    let exported = ask(&["export", "--dir", &office, beginning, "--to", &dir]);
+    let key = std::fs::read_to_string(exported["key"].as_str().unwrap()).unwrap();
+    assert_eq!(key.matches("AGE-SECRET-KEY-1").count(), 1);
+    assert_eq!(exported["files"][0]["plain_bytes"], note.len());
+
+    // Words, captions and people who aren't there don't go with it.
+    let unknown = ["--sealed-for", "Niemand", "--file", &file];
+    let unknown = run(&[&["send", "--json"], at_phone.as_slice(), &unknown].concat());
+    assert_eq!(
+        (unknown.exit, unknown.code().as_str()),
+        (3, "not_found.person")
+    );
+    let captioned = [
+        "--sealed-for",
+        "office",
+        "--file",
+        &file,
+        "--caption",
+        "krank",
+    ];
+    assert_eq!(
+        run(&[&["send"], at_phone.as_slice(), &captioned].concat()).exit,
+        2
+    );
+}

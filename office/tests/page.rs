@@ -289,3 +289,54 @@ fn ending_wants_a_way_and_never_oneself() {
         (404, "not_found".into())
     );
 }
+
+#[test]
+fn what_is_sealed_comes_out_for_its_reader_and_stays_in_no_cache() {
+    let page = Page::open();
+    let (thread, seat) = (&page.thread, page.seat());
+    let note = jpeg(320, 240);
+    let seal = |to: &str, draft: &str| {
+        let query = format!("for={to}&name=Attest%20M.jpg&seat={seat}&draft_id={draft}");
+        page.ask(&format!("POST /api/threads/{thread}/sealed?{query}"), &note)
+    };
+    let draft = "0b".repeat(16);
+    let made = seal("office", &draft).json();
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(
+        seal("office", &draft).json()["id"],
+        id,
+        "the same draft is the same entry"
+    );
+    let entries = page
+        .ask(&format!("GET /api/threads/{thread}/entries"), b"")
+        .json();
+    let sealed = &entries["entries"][0];
+    assert_eq!(
+        (&sealed["kind"], &sealed["text"]),
+        (&"sealed".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(sealed["sealed"]["for_me"], true);
+    let opened = page.ask(&format!("GET /media/{id}/sealed"), b"");
+    assert_eq!(opened.status, 200);
+    assert!(opened.body == note);
+    assert_eq!(opened.header("cache-control"), Some("no-store"));
+    assert_eq!(opened.header("content-type"), Some("image/jpeg"));
+    let named = "inline; filename*=UTF-8''Attest%20M.jpg";
+    assert_eq!(opened.header("content-disposition"), Some(named));
+    assert_eq!(
+        page.ask(&format!("GET /media/{id}/document"), b"").status,
+        404
+    );
+    let ask = format!(r#"{{"for":"office","draft_id":"{}"}}"#, "0c".repeat(16));
+    let again = page.ask(
+        &format!("POST /api/entries/{id}/seal-again"),
+        ask.as_bytes(),
+    );
+    assert_eq!(again.status, 200);
+
+    for (to, status, field) in [("", 400, "for"), ("xyz", 400, "for")] {
+        let refused = seal(to, &"0d".repeat(16));
+        assert_eq!(refused.status, status);
+        assert_eq!(refused.json()["error"]["field"], field);
+    }
+}

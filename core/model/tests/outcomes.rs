@@ -17,7 +17,8 @@ use kolonne_model::control::{
 };
 use kolonne_model::fold::Shown;
 use kolonne_model::ids::{
-    OpId, RosterDigest, RosterPosition, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
+    BlobId, OpId, RingId, RosterDigest, RosterPosition, SeatId, StoreId, Strand, StrandHead,
+    ThreadId, head_sum,
 };
 use kolonne_model::judge::{
     Held, Ignored, Judgement, Membership, Quarantine, ThreadOps, Timeliness,
@@ -31,6 +32,7 @@ use kolonne_model::roster::change::{
 };
 use kolonne_model::roster::state::Void;
 use kolonne_model::roster::{Effect, Roster, RosterRefusal, part_hash};
+use kolonne_model::sealed::{Sealed, SealedRing};
 use kolonne_model::strand::{self, Refusal, VerifiedOp};
 use support::{
     Company, Job, Known, Pen, bytes, cut_at, key_made, members_in, members_out, page_of, public,
@@ -790,6 +792,54 @@ fn fields_merge_by_what_each_write_names() {
     job.ops.push(no_right.clone());
     assert_eq!(job.judged(&no_right), quarantined(Quarantine::Right));
     assert_eq!(title(&job).value.as_deref(), Some("Dach Müller Nord"));
+}
+
+#[test]
+fn no_words_stand_beside_what_is_sealed() {
+    let mut job = Job::new();
+    let mut pen = job.pen(3, 3);
+    let sealed = |rings: &[u8]| {
+        Say::Sealed(Box::new(Sealed {
+            blob: BlobId([1; 32]),
+            sealed_bytes: 20_000,
+            people: vec![],
+            office: true,
+            rings: rings
+                .iter()
+                .map(|byte| SealedRing {
+                    ring: RingId([*byte; 16]),
+                    generation: 1,
+                })
+                .collect(),
+            envelope: vec![0; 300].into(),
+            reply_to: None,
+        }))
+    };
+    let good = pen.data(&job.company, &job.key, sealed(&[1, 2]));
+    let words = Say::Set(Set {
+        field: field::ENTRY_TEXT,
+        subject: Some(good.id().0.to_vec().into()),
+        value: Some("Krankmeldung".into()),
+        names: vec![],
+    });
+    let words = pen.data(&job.company, &job.key, words);
+    // Out of form: rings twice, out of order, none, more than one age file takes.
+    let many: Vec<u8> = (0..65).collect();
+    let odd = [&[1, 1][..], &[2, 1], &[], &many];
+    let odd = odd.map(|rings| pen.data(&job.company, &job.key, sealed(rings)));
+    job.ops.extend([good.clone(), words.clone()]);
+    job.ops.extend(odd.iter().cloned());
+    let view = job.fold();
+    assert_eq!(view.judgements[&words.id()], quarantined(Quarantine::Right));
+    assert_eq!(view.entries.len(), 1);
+    assert_eq!(
+        (view.entries[0].id, &view.entries[0].words),
+        (good.id(), &None)
+    );
+    for op in odd {
+        let judged = &view.judgements[&op.id()];
+        assert_eq!(*judged, Judgement::Ignored(Ignored::Malformed));
+    }
 }
 
 #[test]
