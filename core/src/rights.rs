@@ -10,10 +10,11 @@ mod cuts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kolonne_model::ids::{DeviceId, RingId, SeatId};
+use kolonne_model::ids::{DeviceId, Hash32, RingId, SeatId, StrandHead};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, DeviceKind, End, EndMode, Move, RingKind, Role, RoleChange, SeatKind, Subject,
+    Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Move, RingKind, Role, RoleChange,
+    SeatKind, Subject,
 };
 use rusqlite::Connection;
 
@@ -27,6 +28,11 @@ use crate::transport::HttpHub;
 use crate::{folding, keys, seats};
 
 pub(crate) use append::{Drafted, append};
+
+/// Cuts that an end lists itself; a person's may be said for several devices too.
+const CUTS_IN_END: usize = 200;
+/// Cuts in one batch: with their hashes they fit a payload.
+const CUTS_IN_BATCH: usize = 1000;
 
 impl Kolonne {
     /// Ends rights: of a device with all its seats, a person with all theirs, or one seat. With a
@@ -56,32 +62,19 @@ impl Kolonne {
             };
             (seats, Arc::new(heads))
         };
+        let batches = match mode {
+            EndMode::Hard => self.send_cuts(&hub, &author, &seats, &hub_heads).await?,
+            EndMode::Soft => None,
+        };
         let clock = Arc::clone(&inner.config.clock);
         self.change_roster(&hub, move |db, roster| {
             let subjects = subjects_with(roster, subject)?;
-            let (listed, parts) = match mode {
-                EndMode::Hard => cuts::lists(db, &seats, &hub_heads)?,
-                EndMode::Soft => (Vec::new(), Vec::new()),
+            let (listed, parts) = match (mode, &batches) {
+                (EndMode::Hard, None) => cuts::lists(db, &seats, &hub_heads)?,
+                _ => (Vec::new(), Vec::new()),
             };
-            let mut changes: Vec<Change> = subjects
-                .iter()
-                .map(|subject| {
-                    Change::End(End {
-                        subject: *subject,
-                        mode,
-                        cuts: listed.clone(),
-                        below_known: None,
-                    })
-                })
-                .collect();
-            let leaving = Leaving {
-                ended: &subjects,
-                moved: None,
-            };
-            for ring in rings_of(roster, &subjects) {
-                let next = rings::next_generation(db, roster, &ring, leaving, &[], Some(&author))?;
-                changes.push(Change::Ring(next));
-            }
+            let cuts = (listed.as_slice(), batches.as_deref());
+            let changes = ends(db, roster, &author, &subjects, mode, cuts)?;
             Ok(Drafted {
                 op: roster_op(roster, &author.secret, clock(), changes)?,
                 parts,
@@ -89,6 +82,45 @@ impl Kolonne {
             })
         })
         .await
+    }
+
+    /// Sends the cuts ahead if they don't fit beside the end: their hashes, else none.
+    async fn send_cuts(
+        &self,
+        hub: &HttpHub,
+        author: &Author,
+        seats: &BTreeSet<SeatId>,
+        hub_heads: &[StrandHead],
+    ) -> Result<Option<Vec<Hash32>>, Error> {
+        let (listed, parts) = self
+            .inner
+            .store
+            .read(|db| cuts::lists(db, seats, hub_heads))?;
+        if listed.len() <= CUTS_IN_END {
+            return Ok(None);
+        }
+        let mut hashes = Vec::new();
+        let batches = listed
+            .chunks(CUTS_IN_BATCH)
+            .zip(parts.chunks(CUTS_IN_BATCH));
+        for (cuts, parts) in batches {
+            let batch = CutBatch {
+                cuts: cuts.to_vec(),
+            };
+            hashes.push(batch.hash());
+            let (author, parts) = (author.clone(), parts.to_vec());
+            let clock = Arc::clone(&self.inner.config.clock);
+            self.change_roster(hub, move |_, roster| {
+                let changes = vec![Change::Cuts(batch.clone())];
+                Ok(Drafted {
+                    op: roster_op(roster, &author.secret, clock(), changes)?,
+                    parts: parts.clone(),
+                    with: (),
+                })
+            })
+            .await?;
+        }
+        Ok(Some(hashes))
     }
 
     /// Moves a device to another crew. What its people wrote for the old one still counts.
@@ -224,6 +256,38 @@ impl Inner {
         self.nudged.notify_one();
         Ok(())
     }
+}
+
+/// The ends of some subjects, and the next generations of the rings that they opened.
+pub(crate) fn ends(
+    db: &Connection,
+    roster: &Roster,
+    author: &Author,
+    subjects: &[Subject],
+    mode: EndMode,
+    (listed, more): (&[CutOfThread], Option<&[Hash32]>),
+) -> Result<Vec<Change>, Error> {
+    let mut changes: Vec<Change> = subjects
+        .iter()
+        .map(|subject| {
+            Change::End(End {
+                subject: *subject,
+                mode,
+                cuts: listed.to_vec(),
+                below_known: None,
+                more: more.map(<[Hash32]>::to_vec),
+            })
+        })
+        .collect();
+    let leaving = Leaving {
+        ended: subjects,
+        moved: None,
+    };
+    for ring in rings_of(roster, subjects) {
+        let next = rings::next_generation(db, roster, &ring, leaving, &[], Some(author))?;
+        changes.push(Change::Ring(next));
+    }
+    Ok(changes)
 }
 
 const fn invalid(field: &'static str, code: &'static str) -> Error {

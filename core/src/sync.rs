@@ -5,13 +5,13 @@
 //! hub says but a signature changes what a screen promises.
 
 mod blobs;
+mod due;
 mod leave;
 pub(crate) mod lineage;
 mod repair;
 mod roster;
 mod seeding;
 mod seen;
-mod yearly;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -441,6 +441,7 @@ impl<'a> Sync<'a> {
         if self.inner.has_ended()? {
             return self.leave().await;
         }
+        self.end_expired().await?;
         self.renew_rings().await?;
         if blocking(self.inner, Inner::mend_keys).await? {
             self.push().await?;

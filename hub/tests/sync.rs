@@ -528,6 +528,60 @@ fn what_is_erased_is_destroyed_after_its_days_and_taken_from_nobody() {
     w.hub.tidy();
 }
 
+#[test]
+fn whose_time_is_over_is_served_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, clock) = env();
+    let hub = HubService::open(dir.path(), env, Quotas::default()).unwrap();
+    let company = Company::new(20);
+    company.settle(&hub);
+    let w = World { dir, hub, company };
+    let c = &w.company;
+    w.push_job(&["eins"]);
+    let (device, person) = (key(90), key(91));
+    let id = DeviceId::of_key(&public(&device));
+    let recipient = Recipient::x25519([91; 32]);
+    let changes = vec![
+        Change::Device(DeviceCert {
+            key: public(&device),
+            recipient: Recipient::x25519([90; 32]),
+            kind: DeviceKind::Phone,
+            crew: Some(c.crew),
+        }),
+        Change::Ring(RingGeneration {
+            ring: recipient.ring(),
+            kind: RingKind::Person,
+            generation: 1,
+            recipient: recipient.clone(),
+            wraps: Vec::new(),
+            previous_sealed: None,
+        }),
+        Change::Seat(SeatCert {
+            key: public(&person),
+            kind: SeatKind::Person,
+            suite: kolonne_model::op::SUITE_1,
+            device: id,
+            person: Some(recipient.ring()),
+            role: Role::Crew,
+            scope: Scope::All,
+            not_after_ms: Some(1_800_000_000_000 + 5000),
+            recipient: None,
+        }),
+    ];
+    let (page, _) = c.draft(&c.office.person, changes);
+    now(w.office().append_roster(AppendRoster {
+        page: page.into(),
+        parts: vec![],
+    }))
+    .unwrap();
+    let guest = w.hub.connect(c.id, id);
+    assert_eq!(entries(c, &now(guest.pull(FROM_START)).unwrap()).len(), 2);
+    clock.fetch_add(6000, std::sync::atomic::Ordering::Relaxed);
+    let answer = now(guest.pull(FROM_START)).unwrap();
+    assert_eq!(entries(c, &answer), []);
+    assert!(!read(c, &answer.page).is_empty(), "the roster comes on");
+}
+
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
@@ -575,6 +629,7 @@ fn an_ended_device_hands_over_and_gets_the_roster_up_to_its_end() {
         mode: EndMode::Hard,
         cuts: vec![],
         below_known: None,
+        more: None,
     });
     let author = w.company.office.person.clone();
     let office = w.office();
@@ -689,6 +744,7 @@ fn what_an_ended_seat_had_said_routes_on_by_its_cuts() {
             list: part_hash(&list),
         }],
         below_known: None,
+        more: None,
     });
     let author = c.office.person.clone();
     let page = w.company.change(&author, vec![end]);

@@ -252,6 +252,9 @@ pub struct InviteArgs {
     /// Who writes on it (several times for several people).
     #[arg(long = "person", value_name = "NAME", required = true)]
     pub people: Vec<String>,
+    /// For so many days only: then the office ends their access by itself.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub days: Option<u64>,
     /// Admit whoever answers, without comparing the words: only for scripts and tests.
     #[arg(long)]
     pub admit_without_asking: bool,

@@ -140,8 +140,8 @@ impl World {
         let wire = Wire::new().await;
         wire.lead_to(Some(hub.address));
         let (büro, kit) = found(folder.path().join("büro"), &wire, &hub, office).await;
-        let anna = enrol(&büro, folder.path().join("anna"), foreman).await;
-        let kolonne_3 = enrol(&büro, folder.path().join("kolonne-3"), crew).await;
+        let anna = enrol(&büro, folder.path().join("anna"), foreman, None).await;
+        let kolonne_3 = enrol(&büro, folder.path().join("kolonne-3"), crew, None).await;
         let world = Self {
             hub: Some(hub),
             wire,
@@ -162,7 +162,12 @@ impl World {
 
     /// Admits another device through the office.
     pub async fn enrol(&self, folder: &str, invite: NewInvite) -> Device {
-        enrol(&self.büro, self.path(folder), invite).await
+        enrol(&self.büro, self.path(folder), invite, None).await
+    }
+
+    /// The same, but its people write until then only, ms.
+    pub async fn enrol_until(&self, folder: &str, invite: NewInvite, until_ms: u64) -> Device {
+        enrol(&self.büro, self.path(folder), invite, Some(until_ms)).await
     }
 
     /// A second company at the same hub: its office.
@@ -245,10 +250,13 @@ async fn found(
 }
 
 /// The whole enrolment: code, commitment, words on both screens, *Aufnehmen*.
-async fn enrol(office: &Device, dir: PathBuf, invite: NewInvite) -> Device {
+async fn enrol(office: &Device, dir: PathBuf, invite: NewInvite, until_ms: Option<u64>) -> Device {
     let clock = Arc::new(AtomicI64::new(0));
     let phone_config = config(dir.clone(), &clock);
     let mut invitation = office.core().invite(&office.seat(), invite).await.unwrap();
+    if let Some(until_ms) = until_ms {
+        invitation = invitation.until(until_ms);
+    }
     let code = invitation.text();
     let on_phone = tokio::spawn(async move {
         let mut enrolment = Kolonne::enrol(phone_config, &code).await.unwrap();

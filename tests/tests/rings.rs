@@ -659,3 +659,39 @@ async fn a_crew_moved_while_it_was_away_for_three_weeks_loses_nothing() {
             .all(|kept| kept.entries == 0)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_for_ten_days_is_ended_by_the_office_when_they_are_over() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let invite = phone(
+        "Handy Aushilfe",
+        "Kolonne 9",
+        vec![person("Ida Aushilf", Role::Crew)],
+    );
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let until = now.unwrap() + 10 * DAY;
+    let until_ms = u64::try_from(until.as_millis()).unwrap();
+    let helper = world.enrol_until("aushilfe", invite, until_ms).await;
+    let job = world.job("Dach Öztürk", &["Kolonne 9"]);
+    büro.sync().await;
+    helper.sync().await;
+    helper.text(&job, "Ich helfe");
+    helper.sync().await;
+    let seat = helper.seat();
+    let late = helper.text(&job, "Noch unterwegs");
+    büro.later(9 * DAY);
+    büro.sync().await;
+    helper.sync().await;
+    assert_eq!(helper.core().me().unwrap().seats.len(), 1);
+    büro.later(2 * DAY);
+    büro.sync().await;
+    helper.sync().await;
+    assert!(helper.core().me().unwrap().seats.is_empty());
+    let about = kolonne_core::capture::About::default();
+    let refused = helper.core().send_text(&seat, &job, "Und noch was", &about);
+    assert!(matches!(refused, Err(Error::AuthExpired)));
+    büro.sync().await;
+    assert_eq!(texts(büro, &job), ["Ich helfe", "Noch unterwegs"]);
+    assert_eq!(büro.state(&job, &late), State::Office);
+}

@@ -574,6 +574,7 @@ fn several_ends_all_hold() {
                     list: part_hash(&list),
                 }],
                 below_known: None,
+                more: None,
             });
             (end, list)
         };
@@ -623,6 +624,7 @@ fn admissions_of_admissions_do_not_depend_on_order() {
                 mode: EndMode::Hard,
                 cuts: vec![],
                 below_known: None,
+                more: None,
             })],
         );
         assert_eq!(job.judged(&admits), Judgement::Quarantined(Quarantine::Cut));

@@ -143,6 +143,7 @@ fn what_a_shut_out_seat_hid_shows_again() {
         mode: EndMode::Hard,
         cuts: vec![],
         below_known: None,
+        more: None,
     });
     let chief = job.company.people[0].key.clone();
     job.company.change(&chief, vec![end]);

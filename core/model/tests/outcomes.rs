@@ -17,8 +17,8 @@ use kolonne_model::control::{
 };
 use kolonne_model::fold::Shown;
 use kolonne_model::ids::{
-    BlobId, OpId, RingId, RosterDigest, RosterPosition, SeatId, StoreId, Strand, StrandHead,
-    ThreadId, head_sum,
+    BlobId, Hash32, OpId, RingId, RosterDigest, RosterPosition, SeatId, StoreId, Strand,
+    StrandHead, ThreadId, head_sum,
 };
 use kolonne_model::judge::{
     Held, Ignored, Judgement, Membership, Quarantine, ThreadOps, Timeliness,
@@ -28,7 +28,8 @@ use kolonne_model::op::{self, Class, MAX_LAMPORT_STEP, Op, Unknown};
 use kolonne_model::page::{self, NoBases, PageError, ResolveError, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::roster::change::{
-    Change, CutOfThread, End, EndMode, Found, Move, Role, RoleChange, RosterBody, Subject, cut_list,
+    Change, CutBatch, CutOfThread, End, EndMode, Found, Move, Role, RoleChange, RosterBody,
+    Subject, cut_list,
 };
 use kolonne_model::roster::state::Void;
 use kolonne_model::roster::{Effect, Roster, RosterRefusal, part_hash};
@@ -57,6 +58,7 @@ fn end(subject: Subject, mode: EndMode, cuts: Vec<CutOfThread>) -> Change {
         mode,
         cuts,
         below_known: None,
+        more: None,
     })
 }
 
@@ -1094,4 +1096,74 @@ fn a_payload_that_is_not_one_padded_item_is_malformed() {
         payload::seal(&job.key, &context, &[0; 12], &too_large),
         Err(payload::PayloadError::Size)
     );
+}
+
+/// An end in more threads than one op can list: the cuts come ahead in batches, and hold from the
+/// end on, for the threads they name.
+#[test]
+fn an_end_in_two_thousand_threads_names_batches_of_cuts() {
+    let mut job = Job::new();
+    let mut pen = job.pen(3, 3);
+    let before = pen.text(&job.company, &job.key, "vor dem Ende");
+    let after = pen.text(&job.company, &job.key, "danach");
+    job.ops.extend([before.clone(), after.clone()]);
+    let list = cut_list(&[StrandHead {
+        strand: before.strand(),
+        head: before.head(),
+    }]);
+    let mut cuts: Vec<CutOfThread> = (0..1999)
+        .map(|n| CutOfThread {
+            thread: ThreadId(support::bytes("thread", n)),
+            list: Hash32(support::bytes("list", n)),
+        })
+        .collect();
+    cuts.push(CutOfThread {
+        thread: job.thread,
+        list: part_hash(&list),
+    });
+    let chief = job.company.people[0].key.clone();
+    let batches: Vec<CutBatch> = cuts
+        .chunks(1000)
+        .map(|cuts| CutBatch {
+            cuts: cuts.to_vec(),
+        })
+        .collect();
+    let seat = job.company.people[3].seat();
+    let end = |more: Vec<Hash32>| {
+        vec![Change::End(End {
+            subject: Subject::Seat(seat),
+            mode: EndMode::Hard,
+            cuts: vec![],
+            below_known: None,
+            more: Some(more),
+        })]
+    };
+    let hashes: Vec<Hash32> = batches.iter().map(CutBatch::hash).collect();
+    // An end can't name what hasn't come, nor a thread twice.
+    let head = job.company.roster.clone();
+    let at = head.links().len() as u64;
+    let draft = |more| head.draft(&support::public(&chief), at + 1, at, end(more));
+    assert_eq!(draft(hashes.clone()).unwrap_err(), Void::Contradiction);
+    let changes = end(hashes.clone());
+    for batch in batches {
+        let (context, body) = job.company.draft(&chief, vec![Change::Cuts(batch.clone())]);
+        assert!(
+            body.len() < kolonne_model::op::MAX_BODY_BYTES,
+            "{}",
+            body.len()
+        );
+        let op = job.company.sign_roster_op(&chief, context, &body);
+        assert_eq!(job.company.append(op), Effect::Applied);
+        // By itself it ends nothing.
+        assert_eq!(job.judged(&after), TIMELY);
+    }
+    let head = job.company.roster.clone();
+    let doubled = end([hashes.clone(), hashes].concat());
+    let drafted = head.draft(&support::public(&chief), at + 3, at, doubled);
+    assert_eq!(drafted.unwrap_err(), Void::Contradiction);
+    assert_eq!(job.company.change(&chief, changes), Effect::Applied);
+    assert_eq!(job.judged(&after), Judgement::Held(Held::CutList));
+    job.company.roster.add_part(&list);
+    assert_eq!(job.judged(&before), TIMELY);
+    assert_eq!(job.judged(&after), Judgement::Quarantined(Quarantine::Cut));
 }

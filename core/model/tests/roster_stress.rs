@@ -35,6 +35,7 @@ fn end(subject: Subject, mode: EndMode) -> Change {
         mode,
         cuts: vec![],
         below_known: None,
+        more: None,
     })
 }
 

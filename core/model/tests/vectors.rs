@@ -31,7 +31,8 @@ use kolonne_model::page::{self, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::receipt::{BlobReceipt, OpReceipt, Possession, Slice, slices_hash};
 use kolonne_model::roster::change::{
-    Change, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind, Role, cut_list,
+    Change, CutBatch, CutOfThread, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind,
+    Role, cut_list,
 };
 use kolonne_model::roster::{Roster, part_hash};
 use kolonne_model::sealed::{Inside, Sealed, SealedRing, padded_bytes};
@@ -399,6 +400,12 @@ fn roster() {
             id: OpId([1; 32]),
         },
     }]);
+    let batch = CutBatch {
+        cuts: vec![CutOfThread {
+            thread: THREAD,
+            list: part_hash(&list),
+        }],
+    };
     check(
         "roster",
         &json!({
@@ -413,6 +420,8 @@ fn roster() {
             "digest_after": hex(&digest.0),
             "cut_list": hex(&list),
             "cut_list_hash": hex(&part_hash(&list).0),
+            "change_with_a_batch_of_cuts": hex(&cbor::encode(&Change::Cuts(batch.clone()))),
+            "batch_hash": hex(&batch.hash().0),
         }),
     );
 }

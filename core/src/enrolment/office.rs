@@ -63,6 +63,7 @@ pub struct Invitation {
     kolonne: Kolonne,
     seat: SeatId,
     new: NewInvite,
+    until_ms: Option<u64>,
     code: Code,
     expires_ms: u64,
     tries: u32,
@@ -129,6 +130,7 @@ impl Kolonne {
             kolonne: self.clone(),
             seat: *seat,
             new,
+            until_ms: None,
             code,
             expires_ms: inner.now_ms().saturating_add(LASTS_MS),
             tries: 0,
@@ -209,6 +211,16 @@ impl Invitation {
     #[must_use]
     pub fn expires_ms(&self) -> u64 {
         self.expires_ms
+    }
+
+    /// The people admitted write until then only, ms: afterwards an office device ends their seats
+    /// and the hub serves them nothing more.
+    #[must_use]
+    pub fn until(self, until_ms: u64) -> Self {
+        Self {
+            until_ms: Some(until_ms),
+            ..self
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -394,6 +406,7 @@ impl Invitation {
     ) -> Result<Arc<Admitting>, Error> {
         let inner = Arc::clone(&self.kolonne.inner);
         let (author, new, phone) = (author.clone(), self.new.clone(), phone.clone());
+        let until_ms = self.until_ms;
         let (over, clock) = (self.tries >= TRIES, Arc::clone(&inner.config.clock));
         let expires_ms = self.expires_ms;
         // One that arrived in time is in; another isn't begun after it.
@@ -401,7 +414,7 @@ impl Invitation {
             if over || clock() >= expires_ms {
                 return Err(bad_code("expired"));
             }
-            draft(db, roster, &author, &new, &phone, clock())
+            draft(db, roster, &author, (&new, until_ms), &phone, clock())
         })
         .await;
         if drafted.is_err() && self.is_over() {
@@ -432,7 +445,7 @@ fn draft(
     db: &Connection,
     roster: &Roster,
     author: &Author,
-    new: &NewInvite,
+    (new, until_ms): (&NewInvite, Option<u64>),
     phone: &PhoneKeys,
     now_ms: u64,
 ) -> Result<Admitting, Error> {
@@ -499,7 +512,7 @@ fn draft(
             person,
             role: grant.role,
             scope: Scope::All,
-            not_after_ms: None,
+            not_after_ms: until_ms,
             recipient: Some(recipient.clone()),
         }));
     }

@@ -155,7 +155,7 @@ impl HubService {
         device: &DeviceId,
     ) -> Result<(Arc<View>, Access), HubError> {
         let view = self.view(company)?;
-        match view.access(device) {
+        match view.access(device, self.now_ms()) {
             Access::Unknown => Err(HubError::NotAllowed),
             access => Ok((view, access)),
         }

@@ -282,7 +282,7 @@ impl View {
 
     /// What a device may have, as of now.
     #[must_use]
-    pub fn access(&self, device: &DeviceId) -> Access {
+    pub fn access(&self, device: &DeviceId, now_ms: u64) -> Access {
         let Some(record) = self.roster.device(device) else {
             let root = self.roster.root_key().map(DeviceId::of_key);
             return if root == Some(*device) {
@@ -322,10 +322,31 @@ impl View {
                 .unwrap_or_default();
             self.seq_of(first.max(ring_since))
         };
+        // A person whose time is over on this device is served nothing more.
+        let is_over = |ring: &RingId| {
+            let mut seats = self.roster.seats().filter(|(_, seat)| {
+                seat.cert.device == *device && seat.cert.person.as_ref() == Some(ring)
+            });
+            let over = |until: Option<u64>| until.is_some_and(|until| until <= now_ms);
+            let first = seats
+                .next()
+                .is_some_and(|(_, seat)| over(seat.cert.not_after_ms));
+            first && seats.all(|(_, seat)| over(seat.cert.not_after_ms))
+        };
+        let people: Vec<bool> = self
+            .roster
+            .seats()
+            .filter(|(_, seat)| seat.cert.device == *device)
+            .filter_map(|(_, seat)| seat.cert.person)
+            .map(|person| is_over(&person))
+            .collect();
+        // Nor is a device on which nobody is left.
+        let nobody_left = !people.is_empty() && people.iter().all(|over| *over);
         Access::Rings(
             self.roster
                 .rings_of_device(device)
                 .iter()
+                .filter(|ring| !nobody_left && !is_over(ring))
                 .map(|ring| (*ring, since(ring)))
                 .collect(),
         )

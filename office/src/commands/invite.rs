@@ -1,7 +1,7 @@
 //! `kolonne invite`: shows a code, compares four words, admits. The words mean something only if a
 //! person compares them; the flag for scripts says so in its name.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kolonne_core::{Invitation, InviteState, Kolonne, NewInvite, SeatGrant};
 use kolonne_model::roster::change::{DeviceKind, Role};
@@ -25,6 +25,11 @@ pub async fn run(context: &Context, args: InviteArgs) -> Outcome {
     let (kolonne, _, seat) = context.act(&args.acting)?;
     let new = new_invite(&kolonne, &args)?;
     let mut invitation = kolonne.invite(&seat.seat, new).await.map_err(needs_hub)?;
+    if let Some(days) = args.days {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let until = now.unwrap_or_default() + Duration::from_hours(24 * days);
+        invitation = invitation.until(u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+    }
     let code = invitation.text();
     out.json(&json!({ "code": code, "expires_ms": invitation.expires_ms() }));
     if !out.is_json()

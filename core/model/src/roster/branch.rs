@@ -221,7 +221,7 @@ impl Roster {
             // Whom this branch had removed gets nobody in through the other; removals all hold.
             let removed = before.ends_of(&link.author).next().is_some();
             for (_, change) in &step.applied {
-                let ends = matches!(change, Change::End(_));
+                let ends = matches!(change, Change::End(_) | Change::Cuts(_));
                 if ends || (!removed && listed.contains(&link.id)) {
                     next.adopt(self, fork_at, change);
                 }
@@ -337,7 +337,7 @@ impl Roster {
         let mut both = self.through(fork);
         for side in [self, other] {
             for (at, change) in side.steps.iter().skip(fork).flat_map(|step| &step.applied) {
-                if matches!(change, Change::End(_)) {
+                if matches!(change, Change::End(_) | Change::Cuts(_)) {
                     let _ = both.state.apply(&self.company, *at, change);
                 }
             }

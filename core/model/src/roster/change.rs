@@ -7,7 +7,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor::{self, CborError};
-use crate::hash::{h16, label};
+use crate::hash::{h, h16, label};
 use crate::ids::{
     CompanyId, DeviceId, Hash32, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
     Signature, StrandHead, ThreadId,
@@ -305,6 +305,27 @@ pub struct End {
     /// The office knows that the cut lies below receipts or `seen` marks.
     #[n(3)]
     pub below_known: Option<bool>,
+    /// More cuts, in batches that came before it ([`CutBatch`]), by their hashes.
+    #[n(4)]
+    pub more: Option<Vec<Hash32>>,
+}
+
+/// Cuts of an end to come that names this batch: they don't all fit one op. By itself it does
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct CutBatch {
+    /// The cuts, by thread.
+    #[n(0)]
+    pub cuts: Vec<CutOfThread>,
+}
+
+impl CutBatch {
+    /// What an end names it by.
+    #[must_use]
+    pub fn hash(&self) -> Hash32 {
+        Hash32(h(label::PART, &[&cbor::encode(self)]))
+    }
 }
 
 /// The hub's signing key.
@@ -397,6 +418,8 @@ pub enum Change {
     Adopt(Adopt),
     /// Another recovery kit.
     RootKey(RootKey),
+    /// Cuts of an end to come.
+    Cuts(CutBatch),
     /// Of a newer app.
     Unknown(u16),
 }
@@ -420,6 +443,7 @@ impl<C> Encode<C> for Change {
             Self::HubKey(x) => e.u16(9)?.encode_with(x, c)?,
             Self::Adopt(x) => e.u16(10)?.encode_with(x, c)?,
             Self::RootKey(x) => e.u16(11)?.encode_with(x, c)?,
+            Self::Cuts(x) => e.u16(12)?.encode_with(x, c)?,
             Self::Unknown(kind) => e.u16(*kind)?.map(0)?,
         };
         Ok(())
@@ -443,6 +467,7 @@ impl<'b, C> Decode<'b, C> for Change {
             9 => Self::HubKey(d.decode_with(c)?),
             10 => Self::Adopt(d.decode_with(c)?),
             11 => Self::RootKey(d.decode_with(c)?),
+            12 => Self::Cuts(d.decode_with(c)?),
             kind => {
                 d.skip()?;
                 Self::Unknown(kind)

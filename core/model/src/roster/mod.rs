@@ -296,6 +296,8 @@ impl Roster {
             .ended
             .iter()
             .any(|end| end.cuts.values().any(|h| *h == hash));
+        let batches = self.state.cut_batches.values().flatten();
+        let named = named || batches.into_iter().any(|cut| cut.list == hash);
         if let (true, Ok(heads)) = (named, change::read_cut_list(part)) {
             self.cut_lists.insert(hash, heads);
         }
@@ -318,6 +320,7 @@ pub fn cuts_named(payload: Option<&[u8]>) -> Vec<CutOfThread> {
     {
         match change {
             Change::End(end) => cuts.extend(end.cuts),
+            Change::Cuts(batch) => cuts.extend(batch.cuts),
             Change::Adopt(adopt) => {
                 let page = adopt.branch.as_ref().map(|page| page::read(page));
                 for raw in page.and_then(Result::ok).unwrap_or_default() {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use minicbor::Encode;
 
 use super::change::{
-    Change, DeviceCert, DeviceKind, End, EndMode, RingGeneration, RingKind, RingWraps, Role,
-    RootKey, SeatCert, SeatKind, Subject,
+    Change, CutOfThread, DeviceCert, DeviceKind, End, EndMode, RingGeneration, RingKind, RingWraps,
+    Role, RootKey, SeatCert, SeatKind, Subject,
 };
 use crate::cbor;
 use crate::hash::{h, label};
@@ -134,6 +134,8 @@ pub struct State {
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) seats: BTreeMap<SeatId, Seat>,
     pub(super) ended: Vec<Ended>,
+    /// Cuts that an end may name, by hash: it commits to them, so the digest needn't.
+    pub(super) cut_batches: BTreeMap<Hash32, Vec<CutOfThread>>,
     /// Kinds of newer apps that were passed over: from here on the digest can't be checked.
     pub(super) passed_over: bool,
     pub(super) wraps: Vec<WrapRecord>,
@@ -255,6 +257,9 @@ impl State {
             Change::End(end) => self.apply_end(at, end)?,
             Change::HubKey(hub) => self.hub_key = Some(hub.key),
             Change::Adopt(_) => {}
+            Change::Cuts(batch) => {
+                self.cut_batches.insert(batch.hash(), batch.cuts.clone());
+            }
             Change::RootKey(root) => self.apply_root_key(root)?,
             Change::Unknown(_) => self.passed_over = true,
         }
@@ -447,8 +452,12 @@ impl State {
             Subject::Device(device) => self.devices.contains_key(device),
             Subject::Person(person) => self.rings.contains_key(person),
         };
-        let cuts: BTreeMap<_, _> = end.cuts.iter().map(|cut| (cut.thread, cut.list)).collect();
-        if !known || cuts.len() != end.cuts.len() {
+        let mut listed: Vec<&CutOfThread> = end.cuts.iter().collect();
+        for batch in end.more.iter().flatten() {
+            listed.extend(self.cut_batches.get(batch).ok_or(Void::Contradiction)?);
+        }
+        let cuts: BTreeMap<_, _> = listed.iter().map(|cut| (cut.thread, cut.list)).collect();
+        if !known || cuts.len() != listed.len() {
             return Err(Void::Contradiction);
         }
         self.ended.push(Ended {

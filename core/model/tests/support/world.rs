@@ -314,6 +314,7 @@ impl World {
                         list: list_hash,
                     }],
                     below_known: None,
+                    more: None,
                 })
             }
             _ => return,

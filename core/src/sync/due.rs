@@ -1,3 +1,5 @@
+//! What office devices do when a date has come: end seats whose time is over, and renew rings.
+//!
 //! Once a calendar year an office device gives the office's and the crews' rings new generations, so
 //! that the next word in each thread is sealed under a new key, for who is there now.
 //!
@@ -8,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kolonne_model::ids::{OpId, RingId, SeatId};
-use kolonne_model::roster::change::{Change, DeviceKind, RingKind, Role};
+use kolonne_model::roster::change::{Change, DeviceKind, EndMode, RingKind, Role, Subject};
 use kolonne_model::roster::{Effect, Roster, read_body};
 use rusqlite::Connection;
 
@@ -17,7 +19,7 @@ use crate::error::Error;
 use crate::founding::roster_op;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::rights::{Drafted, append};
+use crate::rights::{Drafted, append, ends};
 use crate::rings::{self, Leaving};
 use crate::store::{get_meta, set_meta};
 
@@ -93,7 +95,78 @@ impl Sync<'_> {
     }
 }
 
+impl Sync<'_> {
+    /// Ends the seats whose time is over, softly: what they wrote before still counts.
+    pub(super) async fn end_expired(&mut self) -> Result<(), Error> {
+        let Some(seat) = blocking(self.inner, Inner::to_end).await? else {
+            return Ok(());
+        };
+        let clock = Arc::clone(&self.inner.config.clock);
+        let inner = Arc::clone(self.inner);
+        let drafted = append(self.inner, &self.hub, &mut Vec::new(), move |db, roster| {
+            let subjects = expired(roster, clock());
+            if subjects.is_empty() {
+                return Err(Error::NotFound { kind: "due" });
+            }
+            let author = inner.author(db, &seat)?;
+            let changes = ends(db, roster, &author, &subjects, EndMode::Soft, (&[], None))?;
+            Ok(Drafted {
+                op: roster_op(roster, &author.secret, clock(), changes)?,
+                parts: Vec::new(),
+                with: (),
+            })
+        })
+        .await;
+        match drafted {
+            Ok(drafted) => blocking(self.inner, move |inner| inner.keep_change(&drafted)).await,
+            // Another office was faster.
+            Err(Error::NotFound { kind: "due" } | Error::Busy) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Seats of people below the office whose time is over, a few at once.
+fn expired(roster: &Roster, now_ms: u64) -> Vec<Subject> {
+    roster
+        .seats()
+        .filter(|(id, seat)| {
+            let over = seat.cert.not_after_ms.is_some_and(|until| until <= now_ms);
+            over && seat.cert.role < Role::Office && roster.ends_of(id).next().is_none()
+        })
+        .map(|(id, _)| Subject::Seat(*id))
+        .take(RINGS_PER_OP)
+        .collect()
+}
+
 impl Inner {
+    /// An open seat here that may end those whose time is over; none: there are none.
+    fn to_end(&self) -> Result<Option<SeatId>, Error> {
+        self.store.read(|db| {
+            let roster = self.roster(db)?;
+            if expired(&roster, self.now_ms()).is_empty() {
+                return Ok(None);
+            }
+            self.office_seat(db, &roster)
+        })
+    }
+
+    /// An open seat of an office person, if this is an office's device.
+    fn office_seat(&self, db: &Connection, roster: &Roster) -> Result<Option<SeatId>, Error> {
+        let is_office = roster
+            .device(&self.device)
+            .is_some_and(|device| device.cert.kind == DeviceKind::Office);
+        if !is_office || roster.needs_newer_app() {
+            return Ok(None);
+        }
+        let (position, _) = roster.head();
+        Ok(crate::keys::own_seats(db)?.into_iter().find(|seat| {
+            roster.role_at(seat, position) >= Some(Role::Office)
+                && roster.ends_of(seat).next().is_none()
+                && self.author(db, seat).is_ok()
+        }))
+    }
+
     /// The year to renew for, and an open seat that may; none: nothing to do here now.
     fn to_renew(&self) -> Result<Option<(u64, SeatId)>, Error> {
         self.store.read(|db| {
@@ -103,18 +176,7 @@ impl Inner {
                 return Ok(None);
             }
             let roster = self.roster(db)?;
-            let is_office = roster
-                .device(&self.device)
-                .is_some_and(|device| device.cert.kind == DeviceKind::Office);
-            if !is_office || roster.needs_newer_app() {
-                return Ok(None);
-            }
-            let (position, _) = roster.head();
-            let seat = crate::keys::own_seats(db)?.into_iter().find(|seat| {
-                roster.role_at(seat, position) >= Some(Role::Office)
-                    && roster.ends_of(seat).next().is_none()
-                    && self.author(db, seat).is_ok()
-            });
+            let seat = self.office_seat(db, &roster)?;
             Ok(seat.map(|seat| (year, seat)))
         })
     }
