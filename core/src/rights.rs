@@ -21,6 +21,7 @@ use rusqlite::Connection;
 use crate::error::Error;
 use crate::founding::roster_op;
 use crate::kolonne::{Inner, Kolonne};
+use crate::oplog::Author;
 use crate::records::Changed;
 use crate::rings::{self, Leaving};
 use crate::sync::{Budget, another_hub, blocking};

@@ -60,6 +60,7 @@ fn ends(subject: Subject) -> Vec<Change> {
         mode: EndMode::Hard,
         cuts: vec![],
         below_known: None,
+        more: None,
     })]
 }
 

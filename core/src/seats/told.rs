@@ -152,6 +152,7 @@ impl Kolonne {
                     mode: EndMode::Soft,
                     cuts: Vec::new(),
                     below_known: None,
+                    more: None,
                 }),
                 Change::Ring(next),
                 Change::Seat(SeatCert {
