@@ -558,3 +558,62 @@ async fn a_lost_crew_phone_is_replaced_with_one_wrap_and_reads_every_surviving_e
         "hers, and the person's for seat and kit: {wraps:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_put_back_from_a_copy_goes_on_and_nothing_is_doubled_or_lost() {
+    let (mut world, job, photos) = a_week().await;
+    world.anna.offline();
+    let before = world.anna.text(&job, "Vor der Kopie");
+    let unsent = world.anna.photo(&job, &files::photo(1000, 700, 6));
+    world.anna.switch_off();
+    let (dir, copy) = (world.anna.dir.clone(), world.path("anna-kopie"));
+    files::copy_folder(&dir, &copy);
+    world.anna.switch_on();
+    world.anna.sync().await;
+    world.anna.text(&job, "Nach der Kopie");
+    let later = world.anna.photo(&job, &files::photo(900, 700, 7));
+    world.everyone_syncs().await;
+
+    // The whole folder is put back as it was then, and she writes before there is a network.
+    world.anna.switch_off();
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::rename(&copy, &dir).unwrap();
+    world.anna.switch_on();
+    world.anna.offline();
+    let new = world.anna.text(&job, "Wieder da");
+    assert_eq!(world.anna.state(&job, &before), State::Saved);
+    world.anna.online();
+    world.everyone_syncs().await;
+    world.everyone_syncs().await;
+    let said = [
+        "Ist gut",
+        "Morgen kommt der Kran",
+        "Nach der Kopie",
+        "Vor der Kopie",
+        "Wieder da",
+    ];
+    for device in world.devices() {
+        let mut texts = texts(device, &job);
+        texts.sort();
+        assert_eq!(texts, said);
+        assert_eq!(device.entries(&job).len(), said.len() + 4);
+        for photo in photos.iter().chain([&unsent, &later]) {
+            reads(device, photo, &PHOTO_PARTS[..2]);
+        }
+    }
+    for entry in [before, unsent, later, new] {
+        assert_eq!(world.anna.state(&job, &entry), State::Office);
+    }
+    assert_eq!(
+        world.anna.core().status().unwrap().outbox,
+        Outbox::default()
+    );
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM ops WHERE class <> 3
+        GROUP BY thread, seat, store, seq HAVING count(*) > 1)";
+    let twice: i64 = world
+        .büro
+        .database()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(twice, 0, "no place of a strand has two ops");
+}
