@@ -190,7 +190,7 @@ fn wrong_wraps(
     control: &ThreadControl,
     key_op: &OpId,
     made: &KeyMade,
-    secret: &RingSecret<'_>,
+    secret: &keys::RingSecret<'_>,
 ) -> Result<Vec<Complaint>, Error> {
     let mut wrong = Vec::new();
     for entry in &made.rings {

@@ -19,7 +19,8 @@ Exit codes:
   130  stopped by Ctrl-C
 
 Folder: --dir, else KOLONNE_DIR, else kolonne in your data folder.
-Jobs and people are named by a part of their name that fits only one, or by their id.";
+Jobs and people are named by a part of their name that fits only one, or by their id.
+PIN: asked for at the terminal, else KOLONNE_PIN; a new one, else KOLONNE_NEW_PIN.";
 
 /// Kolonne, the job messenger of a craft company: works without a network, readable by nobody else.
 #[derive(Debug, Parser)]
@@ -79,6 +80,9 @@ pub enum Command {
     /// List, end and move devices.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// PINs: set and forget them here, unlock and renew seats in the office.
+    #[command(subcommand)]
+    Seat(SeatCommand),
     /// List people, end their rights, give them another role.
     #[command(subcommand)]
     Person(PersonCommand),
@@ -267,6 +271,9 @@ pub struct EnrolArgs {
     pub place: Place,
     /// The code that the office shows; - reads it from stdin.
     pub code: String,
+    /// Set no PINs now: only for scripts and tests.
+    #[arg(long)]
+    pub no_pin: bool,
 }
 
 /// How rights end.
@@ -317,6 +324,51 @@ pub enum DeviceCommand {
         /// The crew it goes to.
         #[arg(long, value_name = "NAME")]
         crew: String,
+    },
+}
+
+/// `kolonne seat`
+#[derive(Debug, Subcommand)]
+pub enum SeatCommand {
+    /// List who writes on this device, and who needs a PIN.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set or change your PIN.
+    Pin {
+        #[command(flatten)]
+        acting: Acting,
+        /// Take it away, where nobody shares this device.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Your PIN is forgotten: choose a new one, and ask the office for a new seat.
+    Forgot {
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// In the office: give a seat that five wrong PINs locked its tries back.
+    Unlock {
+        #[command(flatten)]
+        acting: Acting,
+        /// Whose it is: part of the name, or the seat's id.
+        person: String,
+    },
+    /// In the office: put a new seat in place of one whose PIN is forgotten. Speak with the person
+    /// first.
+    Renew {
+        #[command(flatten)]
+        acting: Acting,
+        /// Whose it is: part of the name, or the seat's id.
+        person: String,
+    },
+    /// In the office: after how many minutes without use seats on the company's phones lock.
+    AutoLock {
+        #[command(flatten)]
+        acting: Acting,
+        /// 0: never.
+        minutes: u32,
     },
 }
 

@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Firm, ask, jpeg, run, run_with, sparse};
+use support::{Firm, ask, jpeg, run, run_in, run_with, sparse};
 
 const JOB: &str = "Lindenweg 14: Sturmschaden";
 
@@ -318,7 +318,11 @@ fn bad_input_is_refused_in_a_sentence_and_nothing_is_lost() {
             5,
             "locked.right",
         ),
-        (&["enrol", "--dir", &nowhere, "KOLONNE1:QUATSCH"], 3, ""),
+        (
+            &["enrol", "--no-pin", "--dir", &nowhere, "KOLONNE1:QUATSCH"],
+            3,
+            "",
+        ),
         (
             &["office", "--dir", &phone, "--listen", "0.0.0.0:0"],
             2,
@@ -574,4 +578,78 @@ fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
         run(&[&["send"], at_phone.as_slice(), &captioned].concat()).exit,
         2
     );
+}
+
+/// PINs come from the environment where no terminal is; the office unlocks and renews.
+#[test]
+fn seats_are_locked_and_unlocked_from_the_terminal() {
+    let firm = Firm::founded();
+    let phone = firm.phone("Kolonne 1", &["Mehmet", "Jonas"]);
+    let office = firm.office();
+    let job = "Kirchplatz 2";
+    ask(&[
+        "job",
+        "open",
+        "--dir",
+        &office,
+        "--title",
+        job,
+        "--member",
+        "Kolonne 1",
+    ]);
+    ask(&["sync", "--dir", &office]);
+    ask(&["sync", "--dir", &phone]);
+    let send = |pin: &str| {
+        let args = [
+            "send", "--json", "--dir", &phone, "--as", "Jonas", "--job", job, "Ja.",
+        ];
+        run_in(&[("KOLONNE_PIN", pin)], &args)
+    };
+    let set = |pin: &str| {
+        let args = ["seat", "pin", "--json", "--dir", &phone, "--as", "Jonas"];
+        run_in(&[("KOLONNE_NEW_PIN", pin)], &args)
+    };
+    assert_eq!(
+        (set("1234").exit, set("1234").code()),
+        (3, "invalid.pin.easy".into())
+    );
+    assert_eq!(set("2749").json()["has_pin"], true);
+    let unasked = run(&[
+        "send", "--json", "--dir", &phone, "--as", "Jonas", "--job", job, "Ja.",
+    ]);
+    assert_eq!((unasked.exit, unasked.code()), (2, "pin_unasked".into()));
+    // Reading asks for nothing.
+    assert_eq!(
+        run(&["thread", "--dir", &phone, "--as", "Jonas", "--job", job]).exit,
+        0
+    );
+    assert_eq!(send("2749").exit, 0);
+    for _ in 0..4 {
+        assert_eq!(
+            (send("8316").exit, send("12x4").code()),
+            (5, "invalid.pin.malformed".into())
+        );
+    }
+    assert_eq!(send("8316").code(), "locked.locked_out");
+    assert_eq!(send("2749").code(), "locked.locked_out");
+    let seats = ask(&["seat", "list", "--dir", &phone]);
+    assert_eq!(seats["seats"][1]["tries_left"], 0);
+    ask(&["sync", "--dir", &phone]);
+    ask(&["sync", "--dir", &office]);
+    let listed = run(&["device", "list", "--dir", &office]);
+    assert!(
+        listed.stdout.contains("kolonne seat unlock"),
+        "{}",
+        listed.stdout
+    );
+    ask(&["seat", "unlock", "--dir", &office, "Jonas"]);
+    ask(&["sync", "--dir", &phone]);
+    assert_eq!(send("2749").exit, 0);
+
+    let forgot = ["seat", "forgot", "--json", "--dir", &phone, "--as", "Jonas"];
+    assert_eq!(run_in(&[("KOLONNE_NEW_PIN", "4073")], &forgot).exit, 0);
+    ask(&["sync", "--dir", &office]);
+    ask(&["seat", "renew", "--dir", &office, "Jonas"]);
+    ask(&["sync", "--dir", &phone]);
+    assert_eq!(send("4073").exit, 0);
 }

@@ -340,3 +340,42 @@ fn what_is_sealed_comes_out_for_its_reader_and_stays_in_no_cache() {
         assert_eq!(refused.json()["error"]["field"], field);
     }
 }
+
+#[test]
+fn a_locked_seat_asks_for_its_pin_and_says_how_many_tries_are_left() {
+    let page = Page::open();
+    let seat = page.seat();
+    let ask = |request: &str, body: serde_json::Value| {
+        let answer = page.ask(request, body.to_string().as_bytes());
+        (answer.status, answer.json())
+    };
+    let say = || {
+        let draft = "0b".repeat(16);
+        let text = serde_json::json!({ "seat": seat, "text": "Ja.", "draft_id": draft });
+        ask(&format!("POST /api/threads/{}/entries", page.thread), text)
+    };
+    let sit = |pin| {
+        ask(
+            "POST /api/seat",
+            serde_json::json!({ "seat": seat, "pin": pin }),
+        )
+    };
+    let easy = serde_json::json!({ "seat": seat, "new": "0000" });
+    let (status, problem) = ask("POST /api/seat/pin", easy);
+    assert_eq!((status, &problem["error"]["field"]), (400, &"pin".into()));
+    let new = serde_json::json!({ "seat": seat, "new": "2749" });
+    let (status, me) = ask("POST /api/seat/pin", new);
+    assert_eq!((status, &me["seats"][0]["has_pin"]), (200, &true.into()));
+    let (_, me) = ask("POST /api/lock", serde_json::json!({}));
+    assert_eq!(me["seats"][0]["locked"], true);
+    let (status, problem) = say();
+    assert_eq!((status, &problem["error"]["code"]), (423, &"locked".into()));
+    let (status, problem) = sit(Some("8316"));
+    assert_eq!((status, &problem["error"]["tries_left"]), (423, &4.into()));
+    assert_eq!(sit(None).0, 423);
+    let (status, me) = sit(Some("2749"));
+    assert_eq!((status, &me["seats"][0]["tries_left"]), (200, &5.into()));
+    assert_eq!(say().0, 200);
+    let used = serde_json::json!({ "seat": seat });
+    assert_eq!(ask("POST /api/seat/used", used).0, 200);
+}

@@ -4,12 +4,19 @@ use kolonne_core::Kolonne;
 use serde_json::json;
 
 use super::invite::show_words;
-use super::{Context, stopped};
+use super::{Context, seat, stopped};
 use crate::cli::EnrolArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 
 /// Longest code taken from stdin in bytes.
 const MAX_CODE_BYTES: u64 = 4096;
+
+/// Whether the people of the new device are asked for a PIN each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pins {
+    Asked,
+    None,
+}
 
 /// Enrols this device.
 pub async fn run(context: &Context, args: EnrolArgs) -> Outcome {
@@ -17,6 +24,10 @@ pub async fn run(context: &Context, args: EnrolArgs) -> Outcome {
     let config = context.config(dir.clone());
     if Kolonne::open(config.clone()).is_ok() {
         return Err(Failure::new("founded_already").about(dir.display().to_string()));
+    }
+    let pins = if args.no_pin { Pins::None } else { Pins::Asked };
+    if pins == Pins::Asked && !seat::can_be_asked() {
+        return Err(Failure::new("pin_unasked"));
     }
     let code = match args.code.as_str() {
         "-" => {
@@ -29,12 +40,12 @@ pub async fn run(context: &Context, args: EnrolArgs) -> Outcome {
         code => code.to_owned(),
     };
     tokio::select! {
-        done = admit(context, config, code.trim()) => done,
+        done = admit(context, config, code.trim(), pins) => done,
         () = stopped() => Err(Failure::new("cancelled")),
     }
 }
 
-async fn admit(context: &Context, config: kolonne_core::Config, code: &str) -> Outcome {
+async fn admit(context: &Context, config: kolonne_core::Config, code: &str, pins: Pins) -> Outcome {
     let out = context.output;
     let mut enrolment = Kolonne::enrol(config, code).await.map_err(needs_hub)?;
     let words = enrolment.words().await.map_err(needs_hub)?;
@@ -44,6 +55,12 @@ async fn admit(context: &Context, config: kolonne_core::Config, code: &str) -> O
         "Compare the four words with those in the office. Someone there admits this device.",
     ));
     let kolonne = enrolment.admitted().await.map_err(needs_hub)?;
+    if pins == Pins::Asked {
+        for seat in &kolonne.me()?.seats {
+            seat::first_pin(out, &kolonne, seat)?;
+        }
+        context.hand_over(&kolonne).await;
+    }
     let me = kolonne.me()?;
     out.json(&json!({
         "state": "admitted",

@@ -16,7 +16,7 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
     let out = context.output;
     match command {
         JobCommand::List { acting, query } => {
-            let (kolonne, _, seat) = context.act(&acting)?;
+            let (kolonne, _, seat) = context.look(&acting)?;
             let rows = kolonne.threads(&seat.seat, query.trim())?;
             out.json(&json!({ "threads": rows }));
             if rows.is_empty() {
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
             .await
         }
         JobCommand::Show { acting, job } => {
-            let (kolonne, _, seat) = context.act(&acting)?;
+            let (kolonne, _, seat) = context.look(&acting)?;
             let row = pick::job(&kolonne, &seat.seat, &job)?;
             let thread = kolonne.thread(&seat.seat, &row.id)?;
             out.json(&thread);

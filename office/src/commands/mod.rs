@@ -19,6 +19,7 @@ mod read;
 mod recover;
 mod rights;
 mod sealed;
+mod seat;
 mod send;
 mod status;
 mod sync;
@@ -63,6 +64,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Invite(args) => invite::run(&context, args).await,
         Command::Enrol(args) => enrol::run(&context, args).await,
         Command::Device(command) => rights::device(&context, command).await,
+        Command::Seat(command) => seat::run(&context, command).await,
         Command::Person(command) => rights::person(&context, command).await,
         Command::Quarantine(command) => rights::quarantine(&context, command).await,
         Command::Erase(command) => erase::run(&context, command).await,
@@ -140,11 +142,21 @@ impl Context {
         Kolonne::open(self.config(dir)).map_err(|error| Failure::from(error).about(shown))
     }
 
-    /// The device in this folder, and who acts on it.
-    pub fn act(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
+    /// The device in this folder, and who looks at it: no PIN is asked for.
+    pub fn look(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
         let kolonne = self.open(&acting.place)?;
         let me = kolonne.me()?;
         let seat = pick::seat(&me, acting.who.as_deref())?.clone();
+        Ok((kolonne, me, seat))
+    }
+
+    /// The same, and whoever acts says their PIN.
+    pub fn act(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
+        let (kolonne, me, seat) = self.look(acting)?;
+        if seat.locked {
+            let pin = seat::pin_of(self.output, &seat)?;
+            seat::unlock(&kolonne, &seat, &pin)?;
+        }
         Ok((kolonne, me, seat))
     }
 

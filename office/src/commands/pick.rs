@@ -3,7 +3,7 @@
 
 use kolonne_core::Kolonne;
 use kolonne_core::capture::SealFor;
-use kolonne_core::records::{DeviceRecord, Entry, Me, Person, SeatRecord, ThreadRow};
+use kolonne_core::records::{DeviceRecord, Entry, LockedSeat, Me, Person, SeatRecord, ThreadRow};
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 
 use crate::failure::{Failure, Outcome};
@@ -111,6 +111,17 @@ pub fn person(kolonne: &Kolonne, wanted: &str) -> Outcome<Person> {
 pub fn people(kolonne: &Kolonne, wanted: &[String]) -> Outcome<Vec<RingId>> {
     let found = wanted.iter().map(|name| person(kolonne, name));
     found.map(|person| Ok(person?.id)).collect()
+}
+
+/// A seat that waits for the office, by a part of its person's name.
+pub fn locked_seat<'a>(seats: &'a [LockedSeat], wanted: &str) -> Outcome<&'a LockedSeat> {
+    unique(
+        seats,
+        wanted,
+        |seat| seat.seat.to_string(),
+        |seat| &seat.name,
+        "locked_seat",
+    )
 }
 
 /// A crew by a part of its name.

@@ -7,6 +7,7 @@ use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, role_word};
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use serde_json::json;
 
+use super::seat::waiting_said;
 use super::{Context, pick};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
@@ -23,6 +24,9 @@ pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
             out.json(&json!({ "devices": devices }));
             for device in &devices {
                 out.line(&said_of(out, device));
+                for seat in &device.locked_seats {
+                    out.line(&format!("  {}", waiting_said(out, seat)));
+                }
             }
             Ok(())
         }

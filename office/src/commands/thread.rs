@@ -16,7 +16,7 @@ use crate::output::{Output, clean, clean_line, size, status_word, time};
 /// Prints.
 pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
     let out = context.output;
-    let (kolonne, _, seat) = context.act(&args.acting)?;
+    let (kolonne, _, seat) = context.look(&args.acting)?;
     let job = pick::job(&kolonne, &seat.seat, &args.job)?;
     let before = match &args.before {
         Some(wanted) => Some(pick::entry(&kolonne, &seat.seat, &job.id, wanted)?),

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use kolonne_core::Flight;
 use kolonne_core::capture::{About, JobChange, MAX_SEALED_BYTES, MAX_TEXT_BYTES, NewJob};
-use kolonne_model::ids::{OpId, SeatId, ThreadId};
+use kolonne_model::ids::{OpId, ThreadId};
 use kolonne_model::roster::change::Role;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,8 +18,8 @@ use super::problem::{Answer, Problem};
 use super::shapes::{
     Created, DeviceName, DeviceShape, DevicesShape, Done, EntriesShape, FlightAsk, MeShape,
     MemberChangeAsk, NewJobAsk, NewTextAsk, PeopleShape, ReadAsk, RetractAsk, Rights, SealAgainAsk,
-    SeatAsk, SeatShape, SizeLimits, Surface, ThreadChangeAsk, ThreadPage, ThreadShape, WordsAsk,
-    draft, reply, rings, seal_for,
+    SeatShape, SizeLimits, Surface, ThreadChangeAsk, ThreadPage, ThreadShape, WordsAsk, draft,
+    reply, rings, seal_for,
 };
 use super::{FlightSwitch, Page};
 
@@ -60,7 +60,7 @@ impl Page {
         tokio::task::spawn_blocking(move || call(&page)).await?
     }
 
-    fn me(&self) -> Answer<MeShape> {
+    pub(super) fn me(&self) -> Answer<MeShape> {
         let me = self.kolonne.me()?;
         let mut active = self.seat().ok();
         if !me.seats.iter().any(|seat| Some(seat.seat) == active) {
@@ -79,6 +79,10 @@ impl Page {
             person: seat.person,
             name: seat.name,
             role: kolonne_core::records::role_word(seat.role),
+            has_pin: seat.has_pin,
+            locked: seat.locked,
+            tries_left: seat.tries_left,
+            new_wanted: seat.new_wanted,
         });
         Ok(MeShape {
             surface: self.surface,
@@ -103,6 +107,7 @@ impl Page {
                 file_bytes: MAX_DOCUMENT_BYTES,
                 sealed_bytes: MAX_SEALED_BYTES,
             },
+            auto_lock_min: self.kolonne.auto_lock_min()?,
             status: self.kolonne.status()?,
         })
     }
@@ -118,17 +123,6 @@ pub(super) fn entry_id(id: &str) -> Answer<OpId> {
 
 pub async fn me(State(page): AtPage) -> Answer<Json<MeShape>> {
     page.run(Page::me).await.map(Json)
-}
-
-pub async fn seat(State(page): AtPage, Asked(ask): Asked<SeatAsk>) -> Answer<Json<MeShape>> {
-    let seat: SeatId = ask.seat.parse().map_err(|_| Problem::not_found("seat"))?;
-    page.run(move |page| {
-        page.take_seat(&seat)
-            .map_err(|_| Problem::not_found("seat"))?;
-        page.me()
-    })
-    .await
-    .map(Json)
 }
 
 pub async fn flight(State(page): AtPage, Asked(ask): Asked<FlightAsk>) -> Answer<Json<MeShape>> {

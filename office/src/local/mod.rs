@@ -12,6 +12,7 @@ mod invites;
 mod new_hub;
 mod problem;
 mod rights;
+mod seats;
 mod session;
 mod shapes;
 
@@ -41,6 +42,8 @@ pub use self::shapes::Surface;
 
 /// Largest file in bytes, as the core takes it.
 pub const MAX_DOCUMENT_BYTES: usize = 100 << 20;
+/// How often seats that nobody uses are looked for.
+const IDLE_LOOK: Duration = Duration::from_secs(15);
 /// How long open requests may finish at the end.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Files taken at once; the others wait before they are read.
@@ -159,7 +162,14 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/erasures", get(erasing::erasures))
         .route("/api/key-complaints", get(erasing::key_complaints))
         .route("/api/direct", post(erasing::direct))
-        .route("/api/seat", post(api::seat))
+        .route("/api/seat", post(seats::sit))
+        .route("/api/seat/pin", post(seats::set_pin))
+        .route("/api/seat/used", post(seats::used))
+        .route("/api/seat/forgotten", post(seats::forgotten))
+        .route("/api/lock", post(seats::lock))
+        .route("/api/auto-lock", post(seats::auto_lock))
+        .route("/api/seats/{id}/unlock", post(seats::unlock))
+        .route("/api/seats/{id}/renew", post(seats::renew))
         .route("/api/flight", post(api::flight))
         .route("/api/sync", post(api::sync))
         .route("/api/events", get(events::events))
@@ -230,7 +240,22 @@ async fn guard(State(page): State<Arc<Page>>, request: Request, next: Next) -> R
 
 /// Serves until `stop`, then lets open requests finish.
 pub async fn serve(listener: TcpListener, page: Arc<Page>, stop: CancellationToken) -> Outcome {
+    tokio::spawn(lock_idle(page.kolonne.clone(), stop.clone()));
     serve_router(listener, router(page), stop).await
+}
+
+/// Locks the seats that nobody uses, while the page is served.
+async fn lock_idle(kolonne: Kolonne, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(IDLE_LOOK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let kolonne = kolonne.clone();
+        // What can't be read now is looked at with the next tick.
+        drop(tokio::task::spawn_blocking(move || kolonne.lock_idle()).await);
+    }
 }
 
 /// Serves any router until `stop`.

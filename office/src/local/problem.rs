@@ -18,6 +18,8 @@ pub struct Problem {
     message_de: &'static str,
     message_en: &'static str,
     field: Option<&'static str>,
+    /// Of a seat's PIN, where that is what was wrong.
+    tries_left: Option<u32>,
 }
 
 /// What a route answers.
@@ -32,6 +34,15 @@ impl Problem {
             message_de: said.de,
             message_en: said.en,
             field: None,
+            tries_left: None,
+        }
+    }
+
+    /// With how many wrong PINs are left.
+    pub fn with_tries_left(self, tries_left: u32) -> Self {
+        Self {
+            tries_left: Some(tries_left),
+            ..self
         }
     }
 

@@ -29,6 +29,10 @@ pub struct SeatShape {
     pub name: String,
     pub role: &'static str,
     pub active: bool,
+    pub has_pin: bool,
+    pub locked: bool,
+    pub tries_left: u32,
+    pub new_wanted: bool,
 }
 
 #[derive(Serialize)]
@@ -62,6 +66,7 @@ pub struct MeShape {
     pub flight_mode: Option<bool>,
     pub rights: Rights,
     pub limits: SizeLimits,
+    pub auto_lock_min: u32,
     pub status: Status,
 }
 

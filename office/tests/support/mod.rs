@@ -68,6 +68,8 @@ fn program(args: &[&str]) -> Command {
         .args(args)
         .env_remove("KOLONNE_DIR")
         .env_remove("KOLONNE_TRUST")
+        .env_remove("KOLONNE_PIN")
+        .env_remove("KOLONNE_NEW_PIN")
         .env("LANG", "de_DE.UTF-8");
     command
 }
@@ -100,7 +102,14 @@ impl Answer {
 }
 
 pub fn run(args: &[&str]) -> Answer {
-    let output = program(args).stdin(Stdio::null()).output().unwrap();
+    run_in(&[], args)
+}
+
+/// Runs in an environment.
+pub fn run_in(environment: &[(&str, &str)], args: &[&str]) -> Answer {
+    let mut program = program(args);
+    program.envs(environment.iter().copied());
+    let output = program.stdin(Stdio::null()).output().unwrap();
     Answer {
         exit: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -249,7 +258,7 @@ impl Firm {
         let mut invite = Running::start(&args);
         let code = invite.json()["code"].as_str().unwrap().to_owned();
         assert!(code.starts_with("KOLONNE1:"), "{code}");
-        let mut enrol = Running::start(&["enrol", "--json", "--dir", &phone, &code]);
+        let mut enrol = Running::start(&["enrol", "--no-pin", "--json", "--dir", &phone, &code]);
         let (there, here) = (enrol.json(), invite.json());
         assert_eq!(there["words_de"], here["words_de"]);
         assert_eq!(there["words_de"].as_array().unwrap().len(), 4);

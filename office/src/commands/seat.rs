@@ -1,0 +1,238 @@
+//! `kolonne seat`: PINs of this device's people, and seats that wait for the office.
+//!
+//! A PIN comes from the terminal, unseen, or from the environment for scripts; never from an
+//! argument, which other programs could read.
+
+use std::io::IsTerminal;
+
+use console::Term;
+use kolonne_core::records::{LockedSeat, SeatRecord};
+use kolonne_core::{Error, Kolonne};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Context, pick};
+use crate::cli::SeatCommand;
+use crate::failure::{Failure, Outcome, needs_hub};
+use crate::lang::Language;
+use crate::output::{Output, clean_line, time};
+
+const PIN: &str = "KOLONNE_PIN";
+const NEW_PIN: &str = "KOLONNE_NEW_PIN";
+
+/// A PIN while it is in hand.
+pub type Pin = Zeroizing<String>;
+
+/// `kolonne seat`
+pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
+    let out = context.output;
+    match command {
+        SeatCommand::List { place } => {
+            let seats = context.open(&place)?.me()?.seats;
+            out.json(&json!({ "seats": seats }));
+            for seat in &seats {
+                out.line(&said_of(out, seat));
+            }
+        }
+        SeatCommand::Pin { acting, remove } => {
+            let (kolonne, _, seat) = context.look(&acting)?;
+            let old = match seat.has_pin {
+                true => Some(pin_of(out, &seat)?),
+                false => None,
+            };
+            let new = match remove {
+                true => None,
+                false => Some(new_pin(out, &seat.name)?),
+            };
+            let old = old.as_ref().map(|pin| pin.as_str());
+            let new = new.as_ref().map(|pin| pin.as_str());
+            kolonne.set_pin(&seat.seat, old, new)?;
+            context.hand_over(&kolonne).await;
+            out.json(&json!({ "seat": seat.seat, "has_pin": new.is_some() }));
+            out.line(match new {
+                Some(_) => out.of("Die PIN gilt ab jetzt.", "The PIN holds from now on."),
+                None => out.of(
+                    "Diese Anmeldung hat keine PIN mehr.",
+                    "This seat has no PIN any more.",
+                ),
+            });
+        }
+        SeatCommand::Forgot { acting } => {
+            let (kolonne, _, seat) = context.look(&acting)?;
+            let new = new_pin(out, &seat.name)?;
+            kolonne.want_new_seat(&seat.seat, &new)?;
+            context.hand_over(&kolonne).await;
+            out.json(&json!({ "seat": seat.seat, "new_wanted": true }));
+            out.line(out.of(
+                "Das Büro ist gefragt. Sobald es zustimmt, gilt die neue PIN.",
+                "The office is asked. As soon as it agrees, the new PIN holds.",
+            ));
+        }
+        SeatCommand::Unlock { acting, person } => {
+            let (kolonne, _, by) = context.act(&acting)?;
+            let seat = waiting(&kolonne, &person, |seat| seat.locked_ms.is_some())?;
+            kolonne.unlock_seat(&by.seat, &seat.seat)?;
+            context.hand_over(&kolonne).await;
+            out.json(&json!({ "seat": seat.seat }));
+            out.line(out.of(
+                "Entsperrt. Beim nächsten Kontakt hat die Anmeldung wieder fünf Versuche.",
+                "Unlocked. At the next contact the seat has five tries again.",
+            ));
+        }
+        SeatCommand::Renew { acting, person } => {
+            let (kolonne, _, by) = context.act(&acting)?;
+            let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
+            let renewed = kolonne.renew_seat(&by.seat, &seat.seat).await;
+            renewed.map_err(needs_hub)?;
+            out.json(&json!({ "seat": seat.seat }));
+            out.line(out.of(
+                "Erneuert. Beim nächsten Kontakt gilt dort die neue PIN.",
+                "Renewed. At the next contact the new PIN holds there.",
+            ));
+        }
+        SeatCommand::AutoLock { acting, minutes } => {
+            let (kolonne, _, by) = context.act(&acting)?;
+            kolonne.set_auto_lock(&by.seat, minutes)?;
+            context.hand_over(&kolonne).await;
+            out.json(&json!({ "minutes": minutes }));
+            out.line(out.of(
+                "Gilt ab dem nächsten Kontakt.",
+                "Holds from the next contact on.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Lets a seat in; who mistypes hears how many tries are left.
+pub fn unlock(kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> Outcome {
+    let Err(error) = kolonne.unlock(&seat.seat, pin) else {
+        return Ok(());
+    };
+    let name = clean_line(&seat.name);
+    let left = kolonne.me()?.seats;
+    let left = left.iter().find(|record| record.seat == seat.seat);
+    let about = match (&error, left) {
+        (Error::Locked { code: "wrong_pin" }, Some(seat)) => {
+            format!("{name} ({})", seat.tries_left)
+        }
+        _ => name,
+    };
+    Err(Failure::from(error).about(about))
+}
+
+/// A seat's PIN, from whoever sits here or from the environment.
+pub fn pin_of(out: Output, seat: &SeatRecord) -> Outcome<Pin> {
+    if let Some(pin) = of_environment(PIN) {
+        return Ok(pin);
+    }
+    let name = clean_line(&seat.name);
+    hidden(&match out.language {
+        Language::De => format!("PIN von {name}: "),
+        Language::En => format!("PIN of {name}: "),
+    })
+}
+
+/// Whether a PIN can come from anywhere.
+pub fn can_be_asked() -> bool {
+    std::env::var_os(NEW_PIN).is_some() || std::io::stdin().is_terminal()
+}
+
+/// Sets the first PIN of a seat; asks again until it is a good one.
+pub fn first_pin(out: Output, kolonne: &Kolonne, seat: &SeatRecord) -> Outcome {
+    loop {
+        let pin = new_pin(out, &seat.name)?;
+        let again = match kolonne.set_pin(&seat.seat, None, Some(&pin)) {
+            Ok(()) => return Ok(()),
+            Err(error @ Error::Invalid { field: "pin", .. }) => Failure::from(error),
+            Err(error) => return Err(error.into()),
+        };
+        if of_environment(NEW_PIN).is_some() {
+            return Err(again);
+        }
+        out.failure(&again);
+    }
+}
+
+/// A PIN that someone chooses, twice the same.
+fn new_pin(out: Output, name: &str) -> Outcome<Pin> {
+    if let Some(pin) = of_environment(NEW_PIN) {
+        return Ok(pin);
+    }
+    let name = clean_line(name);
+    loop {
+        let pin = hidden(&match out.language {
+            Language::De => format!("Neue PIN für {name} (4 bis 8 Ziffern): "),
+            Language::En => format!("New PIN for {name} (4 to 8 digits): "),
+        })?;
+        let again = hidden(out.of("Noch einmal: ", "Once more: "))?;
+        if *pin == *again {
+            return Ok(pin);
+        }
+        out.hint(out.of("Das war nicht zweimal dasselbe.", "Those weren't the same."));
+    }
+}
+
+fn of_environment(name: &str) -> Option<Pin> {
+    std::env::var(name).ok().map(Zeroizing::new)
+}
+
+/// Reads a line that isn't shown.
+fn hidden(question: &str) -> Outcome<Pin> {
+    let unasked = || Failure::new("pin_unasked");
+    if !std::io::stdin().is_terminal() {
+        return Err(unasked());
+    }
+    let term = Term::stderr();
+    term.write_str(question).map_err(|_| unasked())?;
+    let line = term.read_secure_line().map_err(|_| unasked())?;
+    Ok(Zeroizing::new(line.trim().to_owned()))
+}
+
+/// A seat that waits for the office, by its person.
+fn waiting(
+    kolonne: &Kolonne,
+    person: &str,
+    fits: impl Fn(&LockedSeat) -> bool,
+) -> Outcome<LockedSeat> {
+    let devices = kolonne.devices()?.into_iter();
+    let seats = devices.flat_map(|device| device.locked_seats).filter(fits);
+    pick::locked_seat(&seats.collect::<Vec<_>>(), person).cloned()
+}
+
+fn said_of(out: Output, seat: &SeatRecord) -> String {
+    let how = match (seat.has_pin, seat.tries_left) {
+        (false, _) => out.of("ohne PIN", "no PIN"),
+        (true, 0) => out.of(
+            "gesperrt, das Büro kann öffnen",
+            "locked, the office can open it",
+        ),
+        (true, _) => out.of("mit PIN", "with a PIN"),
+    };
+    let wanted = match seat.new_wanted {
+        true => out.of(", neue Anmeldung erbeten", ", new seat asked for"),
+        false => "",
+    };
+    format!("{}: {how}{wanted}", clean_line(&seat.name))
+}
+
+/// What waits for the office on a device, as a line says it.
+pub fn waiting_said(out: Output, seat: &LockedSeat) -> String {
+    let name = clean_line(&seat.name);
+    let mut said = Vec::new();
+    if let Some(ms) = seat.locked_ms {
+        let since = time(ms, out.language);
+        said.push(match out.language {
+            Language::De => format!("gesperrt seit {since} (kolonne seat unlock)"),
+            Language::En => format!("locked since {since} (kolonne seat unlock)"),
+        });
+    }
+    if seat.new_wanted {
+        let wanted = out.of(
+            "PIN vergessen (kolonne seat renew)",
+            "PIN forgotten (kolonne seat renew)",
+        );
+        said.push(wanted.to_owned());
+    }
+    format!("{name}: {}", said.join(", "))
+}
