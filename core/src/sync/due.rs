@@ -54,20 +54,14 @@ impl Sync<'_> {
                 if due.is_empty() {
                     return Err(Error::NotFound { kind: "due" });
                 }
-                let author = inner.author(db, &seat)?;
+                let author = inner.reader(db, &seat)?;
                 let changes = due
                     .iter()
                     .take(RINGS_PER_OP)
                     .map(|ring| {
-                        rings::next_generation(
-                            db,
-                            roster,
-                            ring,
-                            Leaving::default(),
-                            &[],
-                            Some(&author),
-                        )
-                        .map(Change::Ring)
+                        let by = Some(&author);
+                        rings::next_generation(db, roster, ring, Leaving::default(), &[], by)
+                            .map(Change::Ring)
                     })
                     .collect::<Result<_, _>>()?;
                 Ok(Drafted {
@@ -163,7 +157,7 @@ impl Inner {
         Ok(crate::keys::own_seats(db)?.into_iter().find(|seat| {
             roster.role_at(seat, position) >= Some(Role::Office)
                 && roster.ends_of(seat).next().is_none()
-                && self.author(db, seat).is_ok()
+                && self.reader(db, seat).is_ok()
         }))
     }
 
