@@ -190,7 +190,7 @@ fn wrong_wraps(
     control: &ThreadControl,
     key_op: &OpId,
     made: &KeyMade,
-    secret: &keys::RingSecret<'_>,
+    secret: &RingSecret<'_>,
 ) -> Result<Vec<Complaint>, Error> {
     let mut wrong = Vec::new();
     for entry in &made.rings {
