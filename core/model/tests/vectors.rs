@@ -31,10 +31,10 @@ use kolonne_model::page::{self, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::receipt::{BlobReceipt, OpReceipt, Possession, Slice, slices_hash};
 use kolonne_model::roster::change::{
-    Change, CutBatch, CutOfThread, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind,
-    Role, cut_list,
+    Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Found, HubKey, Move, Recipient,
+    RingGeneration, RingKind, Role, RoleChange, Subject, cut_list,
 };
-use kolonne_model::roster::{Roster, part_hash};
+use kolonne_model::roster::{Effect, Roster, part_hash};
 use kolonne_model::sealed::{Inside, Sealed, SealedRing, padded_bytes};
 use serde_json::{Value, json};
 use support::{public, seat_id};
@@ -423,6 +423,64 @@ fn roster() {
             "change_with_a_batch_of_cuts": hex(&cbor::encode(&Change::Cuts(batch.clone()))),
             "batch_hash": hex(&batch.hash().0),
         }),
+    );
+}
+
+/// A roster with everything in its state: rings, devices, seats, moves, roles, ends.
+#[test]
+fn roster_states() {
+    let mut company = support::Company::found();
+    let chief = company.people[0].key.clone();
+    let (phone, crew) = (company.devices[3].id, company.crews[2]);
+    let dismissed = company.people[5].clone();
+    let list = cut_list(&[StrandHead {
+        strand: Strand {
+            thread: THREAD,
+            seat: dismissed.seat(),
+            store: STORE,
+        },
+        head: Head {
+            seq: 7,
+            id: OpId([7; 32]),
+        },
+    }]);
+    let end = End {
+        subject: Subject::Person(dismissed.ring),
+        mode: EndMode::Hard,
+        cuts: vec![CutOfThread {
+            thread: THREAD,
+            list: part_hash(&list),
+        }],
+        below_known: None,
+    };
+    let changes = vec![
+        Change::Move(Move {
+            device: phone,
+            crew: Some(crew),
+        }),
+        Change::Role(RoleChange {
+            seat: company.people[3].seat(),
+            role: Role::Foreman,
+        }),
+        support::next_generation(&company.roster, crew, 1),
+        Change::End(end),
+    ];
+    assert_eq!(company.change(&chief, changes), Effect::Applied);
+    let steps: Vec<Value> = company
+        .roster_ops
+        .iter()
+        .zip(company.roster.links())
+        .map(|(op, link)| {
+            json!({
+                "page": hex(&support::page_of(&[op])),
+                "position_after": link.position.0,
+                "digest_after": hex(&link.digest.0),
+            })
+        })
+        .collect();
+    check(
+        "roster_states",
+        &json!({ "company": hex(&company.id.0), "steps": steps }),
     );
 }
 
