@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kolonne_core::records::EntryKind;
 use kolonne_model::roster::change::Role;
+use kolonne_model::words::WORDS;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde::Serialize;
@@ -252,6 +253,12 @@ pub fn size(bytes: u64) -> String {
     } else {
         format!("{whole},{rest} MB")
     }
+}
+
+/// The number of one of an enrolment's words, from 1: the same in every language.
+pub fn word_number(word: (&str, &str)) -> usize {
+    let at = WORDS.iter().position(|known| *known == word);
+    at.map_or(0, |at| at + 1)
 }
 
 /// A QR code in half blocks, dark on light whatever the terminal's colours.

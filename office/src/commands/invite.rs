@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kolonne_core::{Invitation, InviteState, Kolonne, NewInvite, SeatGrant};
 use kolonne_model::roster::change::{DeviceKind, Role};
-use kolonne_model::words::WORDS;
 use serde_json::json;
 
 use super::{Context, stopped};
@@ -98,16 +97,11 @@ pub fn show_words(context: &Context, words: &Words) {
     out.json(&json!({
         "words_de": words.map(|word| word.0),
         "words_en": words.map(|word| word.1),
-        "word_numbers": words.map(number_of),
+        "word_numbers": words.map(output::word_number),
     }));
-    let said = words.map(|word| format!("{} {}", number_of(word), out.of(word.0, word.1)));
+    let said =
+        words.map(|word| format!("{} {}", output::word_number(word), out.of(word.0, word.1)));
     out.line(&format!("\n  {}\n", said.join("   ")));
-}
-
-/// A word's number in the list, from 1.
-fn number_of(word: (&str, &str)) -> usize {
-    let at = WORDS.iter().position(|known| *known == word);
-    at.map_or(0, |at| at + 1)
 }
 
 fn new_invite(kolonne: &Kolonne, args: &InviteArgs) -> Outcome<NewInvite> {

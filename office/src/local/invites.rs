@@ -19,7 +19,7 @@ use super::Page;
 use super::api::Asked;
 use super::problem::{Answer, Problem};
 use super::shapes::{Done, NewInviteAsk, role};
-use crate::output::qr_rows;
+use crate::output::{qr_rows, word_number};
 
 const MAX_OPEN: usize = 8;
 const POLL: Duration = Duration::from_millis(700);
@@ -45,6 +45,8 @@ pub struct InviteShape {
     expires_ms: u64,
     state: Stage,
     words: Option<Vec<&'static str>>,
+    words_en: Option<Vec<&'static str>>,
+    word_numbers: Option<Vec<usize>>,
 }
 
 struct Open {
@@ -88,6 +90,8 @@ pub async fn create(
         expires_ms: invitation.expires_ms(),
         state: Stage::Waiting,
         words: None,
+        words_en: None,
+        word_numbers: None,
     };
     let open = Open {
         shape: shape.clone(),
@@ -128,11 +132,15 @@ pub async fn create(
 
 /// Polls until the device is in or the code is spent.
 async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit: Arc<Notify>) {
-    let show = |stage: Stage, words: Option<Vec<&'static str>>| {
+    let show = |stage: Stage, words: Option<[(&'static str, &'static str); 4]>| {
         let changed = page.invites.with(&id, |open| {
             let was = open.shape.state;
             open.shape.state = stage;
-            open.shape.words = words.or(open.shape.words.take());
+            if let Some(words) = words {
+                open.shape.words = Some(words.map(|word| word.0).to_vec());
+                open.shape.words_en = Some(words.map(|word| word.1).to_vec());
+                open.shape.word_numbers = Some(words.map(word_number).to_vec());
+            }
             was != stage
         });
         if changed.unwrap_or(false) {
@@ -144,7 +152,6 @@ async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit:
         let pause = match invitation.step().await {
             Ok(InviteState::Waiting) => POLL,
             Ok(InviteState::Words(words)) => {
-                let words = words.map(|word| word.0).to_vec();
                 if wants_in {
                     match invitation.admit().await {
                         Ok(()) => {}
