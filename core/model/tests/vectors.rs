@@ -452,6 +452,7 @@ fn roster_states() {
             list: part_hash(&list),
         }],
         below_known: None,
+        more: None,
     };
     let changes = vec![
         Change::Move(Move {
