@@ -36,13 +36,15 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
         SeatCommand::Pin { acting, remove } => {
             let (kolonne, _, seat) = context.look(&acting)?;
-            let old = match seat.has_pin {
-                true => Some(pin_of(out, &seat)?),
-                false => None,
+            let old = if seat.has_pin {
+                Some(pin_of(out, &seat)?)
+            } else {
+                None
             };
-            let new = match remove {
-                true => None,
-                false => Some(new_pin(out, &seat.name)?),
+            let new = if remove {
+                None
+            } else {
+                Some(new_pin(out, &seat.name)?)
             };
             let old = old.as_ref().map(|pin| pin.as_str());
             let new = new.as_ref().map(|pin| pin.as_str());
@@ -209,9 +211,10 @@ fn said_of(out: Output, seat: &SeatRecord) -> String {
         ),
         (true, _) => out.of("mit PIN", "with a PIN"),
     };
-    let wanted = match seat.new_wanted {
-        true => out.of(", neue Anmeldung erbeten", ", new seat asked for"),
-        false => "",
+    let wanted = if seat.new_wanted {
+        out.of(", neue Anmeldung erbeten", ", new seat asked for")
+    } else {
+        ""
     };
     format!("{}: {how}{wanted}", clean_line(&seat.name))
 }

@@ -73,16 +73,9 @@ impl Page {
             .iter()
             .find(|seat| Some(seat.seat) == active)
             .map(|seat| seat.role);
-        let seats = me.seats.into_iter().map(|seat| SeatShape {
-            active: Some(seat.seat) == active,
-            seat: seat.seat,
-            person: seat.person,
-            name: seat.name,
-            role: kolonne_core::records::role_word(seat.role),
-            has_pin: seat.has_pin,
-            locked: seat.locked,
-            tries_left: seat.tries_left,
-            new_wanted: seat.new_wanted,
+        let seats = me.seats.into_iter().map(|record| SeatShape {
+            active: Some(record.seat) == active,
+            record,
         });
         Ok(MeShape {
             surface: self.surface,

@@ -5,8 +5,10 @@
 use data_encoding::HEXLOWER_PERMISSIVE;
 use kolonne_core::capture::SealFor;
 use kolonne_core::records::{Crew, Person};
-use kolonne_core::records::{DeviceRecord, Entry, EntryPage, Status, Thread, ThreadRow, role_word};
-use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId};
+use kolonne_core::records::{
+    DeviceRecord, Entry, EntryPage, SeatRecord, Status, Thread, ThreadRow, role_word,
+};
+use kolonne_model::ids::{DeviceId, OpId, RingId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,15 +26,9 @@ pub enum Surface {
 
 #[derive(Serialize)]
 pub struct SeatShape {
-    pub seat: SeatId,
-    pub person: RingId,
-    pub name: String,
-    pub role: &'static str,
+    #[serde(flatten)]
+    pub record: SeatRecord,
     pub active: bool,
-    pub has_pin: bool,
-    pub locked: bool,
-    pub tries_left: u32,
-    pub new_wanted: bool,
 }
 
 #[derive(Serialize)]
