@@ -146,6 +146,28 @@ async fn what_is_sealed_for_one_person_stays_from_the_others_and_the_office() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn opening_and_handing_out_ask_for_the_pin() {
+    let world = World::new().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let jonas = phone.seat_of("Jonas Huber");
+    phone.core().set_pin(&jonas, None, Some("503917")).unwrap();
+    let to = only(&world, &["Jonas Huber"]);
+    let file: (&str, &[u8]) = ("Lohn.txt", b"2.345 EUR");
+    let entry = seal(büro, "Sabine Brandt", &job, &to, file);
+    world.everyone_syncs().await;
+    phone.core().lock(&jonas);
+    assert_eq!(code(phone, "Jonas Huber", &entry), "locked.pin");
+    let dir = world.path("hand-out");
+    let refused = phone.core().export(&jonas, &entry, &dir).unwrap_err();
+    assert_eq!(refused.code(), "locked.pin");
+    phone.core().unlock(&jonas, "503917").unwrap();
+    let opened = phone.core().open_sealed(&jonas, &entry).unwrap();
+    assert_eq!(opened.bytes.as_slice(), file.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_named_who_would_never_see_it() {
     let world = World::new().await;
     let (büro, phone) = (&world.büro, &world.kolonne_3);
