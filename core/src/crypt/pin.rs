@@ -222,13 +222,4 @@ mod tests {
         let cost = PinCost { passes: 2, ..CHEAP };
         assert!(open(&Lock { cost, ..lock }, "2749", &share, &seat).is_none());
     }
-
-    /// `cargo test --release -p kolonne-core what_one_pin_costs -- --nocapture`
-    #[test]
-    fn what_one_pin_costs() {
-        let (seat, share) = (SeatId([1; 16]), random::secret().unwrap());
-        let began = std::time::Instant::now();
-        Lock::close(PinCost::default(), "2749", &share, &seat, &[7; 64]).unwrap();
-        println!("one PIN, {:?}: {:?}", PinCost::default(), began.elapsed());
-    }
 }
