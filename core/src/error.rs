@@ -13,12 +13,15 @@ pub type ErrorCode = &'static str;
 /// What went wrong, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The hub isn't reached; it goes on by itself.
+    /// The hub isn't reached, or takes nothing just now; it goes on by itself.
     #[error("offline")]
     Offline {
-        /// When to try again, ms; 0: unknown.
+        /// When to try again, ms: the hub said so; 0: it isn't reached.
         retry_after_ms: u64,
     },
+    /// Something else than the hub answers at its address; it goes on by itself.
+    #[error("someone else answers")]
+    Foreign,
     /// Something else holds the store; try again.
     #[error("busy")]
     Busy,
@@ -73,7 +76,9 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> String {
         match self {
-            Self::Offline { .. } => "offline".into(),
+            Self::Offline { retry_after_ms: 0 } => "offline".into(),
+            Self::Offline { .. } => "offline.not_now".into(),
+            Self::Foreign => "foreign".into(),
             Self::Busy => "busy".into(),
             Self::Cancelled => "cancelled".into(),
             Self::AuthExpired => "auth_expired".into(),
@@ -85,6 +90,12 @@ impl Error {
             Self::Corrupt => "corrupt".into(),
             Self::Internal { code } => format!("internal.{code}"),
         }
+    }
+
+    /// Whether it passes by itself: trying again later is all there is to do.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Offline { .. } | Self::Foreign | Self::Busy)
     }
 
     /// An internal error at a place.
@@ -149,7 +160,8 @@ impl From<std::io::Error> for Error {
 impl From<HubError> for Error {
     fn from(error: HubError) -> Self {
         match error {
-            HubError::Unreachable | HubError::NotTheHub => Self::Offline { retry_after_ms: 0 },
+            HubError::Unreachable => Self::Offline { retry_after_ms: 0 },
+            HubError::NotTheHub => Self::Foreign,
             HubError::OtherKey => UNCERTIFIED,
             HubError::NotNow { retry_after_ms } => Self::Offline { retry_after_ms },
             HubError::LoginNeeded | HubError::NotAllowed => Self::AuthExpired,

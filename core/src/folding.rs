@@ -39,7 +39,7 @@ pub mod kind {
     pub const SEALED: i64 = 5;
     /// Below this: something a person said.
     pub const SAID_BELOW: i64 = 10;
-    /// A job's head changed.
+    /// A job's head or members changed.
     pub const NOTICE: i64 = 10;
     /// Erased or withheld.
     pub const STUB: i64 = 11;
@@ -177,7 +177,7 @@ fn kind_of(entry: &fold::Entry) -> i64 {
         Shown::Said(Say::Voice(_)) => kind::VOICE,
         Shown::Said(Say::Document(_)) => kind::DOCUMENT,
         Shown::Said(Say::Sealed(_)) => kind::SEALED,
-        Shown::Said(Say::Set(_)) => kind::NOTICE,
+        Shown::Said(Say::Set(_)) | Shown::Members(_) => kind::NOTICE,
         Shown::Said(_) | Shown::NewerApp => kind::UNKNOWN,
         Shown::Erased | Shown::Withheld => kind::STUB,
     }

@@ -79,6 +79,29 @@ impl Kolonne {
     /// `other_hub`), a folder that holds a company already (`dir`, `taken`), a hub that takes no
     /// more companies (`hub_url`, `full`); `Offline`.
     pub async fn found(config: Config, new: NewCompany) -> Result<Founded, Error> {
+        let dir = config.dir.clone();
+        let own_files = [
+            "device.key",
+            "kolonne.db",
+            "kolonne.db-wal",
+            "kolonne.db-shm",
+        ];
+        let was_empty = own_files.iter().all(|name| !dir.join(name).exists());
+        let founded = Self::found_in(config.clone(), new).await;
+        // A refused founding leaves no key in a folder that it made; one that got through stays.
+        if founded.is_err()
+            && was_empty
+            && matches!(Self::open(config), Err(Error::NotFound { kind: "company" }))
+        {
+            for name in own_files {
+                // What can't be removed is in nobody's way: the next founding takes it over.
+                drop(std::fs::remove_file(dir.join(name)));
+            }
+        }
+        founded
+    }
+
+    async fn found_in(config: Config, new: NewCompany) -> Result<Founded, Error> {
         let company_name = checked_name("company_name", &new.company_name)?;
         let person_name = checked_name("person_name", &new.person_name)?;
         let device_name = checked_name("device_name", &new.device_name)?;
@@ -124,6 +147,7 @@ impl Kolonne {
         let device = first.device.device();
         store.write(|tx| {
             keep_membership(tx, &company, &hub_url, &hub_key, &first.device)?;
+            set_meta(tx, "last_contact_ms", &(config.clock)().to_be_bytes())?;
             keys::keep_seat(tx, 0, &first.seat)?;
             oplog::keep(tx, &op)?;
             keys::open_rings(tx, &roster)?;

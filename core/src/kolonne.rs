@@ -14,7 +14,7 @@ use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, broadcast};
 
-use crate::blobs::BlobStore;
+use crate::blobs::{self, BlobStore, STALE_AFTER};
 use crate::crypt::pin::PinCost;
 use crate::crypt::{at_rest, random};
 use crate::error::Error;
@@ -127,12 +127,9 @@ pub(crate) fn open_store(dir: &Path) -> Result<Store, Error> {
         return Err(Error::Corrupt);
     }
     let store = Store::open(&database, &*at_rest::device_key(&key)?)?;
-    store.write(|tx| {
-        if get_meta(tx, "store")?.is_none() {
-            set_meta(tx, "store", &random::bytes::<8>()?)?;
-        }
-        Ok(())
-    })?;
+    if store.read(|db| get_meta(db, "store"))?.is_none() {
+        store.write(|tx| set_meta(tx, "store", &random::bytes::<8>()?))?;
+    }
     Ok(store)
 }
 
@@ -190,8 +187,11 @@ impl Kolonne {
         };
         kolonne.inner.store.read(|db| kolonne.inner.roster(db))?;
         kolonne.fold_anew_after_upgrade()?;
-        kolonne.inner.destroy_erased()?;
-        Ok(kolonne)
+        match kolonne.inner.tidy() {
+            // Reading needs no room: what is here is shown, and tidied another time.
+            Ok(()) | Err(Error::StorageFull { .. }) => Ok(kolonne),
+            Err(error) => Err(error),
+        }
     }
 
     /// Views of an older schema lack what the newer one shows.
@@ -292,6 +292,26 @@ impl Inner {
         if before != state {
             self.tell(Changed::Me);
         }
+    }
+
+    /// Destroys what is due, and once a day removes files that nothing names: a capture that was
+    /// killed between its file and its op leaves one. Fresh ones may be another process's.
+    fn tidy(&self) -> Result<(), Error> {
+        self.destroy_erased()?;
+        let now_ms = self.now_ms();
+        let swept = self.store.read(|db| get_meta(db, "swept_ms"))?;
+        let swept_ms = swept.and_then(|ms| Some(u64::from_be_bytes(ms.try_into().ok()?)));
+        let day_ms = u64::try_from(STALE_AFTER.as_millis()).unwrap_or(u64::MAX);
+        if swept_ms.is_some_and(|ms| now_ms.abs_diff(ms) < day_ms) {
+            return Ok(());
+        }
+        for blob in self.blobs.untouched(STALE_AFTER)? {
+            if !self.store.read(|db| blobs::is_named(db, &blob))? {
+                self.blobs.remove(&blob)?;
+            }
+        }
+        self.store
+            .write(|tx| set_meta(tx, "swept_ms", &now_ms.to_be_bytes()))
     }
 
     /// Nobody listening is fine.

@@ -79,7 +79,8 @@ impl Kolonne {
 
 fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
     let mut statement = desk.db.prepare_cached(
-        "SELECT thread, seat, why, entries, ops, first_ms, last_ms FROM view_quarantine
+        "SELECT thread, seat, why, entries, ops, first_ms, last_ms, texts, photos, voices, files
+         FROM view_quarantine
          ORDER BY last_ms DESC, thread, seat, why",
     )?;
     let rows = statement.query_map([], |row| {
@@ -87,11 +88,13 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             (row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?),
             (row.get::<_, i64>(2)?, row.get(3)?, row.get(4)?),
             (row.get::<_, i64>(5)?, row.get::<_, i64>(6)?),
+            [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?],
         ))
     })?;
     let mut kept = Vec::new();
     for row in rows {
-        let ((thread, seat), (why, entries, ops), (first_ms, last_ms)) = row?;
+        let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds) = row?;
+        let [texts, photos, voices, files] = kinds;
         let seat = seat_id(&seat)?;
         let cert = desk.roster.seat(&seat).map(|record| &record.cert);
         kept.push(KeptBack {
@@ -103,6 +106,10 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             device: cert.map(|cert| desk.name(&cert.device.0)),
             why: KeptBackWhy::from_code(why).ok_or(Error::Corrupt)?,
             entries,
+            texts,
+            photos,
+            voices,
+            files,
             ops,
             first_ms: first_ms.cast_unsigned(),
             last_ms: last_ms.cast_unsigned(),

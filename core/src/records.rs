@@ -211,8 +211,11 @@ pub struct ThreadRow {
     pub backlog: Vec<Backlog>,
     /// Waiting ("wird geladen").
     pub held: u64,
-    /// Kept back ("zurückgehalten").
+    /// Entries kept back ("zurückgehalten").
     pub quarantined: u64,
+    /// Whether the asking seat is in it. Who was taken out reads what was said until then, and
+    /// writes nothing.
+    pub member: bool,
     /// Words that matched a query.
     pub hit: Option<String>,
 }
@@ -421,12 +424,12 @@ pub struct Quote {
     pub snippet: String,
 }
 
-/// A change of a job's head, told in the thread.
+/// A change of a job's head or members, told in the thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     /// `opened`, `title`, `status`, `address`, `customer`, `member_in`, `member_out`.
     pub code: String,
-    /// The new value, if there is one.
+    /// The new value, if there is one; of members: who.
     pub value: Option<String>,
 }
 
@@ -567,6 +570,8 @@ pub struct Person {
     pub role: Role,
     /// The crew whose phone they are on.
     pub crew: Option<RingId>,
+    /// The ring of the phones that are theirs alone, if they have one: what they are in a thread by.
+    pub own_ring: Option<RingId>,
     /// Seats that still speak; 0: waits for a new device.
     pub seats: u32,
 }
@@ -686,6 +691,14 @@ pub struct KeptBack {
     pub why: KeptBackWhy,
     /// Texts, photos and the like; what can't be read yet among them.
     pub entries: u32,
+    /// Of these: texts,
+    pub texts: u32,
+    /// photos,
+    pub photos: u32,
+    /// voice notes,
+    pub voices: u32,
+    /// documents and sealed attachments.
+    pub files: u32,
     /// All ops, marks and keys too.
     pub ops: u32,
     /// Written from

@@ -156,7 +156,9 @@ impl Kolonne {
         }
         match &result {
             Ok((_, state)) => inner.set_hub_state(*state),
-            Err(Error::Offline { .. }) => inner.set_hub_state(HubState::Unreachable),
+            Err(Error::Offline { .. } | Error::Foreign) => {
+                inner.set_hub_state(HubState::Unreachable);
+            }
             Err(_) => {}
         }
         inner.tell(Changed::Me);

@@ -9,6 +9,7 @@ mod promised;
 mod threads;
 
 pub(crate) use entries::standing_body;
+pub(crate) use people::{own_rings, people};
 
 use std::collections::HashMap;
 
@@ -157,6 +158,8 @@ impl EntryRow {
     fn clock(&self) -> ClockWord {
         match self.offset_s {
             Some(offset) if offset.abs() <= CLOCK_DOUBT_S => ClockWord::Ok,
+            // What tells of members has no word on its clock; its order is what counts.
+            None if self.kind == kind::NOTICE => ClockWord::Ok,
             _ => ClockWord::Doubt,
         }
     }

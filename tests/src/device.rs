@@ -102,8 +102,8 @@ impl Device {
     pub fn ring(&self, name: &str) -> RingId {
         let (people, crews) = self.core().people().unwrap();
         let crew = crews.iter().find(|crew| crew.name == name).map(|c| c.id);
-        let person = people.iter().find(|p| p.name == name).map(|p| p.id);
-        crew.or(person)
+        let person = people.iter().find(|p| p.name == name);
+        crew.or(person.map(|p| p.own_ring.unwrap_or(p.id)))
             .unwrap_or_else(|| panic!("{name} is nobody: {crews:?} {people:?}"))
     }
 

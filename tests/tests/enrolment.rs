@@ -295,15 +295,22 @@ async fn the_second_office_admits_too_but_no_office() {
         .enrol(&office, "second", office_device("Büro 2", seats))
         .await;
 
-    // Anna's crew was made by the first office device; the second opens its ring as well.
-    let crew = second.people().unwrap().1[0].id;
+    // Anna's ring was made by the first office device; the second opens it as well.
+    let (people, _) = second.people().unwrap();
+    let there = people.iter().find(|person| person.own_ring.is_some());
+    let there = there.unwrap();
+    let grant = SeatGrant {
+        person: Some(there.id),
+        name: there.name.clone(),
+        role: there.role,
+    };
     let tablet = NewInvite {
-        crew: Some(crew),
+        crew: there.own_ring,
         crew_name: None,
-        ..phone("Annas Tablet", "", vec![person("Lea Roth", Role::Crew)])
+        ..phone("Annas Tablet", "", vec![grant])
     };
     let tablet = town.enrol(&second, "tablet", tablet).await;
-    assert!(names(&tablet).contains("Lea Roth"));
+    assert!(names(&tablet).contains(there.name.as_str()));
 
     let right = |result: Result<Invitation, Error>| code_of(result) == "locked.right";
     let pc = || office_device("Büro 3", vec![person("Eva Maier", Role::Crew)]);

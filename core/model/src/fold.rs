@@ -8,6 +8,7 @@ mod locks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::{Body, Retract, Say, SeenHead, Set, Wiped, field};
+use crate::control::{self, Control, MemberChange};
 use crate::ids::{BlobId, DeviceId, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
 use crate::judge::{
     AuthorRights, CountedOp, Held, Ignored, Judge, Judgement, Order, Quarantine, ThreadControl,
@@ -45,12 +46,46 @@ pub trait Contents {
 pub enum Shown {
     /// Its body.
     Said(Say),
+    /// Crews or people were taken out of the thread, or came back into it.
+    Members(MembersTold),
     /// A kind of a newer app: a stub.
     NewerApp,
     /// The office erased it.
     Erased,
     /// Its payload isn't here and nobody erased it: refilled from whoever has it.
     Withheld,
+}
+
+/// What the thread tells of a change of its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MembersTold {
+    /// These came back.
+    In(Vec<RingId>),
+    /// These were taken out.
+    Out(Vec<RingId>),
+}
+
+impl MembersTold {
+    /// Of a control op's body; who joins for the first time is not told.
+    #[must_use]
+    pub fn of(body: &Control) -> Option<Self> {
+        let Control::Members(members) = body else {
+            return None;
+        };
+        let (mut came, mut went) = (Vec::new(), Vec::new());
+        for write in &members.writes {
+            match write.change {
+                MemberChange::Out { .. } => went.push(write.ring),
+                MemberChange::In { .. } if !write.names.is_empty() => came.push(write.ring),
+                MemberChange::In { .. } => {}
+            }
+        }
+        match (went.is_empty(), came.is_empty()) {
+            (false, _) => Some(Self::Out(went)),
+            (true, false) => Some(Self::In(came)),
+            (true, true) => None,
+        }
+    }
 }
 
 /// An entry's words as last edited.
@@ -191,6 +226,9 @@ pub fn fold(ops: &ThreadOps<'_>, roster: &Roster, contents: &impl Contents) -> T
         view.judgements.insert(op.id(), judgement);
     }
     folding.finish(&mut view);
+    view.entries
+        .extend(members_told(ops, roster, judge.control()));
+    view.entries.sort_by_key(Entry::screen_order);
     view.seen_ops = ops.through(view.seen_heads.values().flatten().map(|seen| seen.head.id));
     let not_here = |seen: &&SeenHead| ops.get(&seen.head.id).is_none();
     let seen = view.seen_heads.values().flatten();
@@ -462,8 +500,36 @@ impl<'a> Folding<'a, '_> {
             .collect();
         keep_replies_behind(&mut entries);
         view.entries = entries.into_values().collect();
-        view.entries.sort_by_key(Entry::screen_order);
     }
+}
+
+/// Who was taken out or came back, and by whom: counted control ops, told in the thread.
+fn members_told<'a>(
+    ops: &'a ThreadOps<'_>,
+    roster: &'a Roster,
+    control: &'a ThreadControl,
+) -> impl Iterator<Item = Entry> + 'a {
+    control.judgements.iter().filter_map(|(id, judgement)| {
+        let Judgement::Counted(timeliness) = *judgement else {
+            return None;
+        };
+        let op = ops.get(id)?;
+        let body = control::read(op.op().payload.as_deref()?).ok()?;
+        Some(Entry {
+            id: *id,
+            order: Order::of(op),
+            shown_lamport: op.context().lamport,
+            person: roster
+                .seat(&op.context().seat)
+                .and_then(|seat| seat.cert.person),
+            time_ms: op.context().time_ms,
+            offset_s: None,
+            timeliness,
+            shown: Shown::Members(MembersTold::of(&body)?),
+            words: None,
+            retracted: None,
+        })
+    })
 }
 
 /// Names and policies of the company are the office's; a job's head is a foreman's too.

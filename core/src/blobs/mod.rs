@@ -14,9 +14,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use kolonne_model::ids::BlobId;
+use rusqlite::Connection;
 
 use crate::crypt::at_rest::{parent, private, private_folder, sync_folder};
 use crate::crypt::{self, CryptError, HashingReader, SealedBlob, random};
+use crate::error::Error;
 
 /// Temporary files older than this are leftovers when a store is opened. Younger ones may belong
 /// to a share extension, which is a process of its own.
@@ -260,6 +262,21 @@ impl BlobStore {
         }))
     }
 
+    /// The blobs here that weren't touched for this long.
+    pub fn untouched(&self, at_least: Duration) -> Result<Vec<BlobId>, BlobError> {
+        let mut found = Vec::new();
+        for shard in self.shards()? {
+            for entry in fs::read_dir(shard)? {
+                let entry = entry?;
+                let age = entry.metadata().and_then(|meta| untouched_for(&meta));
+                if age.is_ok_and(|age| age >= at_least) {
+                    found.extend(name_of(&entry));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Syncs a complete file and gives it its name. Also over a blob of that name: the bytes are
     /// the same, and if they were not, they are now.
     fn adopt(&self, path: &Path, file: &File, id: &BlobId) -> Result<(), BlobError> {
@@ -311,6 +328,15 @@ impl BlobStore {
         shards.sort();
         Ok(shards)
     }
+}
+
+/// Whether something in the database names a blob.
+pub(crate) fn is_named(db: &Connection, id: &BlobId) -> Result<bool, Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM blobs WHERE blob = ?1)
+             OR EXISTS (SELECT 1 FROM outbox_blobs WHERE blob = ?1)",
+    )?;
+    Ok(statement.query_row([id.0.as_slice()], |row| row.get(0))?)
 }
 
 /// A temporary file that goes away unless it got its name.

@@ -9,8 +9,9 @@ use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::{Membership, ThreadOps};
 use kolonne_model::op::Op;
 use kolonne_model::payload;
+use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{RingKind, Role};
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
 use super::{MAX_LINE_BYTES, checked, control, field_names, say};
 use crate::crypt::random;
@@ -20,6 +21,7 @@ use crate::keys;
 use crate::kolonne::{Kolonne, drafted, keep_draft, thread_id};
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::records::Changed;
+use crate::views::own_rings;
 
 /// A job to open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,6 +139,24 @@ pub(crate) fn add_members(
         })
         .collect();
     write_members(tx, moment, author, thread, writes)
+}
+
+/// The rings by which crews and people are in a thread: a person with phones of their own by these,
+/// so that each of them reads at once.
+fn meant(db: &Connection, roster: &Roster, rings: &[RingId]) -> Result<Vec<RingId>, Error> {
+    let own_rings = own_rings(roster, |ring| {
+        let mut statement = db
+            .prepare_cached("SELECT name FROM view_names WHERE subject = ?1")
+            .ok()?;
+        let name = statement.query_row([ring.0.as_slice()], |row| row.get(0));
+        name.ok()
+    });
+    let meant = rings.iter().map(|ring| {
+        roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
+        let own = own_rings.iter().find(|(_, person)| *person == ring);
+        Ok(own.map_or(*ring, |(own, _)| *own))
+    });
+    meant.collect()
 }
 
 fn write_members(
@@ -263,13 +283,11 @@ impl Kolonne {
                 now_ms: inner.now_ms(),
             };
             needs_role(&moment, seat, Role::Foreman)?;
-            for ring in &job.members {
-                roster.ring(ring).ok_or(Error::NotFound { kind: "crew" })?;
-            }
+            let members = meant(tx, &roster, &job.members)?;
             let author = inner.author(tx, seat)?;
             let owner = owner_ring(&moment, seat)?;
             let thread = open_thread(tx, &moment, &author, ThreadKind::Job, owner)?;
-            add_members(tx, &moment, &author, &thread, &job.members)?;
+            add_members(tx, &moment, &author, &thread, &members)?;
             for (code, value) in fields {
                 if !value.is_empty() {
                     let set = Set {
@@ -359,15 +377,15 @@ impl Kolonne {
                     Role::Office
                 },
             )?;
-            for ring in add {
-                moment
-                    .roster
-                    .ring(ring)
-                    .ok_or(Error::NotFound { kind: "crew" })?;
-            }
+            let add = &meant(tx, moment.roster, add)?;
             add_members(tx, moment, &author, thread, add)?;
             let mut writes = Vec::new();
-            for ring in remove {
+            // Who goes goes with all that he is in it by.
+            let mut going = meant(tx, moment.roster, remove)?;
+            going.extend(remove);
+            going.sort_unstable();
+            going.dedup();
+            for ring in &going {
                 let kind = moment.roster.ring(ring).map(|r| r.kind);
                 if matches!(kind, None | Some(RingKind::Office | RingKind::Recovery)) {
                     return Err(Error::Invalid {
@@ -392,7 +410,12 @@ impl Kolonne {
             // Who comes reads what was said so far at once, not from the next word on.
             let state = control(tx, moment, thread)?;
             keys::open_thread_keys(tx, moment.roster, thread, &state)?;
-            keys::key_to_send(tx, moment, &author, thread, &state).map(drop)
+            // After an absence an earlier key may fit again; but only a new one opens the ones between.
+            let fitting = state.key_to_send(moment.roster).map(|key| key.order);
+            if fitting.is_some() && fitting == state.keys.last().map(|key| key.order) {
+                return Ok(());
+            }
+            keys::make_key(tx, moment, &author, thread, &state).map(drop)
         })
     }
 }

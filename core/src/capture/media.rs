@@ -1,14 +1,17 @@
 //! Photos, voice notes and documents: recoded or checked, sealed, synced, then named by an op.
 
+use std::io::Read;
+
 use kolonne_model::body::{BlobRef, Document, Photo, Position, Say, Voice};
 use kolonne_model::ids::{BlobId, OpId, SeatId, ThreadId};
 use rusqlite::{Transaction, params};
 
 use super::{About, MAX_LINE_BYTES, checked};
-use crate::blobs::BlobStore;
+use crate::blobs::is_named;
+use crate::crypt::SealedBlob;
 use crate::error::Error;
 use crate::folding::part;
-use crate::kolonne::{Kolonne, drafted, op_id};
+use crate::kolonne::{Inner, Kolonne, drafted, op_id};
 use crate::media::photo::{self, Mode};
 use crate::media::{Cancel, Limits, LocalTime, probe, voice};
 use crate::oplog::{Author, Moment};
@@ -50,15 +53,49 @@ fn named(blob: &BlobRef) -> NamedBlob {
     (blob.blob, blob.sealed_bytes)
 }
 
-fn seal(blobs: &BlobStore, bytes: &[u8]) -> Result<BlobRef, Error> {
-    let sealed = blobs.seal_into(bytes)?;
-    Ok(BlobRef {
-        blob: sealed.id,
-        sealed_bytes: sealed.sealed_bytes,
-        identity: *sealed.identity.as_bytes(),
-        plain_hash: sealed.plain.blake3,
-        plain_bytes: sealed.plain.bytes,
-    })
+/// Blobs sealed for an op that isn't written yet. Those that no op names in the end go with it: a
+/// refused capture leaves nothing on the disk.
+pub(super) struct Fresh<'a> {
+    inner: &'a Inner,
+    made: Vec<BlobId>,
+}
+
+impl<'a> Fresh<'a> {
+    pub(super) const fn new(inner: &'a Inner) -> Self {
+        Self {
+            inner,
+            made: Vec::new(),
+        }
+    }
+
+    /// Seals bytes into the store.
+    pub(super) fn keep(&mut self, plain: impl Read) -> Result<SealedBlob, Error> {
+        let sealed = self.inner.blobs.seal_into(plain)?;
+        self.made.push(sealed.id);
+        Ok(sealed)
+    }
+
+    fn seal(&mut self, bytes: &[u8]) -> Result<BlobRef, Error> {
+        let sealed = self.keep(bytes)?;
+        Ok(BlobRef {
+            blob: sealed.id,
+            sealed_bytes: sealed.sealed_bytes,
+            identity: *sealed.identity.as_bytes(),
+            plain_hash: sealed.plain.blake3,
+            plain_bytes: sealed.plain.bytes,
+        })
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        for blob in &self.made {
+            let named = self.inner.store.read(|db| is_named(db, blob));
+            if matches!(named, Ok(false)) && self.inner.blobs.remove(blob).is_err() {
+                tracing::warn!("a file that nothing names stays until the next sweep");
+            }
+        }
+    }
 }
 
 /// Names a sealed blob in the store and puts it on its way, in the transaction of its op.
@@ -146,12 +183,13 @@ impl Kolonne {
     pub(super) fn check_place(&self, seat: &SeatId, thread: &ThreadId) -> Result<Author, Error> {
         self.inner.store.read(|db| {
             let author = self.inner.author(db, seat)?;
-            let known = crate::oplog::control_of_thread(db, thread)?;
-            if known.is_empty() {
-                Err(Error::NotFound { kind: "thread" })
-            } else {
-                Ok(author)
-            }
+            let roster = self.inner.roster(db)?;
+            let moment = Moment {
+                roster: &roster,
+                now_ms: self.inner.now_ms(),
+            };
+            super::check_member(&moment, &author, &super::control(db, &moment, thread)?)?;
+            Ok(author)
         })
     }
 
@@ -172,10 +210,10 @@ impl Kolonne {
         let author = self.check_place(seat, thread)?;
         let caption = about.caption()?;
         let made = photo::recode(bytes, &Limits::default(), Mode::Quality, &Cancel::default())?;
-        let blobs = &self.inner.blobs;
-        let thumb = seal(blobs, &made.thumb.jpeg)?;
-        let picture = seal(blobs, &made.picture.jpeg)?;
-        let original = seal(blobs, bytes)?;
+        let mut fresh = Fresh::new(&self.inner);
+        let thumb = fresh.seal(&made.thumb.jpeg)?;
+        let picture = fresh.seal(&made.picture.jpeg)?;
+        let original = fresh.seal(bytes)?;
         let said = Say::Photo(Box::new(Photo {
             preview: made.preview.into(),
             width: made.width,
@@ -213,7 +251,8 @@ impl Kolonne {
         let author = self.check_place(seat, thread)?;
         let caption = about.caption()?;
         let heard = voice::inspect(bytes, &Limits::default())?;
-        let sound = seal(&self.inner.blobs, bytes)?;
+        let mut fresh = Fresh::new(&self.inner);
+        let sound = fresh.seal(bytes)?;
         let said = Say::Voice(Box::new(Voice {
             sound: sound.clone(),
             media_type: probe(bytes).mime().to_owned(),
@@ -242,7 +281,8 @@ impl Kolonne {
         check_size(bytes, MAX_DOCUMENT_BYTES)?;
         let caption = about.caption()?;
         let name = file_name(name, MAX_LINE_BYTES)?;
-        let file = seal(&self.inner.blobs, bytes)?;
+        let mut fresh = Fresh::new(&self.inner);
+        let file = fresh.seal(bytes)?;
         let said = Say::Document(Box::new(Document {
             file: file.clone(),
             name,

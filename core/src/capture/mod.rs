@@ -80,6 +80,21 @@ pub(crate) fn control(
     Ok(control)
 }
 
+/// Who isn't in a thread (any more) writes nothing there.
+fn check_member(
+    moment: &Moment<'_>,
+    author: &Author,
+    control: &ThreadControl,
+) -> Result<(), Error> {
+    let (position, _) = moment.roster.head();
+    let speaks_for = moment.roster.speaks_for(&author.seat, position);
+    if control.has_member(&speaks_for) {
+        Ok(())
+    } else {
+        Err(Error::Locked { code: "member" })
+    }
+}
+
 /// Seals and appends what someone says in a thread; makes the thread's key first if need be.
 pub(crate) fn say(
     tx: &Transaction<'_>,
@@ -89,11 +104,7 @@ pub(crate) fn say(
     say: Say,
 ) -> Result<VerifiedOp, Error> {
     let control = control(tx, moment, thread)?;
-    let (position, _) = moment.roster.head();
-    let speaks_for = moment.roster.speaks_for(&author.seat, position);
-    if !control.has_member(&speaks_for) {
-        return Err(Error::Locked { code: "member" });
-    }
+    check_member(moment, author, &control)?;
     keys::open_thread_keys(tx, moment.roster, thread, &control)?;
     let (key, key_id) = keys::key_to_send(tx, moment, author, thread, &control)?;
     oplog::append(tx, moment, author, thread, &Saying::Data(&key, key_id, say))
@@ -207,7 +218,11 @@ impl Kolonne {
                         code: "sealed",
                     });
                 }
-                Shown::Said(Say::Set(_)) | Shown::NewerApp | Shown::Erased | Shown::Withheld => {
+                Shown::Said(Say::Set(_))
+                | Shown::Members(_)
+                | Shown::NewerApp
+                | Shown::Erased
+                | Shown::Withheld => {
                     return Err(Error::NotFound { kind: "entry" });
                 }
                 Shown::Said(_) => {}
@@ -251,7 +266,8 @@ impl Kolonne {
         })
     }
 
-    /// Marks a thread as read through an entry, as it stands on the screen.
+    /// Marks a thread as read through an entry, as it stands on the screen. Who isn't in it any more
+    /// may read on what is here, and tells nobody.
     pub fn mark_read(&self, seat: &SeatId, thread: &ThreadId, up_to: &OpId) -> Result<(), Error> {
         let marks = self
             .inner
@@ -260,9 +276,13 @@ impl Kolonne {
         if marks.is_empty() {
             return Ok(());
         }
-        self.inner
-            .say_as(seat, thread, None, |_| Ok(Say::Read(Read { marks })))
-            .map(drop)
+        let said = self
+            .inner
+            .say_as(seat, thread, None, |_| Ok(Say::Read(Read { marks })));
+        match said {
+            Ok(_) | Err(Error::Locked { code: "member" }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

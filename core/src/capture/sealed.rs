@@ -14,7 +14,6 @@ use kolonne_model::roster::change::{RingKind, Role, SeatKind};
 use kolonne_model::sealed::{Inside, MAX_NAME_BYTES, MAX_RINGS, Sealed, SealedRing, padded_bytes};
 
 use super::{About, media};
-use crate::blobs::BlobStore;
 use crate::crypt::{self, BlobIdentity, Recipient};
 use crate::error::Error;
 use crate::folding::part;
@@ -79,7 +78,8 @@ impl Kolonne {
         })?;
         let mut plain = zeroize::Zeroizing::new(bytes.to_vec());
         position::remove(&mut plain);
-        let (blob, inside) = keep(&self.inner.blobs, &plain, name, thread, seat)?;
+        let mut fresh = media::Fresh::new(&self.inner);
+        let (blob, inside) = keep(&mut fresh, &plain, name, thread, seat)?;
         let parts = [(part::SEALED, Lane::Pictures, blob)];
         self.send_media(&author, thread, about, &parts, |tx, moment| {
             let control = super::control(tx, moment, thread)?;
@@ -100,7 +100,7 @@ impl Kolonne {
 
 /// Seals the padded file into the store; what its envelope will say.
 fn keep(
-    blobs: &BlobStore,
+    fresh: &mut media::Fresh<'_>,
     plain: &[u8],
     name: String,
     thread: &ThreadId,
@@ -108,7 +108,7 @@ fn keep(
 ) -> Result<(media::NamedBlob, Inside), Error> {
     let plain_bytes = u64::try_from(plain.len()).map_err(|_| Error::internal("size"))?;
     let padding = io::repeat(0).take(padded_bytes(plain_bytes).saturating_sub(plain_bytes));
-    let sealed = blobs.seal_into(plain.chain(padding))?;
+    let sealed = fresh.keep(plain.chain(padding))?;
     let identity: &BlobIdentity = &sealed.identity;
     let inside = Inside {
         identity: *identity.as_bytes(),

@@ -12,7 +12,7 @@ use kolonne_model::enrol::{
     PhoneKeys, TRIES, Transcript, open_message, seal_message, slot,
 };
 use kolonne_model::hub::{Hub, HubError};
-use kolonne_model::ids::{Hash32, RingId, RosterDigest, RosterPosition, SeatId};
+use kolonne_model::ids::{DeviceId, Hash32, RingId, RosterDigest, RosterPosition, SeatId};
 use kolonne_model::op::SUITE_1;
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
@@ -32,6 +32,7 @@ use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
 use crate::sync::{Budget, blocking, pull_roster};
 use crate::transport::HttpHub;
+use crate::views::{Desk, people};
 use crate::{folding, keys};
 
 /// How an invitation stands.
@@ -106,6 +107,7 @@ impl Kolonne {
         })?;
         check_right(&roster, seat, &new)?;
         check_invite(&roster, &mut new)?;
+        self.at_desk(|desk| check_names(desk, &mut new))?;
         let (position, roster_digest) = roster.head();
         let root_key = roster.root_key().ok_or(Error::Corrupt)?;
         // By the hub's clock, which the phone asks too: neither device's own has to be right.
@@ -185,6 +187,63 @@ fn check_invite(roster: &Roster, new: &mut NewInvite) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Checks an invitation against the names that there are: a device's stands for one device; a
+/// crew's, however it is written, for the crew there is; a person's own ring is nobody else's; and
+/// another role is given for itself, not by the way.
+fn check_names(desk: &Desk<'_>, new: &mut NewInvite) -> Result<(), Error> {
+    let invalid = |field, code| Err(Error::Invalid { field, code });
+    let same = |a: &str, b: &str| a.trim().to_lowercase() == b.trim().to_lowercase();
+    let live = |id: &&DeviceId| !desk.roster.device_has_ended(id);
+    let mut devices = desk.roster.devices().map(|(id, _)| id).filter(live);
+    if devices.any(|id| same(&desk.name(&id.0), &new.device_name)) {
+        return invalid("device_name", "taken");
+    }
+    let (people, crews) = people(desk);
+    for grant in &mut new.seats {
+        let Some(person) = people.iter().find(|p| Some(p.id) == grant.person) else {
+            continue;
+        };
+        if person.role == Role::Admin && grant.role == Role::Office {
+            grant.role = Role::Admin;
+        }
+        if person.role != grant.role {
+            return invalid("role", "differs");
+        }
+    }
+    if let Some(name) = &new.crew_name {
+        let crew = crews.iter().find(|crew| same(&crew.name, name));
+        let own = match new.seats.as_slice() {
+            [only] => people
+                .iter()
+                .find(|p| only.person == Some(p.id) && same(&p.name, name)),
+            _ => None,
+        };
+        let known = crew
+            .map(|crew| crew.id)
+            .or(own.and_then(|own| own.own_ring));
+        if let Some(known) = known {
+            new.crew = Some(known);
+            new.crew_name = None;
+        }
+    }
+    let owner = people.iter().find(|p| {
+        let named = new.crew_name.as_deref();
+        (p.own_ring.is_some() && p.own_ring == new.crew) || named.is_some_and(|n| same(n, &p.name))
+    });
+    match (owner, new.seats.as_slice()) {
+        (None, _) => Ok(()),
+        // Of two of one name the other is a new one.
+        (Some(owner), [only]) if only.person == Some(owner.id) => Ok(()),
+        (Some(owner), [only]) if only.person.is_none() && same(&only.name, &owner.name) => {
+            if new.crew_name.is_some() {
+                return Ok(());
+            }
+            invalid("crew", "person")
+        }
+        (Some(_), _) => invalid("crew", "person"),
+    }
 }
 
 fn is_a(roster: &Roster, ring: &RingId, kind: RingKind) -> Result<(), Error> {

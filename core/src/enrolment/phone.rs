@@ -26,6 +26,7 @@ use crate::founding::{door, free_store, hello, keep_membership};
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Kolonne};
 use crate::oplog;
+use crate::store::set_meta;
 use crate::sync::Budget;
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
 
@@ -221,7 +222,9 @@ impl Enrolment {
     async fn fetch_roster(&self) -> Result<(Roster, Vec<VerifiedOp>), Error> {
         loop {
             match self.whole_roster().await {
-                Err(Error::Offline { .. }) if Instant::now() + SLOW_POLL < self.until => {
+                Err(Error::Offline { .. } | Error::Foreign)
+                    if Instant::now() + SLOW_POLL < self.until =>
+                {
                     sleep(SLOW_POLL).await;
                 }
                 other => return other,
@@ -359,6 +362,7 @@ impl Enrolment {
                 &code.hub_key,
                 &self.device,
             )?;
+            set_meta(tx, "last_contact_ms", &(self.config.clock)().to_be_bytes())?;
             for (place, seat) in (0..).zip(&self.seats).take(answer.grant.seats.len()) {
                 keys::keep_seat(tx, place, seat)?;
             }

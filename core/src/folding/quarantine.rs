@@ -1,6 +1,6 @@
 //! What is kept back, as `view_quarantine` counts it for the office.
 //!
-//! Shown to nobody: no content gets into these rows.
+//! Shown to nobody: no content gets into these rows, only how much of what kind there is.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ pub fn write(
     #[derive(Default)]
     struct KeptBack {
         entries: u32,
+        /// Texts, photos, voice notes, files.
+        kinds: [u32; 4],
         ops: u32,
         times_ms: Option<(u64, u64)>,
     }
@@ -49,8 +51,24 @@ pub fn write(
             .entry((op.context().seat, why_code(*why)))
             .or_default();
         kept.ops = kept.ops.saturating_add(1);
-        if may_be_entry(op, contents) {
+        let say = said(op, contents);
+        let may_be_entry = op.context().class.class == Class::Data
+            && say
+                .as_ref()
+                .is_none_or(|say| say.is_entry() || matches!(say, Say::Unknown(_)));
+        if may_be_entry {
             kept.entries = kept.entries.saturating_add(1);
+        }
+        let [texts, photos, voices, files] = &mut kept.kinds;
+        let kind = match say {
+            Some(Say::Text(_)) => Some(texts),
+            Some(Say::Photo(_)) => Some(photos),
+            Some(Say::Voice(_)) => Some(voices),
+            Some(Say::Document(_) | Say::Sealed(_)) => Some(files),
+            _ => None,
+        };
+        if let Some(count) = kind {
+            *count = count.saturating_add(1);
         }
         let time_ms = op.context().time_ms;
         let (first, last) = kept.times_ms.unwrap_or((time_ms, time_ms));
@@ -62,9 +80,11 @@ pub fn write(
     for ((seat, why), kept) in by_seat {
         entries = entries.saturating_add(kept.entries);
         let (first_ms, last_ms) = kept.times_ms.unwrap_or_default();
+        let [texts, photos, voices, files] = kept.kinds;
         tx.prepare_cached(
-            "INSERT INTO view_quarantine (thread, seat, why, entries, ops, first_ms, last_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO view_quarantine (thread, seat, why, entries, ops, first_ms, last_ms,
+                texts, photos, voices, files)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             thread.0.as_slice(),
@@ -73,18 +93,20 @@ pub fn write(
             kept.entries,
             kept.ops,
             first_ms.cast_signed(),
-            last_ms.cast_signed()
+            last_ms.cast_signed(),
+            texts,
+            photos,
+            voices,
+            files
         ])?;
     }
     Ok(entries)
 }
 
-/// Whether an op is something a person said, as far as can be told.
-fn may_be_entry(op: &VerifiedOp, contents: &impl Contents) -> bool {
-    let body = match contents.content(op) {
-        Content::Open(bytes) => Body::read(bytes).ok(),
+/// What an op says, if it can be read here.
+fn said(op: &VerifiedOp, contents: &impl Contents) -> Option<Say> {
+    match contents.content(op) {
+        Content::Open(bytes) => Body::read(bytes).ok().map(|body| body.say),
         _ => None,
-    };
-    op.context().class.class == Class::Data
-        && body.is_none_or(|body| body.say.is_entry() || matches!(body.say, Say::Unknown(_)))
+    }
 }

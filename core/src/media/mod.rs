@@ -72,7 +72,22 @@ impl MediaError {
             Self::TooLong => "media_too_long",
             Self::Truncated => "media_truncated",
             Self::Corrupt(_) => "media_corrupt",
-            Self::Unsupported(_) => "media_unsupported",
+            Self::Unsupported(kind) => match kind {
+                MediaType::M4a => "media_unsupported_m4a",
+                MediaType::Mp4 => "media_unsupported_mp4",
+                MediaType::Heic | MediaType::Avif => "media_unsupported_heic",
+                MediaType::Ogg | MediaType::OggOpus => "media_unsupported_ogg",
+                MediaType::Wav => "media_unsupported_wav",
+                MediaType::Pdf => "media_unsupported_pdf",
+                MediaType::Text => "media_unsupported_text",
+                MediaType::Jpeg
+                | MediaType::Png
+                | MediaType::WebP
+                | MediaType::Gif
+                | MediaType::Bmp
+                | MediaType::Tiff => "media_unsupported_picture",
+                MediaType::Zip | MediaType::Unknown => "media_unsupported",
+            },
             Self::Mismatch => "media_mismatch",
             Self::Cancelled => "media_cancelled",
         }

@@ -198,6 +198,13 @@ CREATE TABLE view_seat_answers (
     PRIMARY KEY (seat, locked, share)
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- What kind of entries are kept back, as far as they can be read here.
+ALTER TABLE view_quarantine ADD COLUMN texts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE view_quarantine ADD COLUMN photos INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE view_quarantine ADD COLUMN voices INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE view_quarantine ADD COLUMN files INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

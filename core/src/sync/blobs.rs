@@ -248,7 +248,7 @@ impl Sync<'_> {
         .await?;
         match self.try_download(&wanted).await {
             Ok(()) => Ok(()),
-            Err(Error::Offline { retry_after_ms }) => Err(Error::Offline { retry_after_ms }),
+            Err(error @ (Error::Offline { .. } | Error::Foreign)) => Err(error),
             Err(Error::StorageFull { needed_bytes }) => Err(Error::StorageFull { needed_bytes }),
             // Not there yet, or damaged there: tried again later, the others go on.
             Err(error) => {

@@ -1,6 +1,8 @@
 //! A thread's entries, how far each has come, and their media.
 
 use kolonne_model::body::{BlobRef, Body, Say, field};
+use kolonne_model::control;
+use kolonne_model::fold::MembersTold;
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::sealed::Sealed;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,6 +16,7 @@ use crate::erasure;
 use crate::error::Error;
 use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, op_id};
+use crate::oplog;
 use crate::records::{
     DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart, PhotoRecord,
     Quote, RetractedRecord, SealedPerson, SealedRecord, State, VoiceRecord,
@@ -249,8 +252,31 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         voice: parts.voice,
         document: parts.document,
         sealed,
-        notice: parts.notice,
+        notice: match parts.notice {
+            None if kind == EntryKind::Notice => members_notice(desk, &row.id)?,
+            notice => notice,
+        },
     })
+}
+
+/// Who was taken out or came back, by names.
+fn members_notice(desk: &Desk<'_>, entry: &OpId) -> Result<Option<Notice>, Error> {
+    let Some(op) = oplog::get(desk.db, entry)? else {
+        return Ok(None);
+    };
+    let body = op.op().payload.as_deref().map(control::read);
+    let told = body.and_then(|body| MembersTold::of(&body.ok()?));
+    Ok(told.map(|told| {
+        let (code, rings) = match told {
+            MembersTold::In(rings) => ("member_in", rings),
+            MembersTold::Out(rings) => ("member_out", rings),
+        };
+        let names: Vec<String> = rings.iter().map(|ring| desk.name(&ring.0)).collect();
+        Notice {
+            code: code.to_owned(),
+            value: Some(names.join(", ")),
+        }
+    }))
 }
 
 fn sealed(desk: &Desk<'_>, reader: Option<RingId>, said: &Sealed, here: bool) -> SealedRecord {

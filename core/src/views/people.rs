@@ -1,8 +1,9 @@
 //! People, crews and devices, as the roster and the company's thread say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kolonne_model::ids::{DeviceId, RingId, SeatId};
+use kolonne_model::ids::{DeviceId, RingId, RosterPosition, SeatId};
+use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{EndMode, RingKind, Role, SeatKind, Subject};
 
 use super::Desk;
@@ -10,7 +11,7 @@ use super::threads::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
 use crate::records::{Crew, DeviceRecord, EndedDevice, LockedSeat, Person, WipedDevice};
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, params};
 
 impl Kolonne {
     /// People and crews.
@@ -22,6 +23,7 @@ impl Kolonne {
     pub fn devices(&self) -> Result<Vec<DeviceRecord>, Error> {
         self.at_desk(|desk| {
             let backlog = backlog(desk, None)?;
+            let own_rings = desk.own_rings();
             let mut records = Vec::new();
             for (id, device) in desk.roster.devices() {
                 let seats: Vec<(&SeatId, RingId)> = desk
@@ -30,15 +32,7 @@ impl Kolonne {
                     .filter(|(_, seat)| seat.cert.device == *id)
                     .filter_map(|(seat, record)| Some((seat, record.cert.person?)))
                     .collect();
-                let mut last = None;
-                for (seat, _) in &seats {
-                    let newest: Option<i64> = desk.db.query_row(
-                        "SELECT max(time_ms) FROM view_entries WHERE seat = ?1",
-                        [seat.0.as_slice()],
-                        |row| row.get(0),
-                    )?;
-                    last = last.max(newest.map(i64::cast_unsigned));
-                }
+                let last = last_heard(desk, id, device.since)?;
                 let crew = device.crews.last().and_then(|(_, crew)| *crew);
                 records.push(DeviceRecord {
                     id: *id,
@@ -49,8 +43,10 @@ impl Kolonne {
                         .iter()
                         .map(|(_, person)| desk.name(&person.0))
                         .collect(),
-                    crew: crew.map(|crew| desk.name(&crew.0)),
-                    last_contact_ms: last,
+                    crew: crew
+                        .filter(|crew| !own_rings.contains_key(crew))
+                        .map(|crew| desk.name(&crew.0)),
+                    last_contact_ms: Some(last).filter(|ms| *ms > 0),
                     backlog: backlog.iter().find(|b| b.device == *id).cloned(),
                     ended: ended(desk, id)?,
                     locked_seats: locked_seats(desk, seats.iter().map(|(seat, _)| *seat))?,
@@ -91,6 +87,37 @@ fn locked_seats<'a>(
     Ok(waiting)
 }
 
+/// The newest word of a device that is here, by its author's clock; at first that it was admitted.
+fn last_heard(desk: &Desk<'_>, device: &DeviceId, since: RosterPosition) -> Result<u64, Error> {
+    // The time is 8 bytes at 154 of a signed form, big-endian: bytes sort as times do.
+    let time = |form: Option<Vec<u8>>| {
+        let bytes = form.and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u64::from_be_bytes)
+    };
+    let roster = desk.roster.company().roster_thread();
+    let admitted = desk
+        .db
+        .prepare_cached("SELECT max(substr(form, 155, 8)) FROM ops WHERE thread = ?1 AND seq = ?2")?
+        .query_row(params![roster.0.as_slice(), since.number()], |row| {
+            row.get(0)
+        })?;
+    let mut last = time(admitted);
+    for (seat, record) in desk.roster.seats() {
+        if record.cert.device != *device {
+            continue;
+        }
+        let newest = desk
+            .db
+            .prepare_cached(
+                "SELECT max(substr(form, 155, 8)) FROM view_threads t
+                 JOIN ops o ON o.thread = t.thread AND o.seat = ?1",
+            )?
+            .query_row([seat.0.as_slice()], |row| row.get(0))?;
+        last = last.max(time(newest));
+    }
+    Ok(last)
+}
+
 fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Error> {
     let Some(end) = desk.roster.end_of_device(device) else {
         return Ok(None);
@@ -111,8 +138,40 @@ fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Erro
     }))
 }
 
-fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
+/// Which crew rings are one person's alone: made for a phone of their own, under their name, with
+/// nobody else on it. The person, by ring. No crew: nobody else is invited to it or meant by it.
+pub(crate) fn own_rings(
+    roster: &Roster,
+    name: impl Fn(&RingId) -> Option<String>,
+) -> BTreeMap<RingId, RingId> {
+    let mut on: BTreeMap<RingId, BTreeSet<RingId>> = BTreeMap::new();
+    for (_, seat) in roster.seats() {
+        let device = roster.device(&seat.cert.device);
+        let crew = device.and_then(|device| device.crews.last()?.1);
+        if let (Some(crew), Some(person)) = (crew, seat.cert.person) {
+            on.entry(crew).or_default().insert(person);
+        }
+    }
+    on.into_iter()
+        .filter_map(|(crew, people)| {
+            let only = people.first().filter(|_| people.len() == 1)?;
+            let named = name(&crew)?;
+            (name(only)? == named).then_some((crew, *only))
+        })
+        .collect()
+}
+
+impl Desk<'_> {
+    pub(super) fn own_rings(&self) -> BTreeMap<RingId, RingId> {
+        own_rings(self.roster, |ring| {
+            self.names.get(ring.0.as_slice()).cloned()
+        })
+    }
+}
+
+pub(crate) fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
     let (position, _) = desk.roster.head();
+    let own_rings = desk.own_rings();
     let mut people: BTreeMap<RingId, Person> = BTreeMap::new();
     for (id, seat) in desk.roster.seats() {
         let (SeatKind::Person, Some(person)) = (seat.cert.kind, seat.cert.person) else {
@@ -128,6 +187,10 @@ fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
             name: desk.name(&person.0),
             role,
             crew: None,
+            own_ring: own_rings
+                .iter()
+                .find(|(_, of)| **of == person)
+                .map(|(ring, _)| *ring),
             seats: 0,
         });
         // Who lost every device is still somebody: the next one is theirs again.
@@ -137,7 +200,8 @@ fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
         let crew = desk
             .roster
             .device(&seat.cert.device)
-            .and_then(|device| device.crews.last().and_then(|(_, crew)| *crew));
+            .and_then(|device| device.crews.last()?.1)
+            .filter(|crew| !own_rings.contains_key(crew));
         record.role = if record.seats == 0 {
             role
         } else {
@@ -149,7 +213,7 @@ fn people(desk: &Desk<'_>) -> (Vec<Person>, Vec<Crew>) {
     let mut crews: Vec<Crew> = desk
         .roster
         .rings()
-        .filter(|(_, ring)| ring.kind == RingKind::Crew)
+        .filter(|(id, ring)| ring.kind == RingKind::Crew && !own_rings.contains_key(id))
         .map(|(id, _)| Crew {
             id: *id,
             name: desk.name(&id.0),

@@ -85,9 +85,14 @@ impl Kolonne {
                 .prepare_cached("SELECT ring FROM view_members WHERE thread = ?1")?;
             let rings =
                 statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
-            let mut members = Vec::new();
+            let own_rings = desk.own_rings();
+            let mut members: Vec<Member> = Vec::new();
             for ring in rings {
                 let id = RingId::try_from(ring?.as_slice()).map_err(|_| Error::Corrupt)?;
+                let id = own_rings.get(&id).copied().unwrap_or(id);
+                if members.iter().any(|member| member.id == id) {
+                    continue;
+                }
                 let kind = match desk.roster.ring(&id).map(|ring| ring.kind) {
                     Some(RingKind::Crew) => MemberKind::Crew,
                     Some(RingKind::Person) => MemberKind::Person,
@@ -180,6 +185,7 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
                 backlog: Vec::new(),
                 held: row.get::<_, i64>(6)?.cast_unsigned(),
                 quarantined: row.get::<_, i64>(7)?.cast_unsigned(),
+                member: true,
                 hit: None,
             })
             .map(|record| (record, row.get::<_, Option<Vec<u8>>>(5)))
@@ -206,9 +212,25 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
         });
     }
     promised::fill(desk, &mut record)?;
+    record.member = is_member(desk, seat, thread)?;
     record.unread = unread(desk, seat, thread)?;
     record.backlog = backlog(desk, Some(thread))?;
     Ok(record)
+}
+
+/// Whether a seat speaks for a member of a thread.
+fn is_member(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<bool, Error> {
+    let (position, _) = desk.roster.head();
+    let mut statement = desk.db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM view_members WHERE thread = ?1 AND ring = ?2)",
+    )?;
+    for ring in desk.roster.speaks_for(seat, position) {
+        let params = params![thread.0.as_slice(), ring.0.as_slice()];
+        if statement.query_row(params, |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 const UNREAD: &str = "FROM view_entries e

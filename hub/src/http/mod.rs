@@ -323,7 +323,7 @@ async fn healthz(State(app): State<App>) -> Response {
         if healthy {
             "ok\n"
         } else {
-            "storage does not answer\n"
+            "storage does not answer or is full\n"
         },
     )
         .into_response()

@@ -236,7 +236,7 @@ impl HubService {
         let row = self.storage.blob(&company, blob).map_err(trouble)?;
         row.filter(|row| {
             row.threads.iter().any(|thread| {
-                view.sees(&access, thread).is_some() && !view.is_blob_erased(thread, blob)
+                view.may_have(&access, thread, row.hub_seq) && !view.is_blob_erased(thread, blob)
             })
         })
         .map(|row| row.sealed_bytes)

@@ -135,9 +135,12 @@ impl HubService {
         Connection::new(self.clone(), company, device)
     }
 
-    /// Whether the storage answers.
+    /// Whether the storage answers and takes something: a full disk reads well and is of no use.
     pub fn is_healthy(&self) -> bool {
-        self.storage.companies().is_ok()
+        let takes = self.storage.try_room().and_then(|()| self.blobs.try_room());
+        takes
+            .inspect_err(|error| tracing::error!(%error, "storage takes nothing"))
+            .is_ok()
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

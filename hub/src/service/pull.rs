@@ -189,7 +189,7 @@ impl HubService {
                     return Ok((entries, last));
                 }
                 last = Some(entry);
-                if entry.thread == roster || view.sees(access, &entry.thread).is_some() {
+                if entry.thread == roster || view.may_have(access, &entry.thread, entry.hub_seq) {
                     bytes = bytes.saturating_add(entry.bytes);
                     entries.push(entry);
                 }
@@ -263,11 +263,15 @@ impl HubService {
         fetch: &Fetch,
     ) -> Result<FetchAnswer, HubError> {
         let (view, access) = self.enter(company, device)?;
-        if view.sees(&access, &fetch.thread).is_none() {
-            return Err(HubError::NotThere);
-        }
+        let last = match view.sees(&access, &fetch.thread) {
+            Some(_) => u64::MAX,
+            None => view
+                .had_until(&access, &fetch.thread)
+                .ok_or(HubError::NotThere)?,
+        };
         let limit = u64::from(fetch.limit_bytes).clamp(1, MAX_ANSWER_BYTES);
-        let wanted = self.beyond(&company, fetch)?;
+        let mut wanted = self.beyond(&company, fetch)?;
+        wanted.retain(|op| op.hub_seq <= last);
         let mut count = 0;
         let mut bytes = 0u64;
         let mut parts_of = Vec::new();
@@ -309,7 +313,7 @@ impl HubService {
         };
         let more = count < wanted.len();
         let mut blobs = Vec::new();
-        if !more {
+        if !more && last == u64::MAX {
             // Who comes after an end judges what the ended one had said here by the same cuts.
             parts.extend(self.cut_lists(&company, &view, &access, &fetch.thread)?);
             blobs = self

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kolonne_model::control::{self, Control};
+use kolonne_model::control::{self, Control, MemberChange};
 use kolonne_model::erasure::{BlobErasure, Erasure, Erasures, Standing};
 use kolonne_model::ids::{
     BlobId, CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId,
 };
-use kolonne_model::judge::{Judgement, ThreadOps, control_state};
+use kolonne_model::judge::{Judgement, Membership, ThreadControl, ThreadOps, control_state};
 use kolonne_model::op::{Class, Op};
 use kolonne_model::roster::change::{Change, DeviceKind, RingKind};
 use kolonne_model::roster::{self, Effect, Roster};
@@ -30,6 +30,9 @@ const ROSTER_BATCH: u32 = 500;
 struct Route {
     /// Member rings, each with the hub sequence since when (never too early).
     members: BTreeMap<RingId, u64>,
+    /// Rings that were taken out, each with the hub sequence of what took it out: the last that it
+    /// may have.
+    taken_out: BTreeMap<RingId, u64>,
     erasures: Erasures,
     /// Something waits for the roster: look again when it grows.
     has_held: bool,
@@ -221,6 +224,7 @@ impl View {
             .member_rings()
             .map(|ring| (ring, before.get(&ring).copied().unwrap_or(since)))
             .collect();
+        let taken_out = taken_out(&state, chains);
         let has_held = state
             .judgements
             .values()
@@ -229,6 +233,7 @@ impl View {
             thread,
             Route {
                 members,
+                taken_out,
                 erasures: state.erasures,
                 has_held,
                 awaits_erased,
@@ -365,6 +370,33 @@ impl View {
             .min()
     }
 
+    /// Whether a device with this access may have what took this sequence in a thread: all of it as
+    /// a member; who was taken out, all up to and with the op that did it, so that they learn of it.
+    #[must_use]
+    pub fn may_have(&self, access: &Access, thread: &ThreadId, hub_seq: u64) -> bool {
+        if self.sees(access, thread).is_some() {
+            return true;
+        }
+        self.had_until(access, thread)
+            .is_some_and(|last| hub_seq <= last)
+    }
+
+    /// Of a thread that a device with this access was taken out of: the last sequence it may have.
+    #[must_use]
+    pub fn had_until(&self, access: &Access, thread: &ThreadId) -> Option<u64> {
+        let (Access::Rings(rings), Some(route)) = (access, self.threads.get(thread)) else {
+            return None;
+        };
+        rings
+            .iter()
+            .filter_map(|(ring, since)| {
+                // Who came to the ring later was never in the thread.
+                let last = *route.taken_out.get(ring)?;
+                (*since <= last).then_some(last)
+            })
+            .max()
+    }
+
     /// The threads a device sees.
     pub fn seen<'a>(&'a self, access: &'a Access) -> impl Iterator<Item = ThreadId> + 'a {
         self.threads
@@ -396,19 +428,20 @@ impl View {
             return BTreeSet::new();
         };
         let thread = &op.op.form.context.thread;
+        let hub_seq = op.hub_seq.unwrap_or(u64::MAX);
         match named_parts(&op.op) {
-            Named::Key(key) if self.sees(access, thread).is_some() => {
+            Named::Key(key) if self.may_have(access, thread, hub_seq) => {
                 let rings: Vec<RingId> = rings.keys().copied().collect();
                 key.parts_for(&rings).into_iter().collect()
             }
             Named::Wrap(again)
-                if rings.contains_key(&again.ring) && self.sees(access, thread).is_some() =>
+                if rings.contains_key(&again.ring) && self.may_have(access, thread, hub_seq) =>
             {
                 BTreeSet::from([again.file])
             }
             Named::Cuts(cuts) => cuts
                 .into_iter()
-                .filter(|(thread, _)| self.sees(access, thread).is_some())
+                .filter(|(thread, _)| self.may_have(access, thread, hub_seq))
                 .map(|(_, list)| list)
                 .collect(),
             _ => BTreeSet::new(),
@@ -493,6 +526,30 @@ fn add_erased(
         }
     }
     Ok(awaits)
+}
+
+/// The rings that were taken out of a thread, each with the sequence of the first op that did it
+/// and still holds.
+fn taken_out(state: &ThreadControl, chains: &[StoredOp]) -> BTreeMap<RingId, u64> {
+    let is_out = |(_, member): &(&RingId, &Membership)| matches!(member, Membership::Out { .. });
+    let mut taken_out = BTreeMap::new();
+    for (ring, _) in state.members.iter().filter(is_out) {
+        let writes = state.member_writes.get(ring);
+        let outs = chains.iter().filter(|op| {
+            let control = op.op.payload.as_deref().map(control::read);
+            let Some(Ok(Control::Members(members))) = control else {
+                return false;
+            };
+            writes.is_some_and(|writes| writes.contains(&op.id.short()))
+                && members.writes.iter().any(|write| {
+                    write.ring == *ring && matches!(write.change, MemberChange::Out { .. })
+                })
+        });
+        if let Some(first) = outs.filter_map(|op| op.hub_seq).min() {
+            taken_out.insert(*ring, first);
+        }
+    }
+    taken_out
 }
 
 fn last_member_change(chains: &[StoredOp]) -> u64 {

@@ -10,6 +10,9 @@ use kolonne_model::ids::{BlobId, CompanyId};
 
 use super::{BlobStore, Finished, Stored};
 
+/// What there must be room for.
+const ROOM_BYTES: usize = 64 * 1024;
+
 /// A folder of blobs.
 #[derive(Debug)]
 pub struct Folder {
@@ -52,6 +55,16 @@ pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 impl BlobStore for Folder {
+    fn try_room(&self) -> Stored<()> {
+        // No upload's name: it isn't hex.
+        let path = self.uploads.join("room");
+        let tried = std::fs::write(&path, [0; ROOM_BYTES]);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(tried?),
+        }
+    }
+
     fn partial_len(&self, name: &str) -> Stored<u64> {
         match std::fs::metadata(self.partial(name)?) {
             Ok(meta) => Ok(meta.len()),

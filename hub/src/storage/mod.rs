@@ -158,6 +158,8 @@ pub enum RosterKept {
 /// Where an op of a thread stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadOp {
+    /// The sequence it took.
+    pub hub_seq: u64,
     /// Its place and id.
     pub at: StrandHead,
     /// The op before it.
@@ -262,6 +264,8 @@ pub trait Storage: Send + Sync {
     fn company(&self, company: &CompanyId) -> Stored<Option<Company>>;
     /// How many companies there are.
     fn companies(&self) -> Stored<u64>;
+    /// Whether it takes something: writes a little and for good.
+    fn try_room(&self) -> Stored<()>;
 
     /// Appends roster ops (dense, proven) if they follow the newest; founds the company with the
     /// first one. Ops that lie here already are passed over. Parts that these ops name are kept in
@@ -364,6 +368,8 @@ pub trait Storage: Send + Sync {
 
 /// Blob bytes.
 pub trait BlobStore: Send + Sync {
+    /// Whether it takes something: writes a piece and removes it again.
+    fn try_room(&self) -> Stored<()>;
     /// How many bytes of an upload are here.
     fn partial_len(&self, name: &str) -> Stored<u64>;
     /// Writes bytes at the end of an upload, which must be at `offset_bytes`.

@@ -183,6 +183,16 @@ impl Storage for Sqlite {
         })
     }
 
+    fn try_room(&self) -> Stored<()> {
+        let writer = lock(&self.writer);
+        run(
+            &writer,
+            "INSERT OR REPLACE INTO meta (key, value) VALUES ('room', randomblob(8192))",
+            [],
+        )?;
+        Ok(())
+    }
+
     fn append_roster(
         &self,
         company: &CompanyId,
@@ -393,13 +403,14 @@ impl Storage for Sqlite {
         self.within(company, |connection, c| {
             all(
                 connection,
-                "SELECT s.thread, s.seat, s.store, o.seq, o.id, o.previous, l.bytes
+                "SELECT s.thread, s.seat, s.store, o.seq, o.id, o.previous, l.bytes, o.hub_seq
                  FROM ops o JOIN strands s USING (c, handle)
                  JOIN log l ON l.c = o.c AND l.seq = o.hub_seq
                  WHERE o.c = ?1 AND o.thread = ?2 AND o.hub_seq IS NOT NULL ORDER BY o.hub_seq",
                 params![c, thread.0],
                 |row| {
                     Ok(ThreadOp {
+                        hub_seq: number(row, 7)?,
                         at: head(row)?,
                         previous: id(row, 5)?,
                         bytes: number(row, 6)?,

@@ -1,0 +1,229 @@
+//! Who is in a thread, who was taken out of it and learns so, and who is a crew at all.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use kolonne_core::capture::{About, JobChange};
+use kolonne_core::records::{EntryKind, KeptBackWhy, MemberKind, ThreadRow};
+use kolonne_core::{Error, NewInvite, SeatGrant};
+use kolonne_model::roster::change::{DeviceKind, Role};
+use kolonne_tests::world::{person, phone};
+use kolonne_tests::{Device, JobId, World, files};
+
+fn row(device: &Device, job: &JobId) -> ThreadRow {
+    let jobs = device.jobs();
+    jobs.into_iter().find(|row| row.id == *job).unwrap()
+}
+
+fn texts(device: &Device, job: &JobId) -> Vec<String> {
+    let entries = device.entries(job);
+    entries.into_iter().filter_map(|entry| entry.text).collect()
+}
+
+/// Who the thread says was taken out or came back, and by whom.
+fn told(device: &Device, job: &JobId) -> Vec<(String, String, String)> {
+    let entries = device.entries(job).into_iter();
+    entries
+        .filter(|entry| entry.kind == EntryKind::Notice)
+        .filter_map(|entry| {
+            let notice = entry.notice?;
+            let of_members = notice.code.starts_with("member");
+            of_members.then(|| (entry.author.name, notice.code, notice.value.unwrap()))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    büro.text(&job, "Morgen kommt der Kran");
+    world.everyone_syncs().await;
+    kolonne_3.text(&job, "Gerüst steht");
+    world.everyone_syncs().await;
+
+    // The crew writes without network; meanwhile the office takes it out and goes on.
+    kolonne_3.offline();
+    kolonne_3.text(&job, "Noch vom Gerüst");
+    kolonne_3.photo(&job, &files::photo(1200, 900, 1));
+    büro.text(&job, "Kurz vorher");
+    let seat = büro.seat();
+    let crew = world.ring("Kolonne 3");
+    büro
+        .core()
+        .change_members(&seat, &job, &[], &[crew])
+        .unwrap();
+    let change = JobChange {
+        title: Some("Dach Öztürk, Abrechnung".to_owned()),
+        ..JobChange::default()
+    };
+    büro.core().set_job(&seat, &job, &change).unwrap();
+    büro.text(&job, "Nur für uns");
+    büro.sync().await;
+    anna.sync().await;
+    anna.text(&job, "Von mir auch nur für uns");
+    anna.sync().await;
+    kolonne_3.online();
+    kolonne_3.sync().await;
+    kolonne_3.sync().await;
+
+    // It reads on what was said until then, knows who took it out, and writes nothing more.
+    let on_phone = row(kolonne_3, &job);
+    assert!(!on_phone.member);
+    assert_eq!(on_phone.title, "Dach Öztürk");
+    let before = ["Morgen kommt der Kran", "Gerüst steht", "Kurz vorher"];
+    assert_eq!(texts(kolonne_3, &job), before);
+    let out = (
+        "Sabine Brandt".to_owned(),
+        "member_out".to_owned(),
+        "Kolonne 3".to_owned(),
+    );
+    for device in [kolonne_3, büro, anna] {
+        assert_eq!(told(device, &job), [out.clone()]);
+    }
+    let head = kolonne_3.core().thread(&kolonne_3.seat(), &job).unwrap();
+    assert!(head.members.iter().all(|m| m.kind != MemberKind::Crew));
+    let refused = kolonne_3
+        .core()
+        .send_text(&kolonne_3.seat(), &job, "Hallo?", &About::default());
+    assert!(
+        matches!(refused, Err(Error::Locked { code: "member" })),
+        "{refused:?}"
+    );
+    let last = kolonne_3.entries(&job).pop().unwrap().id;
+    let seat_3 = kolonne_3.seat();
+    kolonne_3.core().mark_read(&seat_3, &job, &last).unwrap();
+    // Another pull brings nothing more of it, a third party's words neither.
+    anna.text(&job, "Noch etwas");
+    anna.sync().await;
+    let had = kolonne_3.ops_of(&job);
+    kolonne_3.sync().await;
+    assert_eq!(kolonne_3.ops_of(&job), had);
+
+    // What it had captured is kept back: the list says so, and it is let in by one act.
+    büro.sync().await;
+    assert!(row(büro, &job).member);
+    assert_eq!(row(büro, &job).quarantined, 2);
+    let kept = büro.core().kept_back().unwrap();
+    let kept: Vec<_> = kept.iter().filter(|kept| kept.entries > 0).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0].why, KeptBackWhy::NotMember);
+    assert_eq!((kept[0].texts, kept[0].photos, kept[0].files), (1, 1, 0));
+    büro.core().admit(&seat, &job, &kept[0].seat).unwrap();
+    assert_eq!(row(büro, &job).quarantined, 0);
+    assert!(texts(büro, &job).contains(&"Noch vom Gerüst".to_owned()));
+
+    // Taken in again it has everything.
+    büro
+        .core()
+        .change_members(&seat, &job, &[crew], &[])
+        .unwrap();
+    world.everyone_syncs().await;
+    assert!(row(kolonne_3, &job).member);
+    assert_eq!(kolonne_3.thread(&job), büro.thread(&job));
+    assert_eq!(told(kolonne_3, &job).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_a_crew_after_it_was_taken_out_gets_nothing_of_the_thread() {
+    let world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.büro.text(&job, "Vertraulich");
+    world.everyone_syncs().await;
+    let (seat, crew) = (world.büro.seat(), world.ring("Kolonne 3"));
+    let office = world.büro.core();
+    office.change_members(&seat, &job, &[], &[crew]).unwrap();
+    world.everyone_syncs().await;
+    let invite = NewInvite {
+        crew: Some(crew),
+        crew_name: None,
+        ..phone("Zweites Handy", "", vec![person("Ali Demir", Role::Crew)])
+    };
+    let second = world.enrol("zweites", invite).await;
+    second.sync().await;
+    assert!(!second.knows(&job));
+    assert_eq!(second.ops_of(&job), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foremans_own_ring_is_no_crew() {
+    let world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    for device in world.devices() {
+        let (people, crews) = device.core().people().unwrap();
+        let names: Vec<&str> = crews.iter().map(|crew| crew.name.as_str()).collect();
+        assert_eq!(names, ["Kolonne 3"]);
+        let anna = people.iter().find(|p| p.name == "Anna Weber").unwrap();
+        assert_eq!(anna.crew, None);
+        let head = device.core().thread(&device.seat(), &job).unwrap();
+        let as_member = head.members.iter().find(|m| m.name == "Anna Weber");
+        assert_eq!(as_member.unwrap().id, anna.id);
+        assert_eq!(as_member.unwrap().kind, MemberKind::Person);
+        let record = device.core().devices().unwrap();
+        let phone = record.iter().find(|d| d.name == "Annas Handy").unwrap();
+        assert_eq!(phone.crew, None);
+    }
+    // By the person she goes and comes.
+    let (people, _) = world.büro.core().people().unwrap();
+    let anna = people.iter().find(|p| p.name == "Anna Weber").unwrap();
+    let (seat, office) = (world.büro.seat(), world.büro.core());
+    office.change_members(&seat, &job, &[], &[anna.id]).unwrap();
+    world.everyone_syncs().await;
+    assert!(!row(&world.anna, &job).member);
+    office.change_members(&seat, &job, &[anna.id], &[]).unwrap();
+    world.everyone_syncs().await;
+    assert!(row(&world.anna, &job).member);
+    // A stranger on a crew phone never gets it, by id or by name.
+    for (crew, crew_name) in [(anna.own_ring, None), (None, Some("anna weber".to_owned()))] {
+        let invite = NewInvite {
+            crew,
+            crew_name,
+            ..phone("Drittes Handy", "", vec![person("Ali Demir", Role::Crew)])
+        };
+        let refused = office.invite(&seat, invite).await.map(drop);
+        let code = refused.unwrap_err().code();
+        assert_eq!(code, "invalid.crew.person");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_there_are_asked_about() {
+    let world = World::new().await;
+    let (seat, office) = (world.büro.seat(), world.büro.core());
+    let ali = || vec![person("Ali Demir", Role::Crew)];
+    let taken = office
+        .invite(&seat, phone("handy kolonne 3", "Kolonne 4", ali()))
+        .await;
+    assert_eq!(
+        taken.map(drop).unwrap_err().code(),
+        "invalid.device_name.taken"
+    );
+    // A typo in case is the same crew.
+    world
+        .enrol("zweites", phone("Zweites Handy", "kolonne 3", ali()))
+        .await;
+    world.everyone_syncs().await;
+    let (people, crews) = office.people().unwrap();
+    assert_eq!(crews.len(), 1, "{crews:?}");
+    // Another role isn't given by the way.
+    let mehmet = people.iter().find(|p| p.name == "Mehmet Yılmaz").unwrap();
+    let invite = NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: "Mehmets Handy".to_owned(),
+        crew: None,
+        crew_name: Some("Mehmet Yılmaz".to_owned()),
+        seats: vec![SeatGrant {
+            person: Some(mehmet.id),
+            name: mehmet.name.clone(),
+            role: Role::Foreman,
+        }],
+    };
+    let refused = office.invite(&seat, invite).await.map(drop);
+    assert_eq!(refused.unwrap_err().code(), "invalid.role.differs");
+}
