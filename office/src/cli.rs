@@ -63,6 +63,8 @@ pub struct Acting {
 pub enum Command {
     /// Run the hub: it keeps and routes what it can't read.
     Hub(HubArgs),
+    /// Copy a hub's data into a folder, while it runs too.
+    HubBackup(HubBackupArgs),
     /// Make a new hub the company's own: the lost one's place, its key compared.
     HubCertify(HubCertifyArgs),
     /// Say where the hub is from now on, on this device.
@@ -138,6 +140,17 @@ pub struct HubArgs {
     /// How many companies may be founded here. Anyone who reaches the hub can found one.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub companies: u64,
+}
+
+/// `kolonne hub-backup`
+#[derive(Debug, Args)]
+pub struct HubBackupArgs {
+    /// The hub's folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where the copy goes: a folder of its own; again and again the same one.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
 }
 
 /// `kolonne hub-certify`
@@ -253,9 +266,17 @@ pub struct InviteArgs {
     /// The crew that shares it; made if it isn't there.
     #[arg(long, value_name = "NAME", required_if_eq("role", "crew"))]
     pub crew: Option<String>,
-    /// Who writes on it (several times for several people).
-    #[arg(long = "person", value_name = "NAME", required = true)]
+    /// Who writes on it (several times for several people). Someone whose name the company knows is
+    /// the same person; you are asked.
+    #[arg(
+        long = "person",
+        value_name = "NAME",
+        required_unless_present = "new_people"
+    )]
     pub people: Vec<String>,
+    /// Someone new who bears a name that the company knows already.
+    #[arg(long = "new-person", value_name = "NAME")]
+    pub new_people: Vec<String>,
     /// For so many days only: then the office ends their access by itself.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3650))]
     pub days: Option<u64>,
@@ -592,16 +613,16 @@ pub struct SendArgs {
     /// Straight to people, without the office (several times).
     #[arg(long, value_name = "NAME")]
     pub to: Vec<String>,
-    /// The words; - reads them from stdin. Put them before --photo, --voice or --file.
+    /// The words; - reads them from stdin.
     pub text: Option<String>,
-    /// Photos.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A photo (several times for several).
+    #[arg(long, value_name = "FILE")]
     pub photo: Vec<PathBuf>,
-    /// Voice notes.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A voice note (several times for several).
+    #[arg(long, value_name = "FILE")]
     pub voice: Vec<PathBuf>,
-    /// Any files.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Any file (several times for several).
+    #[arg(long, value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// Seal the files for this person; `office` for the office (several times). Nobody else opens
     /// them, you neither.

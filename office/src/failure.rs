@@ -44,13 +44,14 @@ impl Failure {
     /// The exit code, as `--help` lists them.
     pub fn exit_code(&self) -> u8 {
         match self.code.split('.').next().unwrap_or_default() {
-            "usage" | "who" | "pin_unasked" | "hub_key_unasked" | "words_unasked"
+            "usage" | "who" | "person_unsure" | "pin_unasked" | "hub_key_unasked" | "words_unasked"
             | "end_unasked" | "kit_unasked" | "kit_unconfirmed" | "kit_pdf_nowhere"
             | "not_loopback" => 2,
             "invalid" | "not_found" | "file_missing" | "file_unreadable" | "ambiguous"
             | "hub_key_unread" | "hub_key_denied" | "words_denied" | "end_denied"
-            | "invite_expired" | "founded_already" | "trust_unread" | "demo_foreign" => 3,
-            "offline" | "offline_now" => 4,
+            | "invite_expired" | "founded_already" | "trust_unread" | "demo_foreign"
+            | "demo_gone" | "backup_taken" | "backup_nothing" => 3,
+            "offline" | "offline_now" | "foreign" => 4,
             "locked" | "auth_expired" => 5,
             "storage_full" | "busy" | "corrupt" | "upgrade_required" | "port_taken"
             | "hub_start" | "hub_in_use" | "output_lost" | "kit_unshown" | "hub_plain"
@@ -95,10 +96,25 @@ impl From<kolonne_hub::OpenError> for Failure {
     }
 }
 
+impl From<kolonne_hub::BackupError> for Failure {
+    fn from(error: kolonne_hub::BackupError) -> Self {
+        use kolonne_hub::BackupError as Backup;
+        match error {
+            Backup::NoHub => Self::new("backup_nothing"),
+            Backup::Taken => Self::new("backup_taken"),
+            Backup::Io(error) => error.into(),
+            other @ Backup::Database(_) => Self {
+                detail: Some(other.to_string()),
+                ..Self::new("hub_start")
+            },
+        }
+    }
+}
+
 /// What needs the hub says so, instead of promising to go on by itself.
 pub fn needs_hub(error: Error) -> Failure {
     match error {
-        Error::Offline { .. } => Failure::new("offline_now"),
+        Error::Offline { retry_after_ms: 0 } => Failure::new("offline_now"),
         other => other.into(),
     }
 }

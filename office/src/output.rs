@@ -79,6 +79,7 @@ impl Output {
             self.json(&json!({ "error": {
                 "code": failure.code,
                 "about": failure.about,
+                "detail": failure.detail,
                 "message_de": text.de,
                 "message_en": text.en,
             }}));
@@ -246,12 +247,12 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
 }
 
 /// A size with one digit.
-pub fn size(bytes: u64) -> String {
+pub fn size(bytes: u64, language: Language) -> String {
     let (whole, rest) = (bytes / 1_000_000, bytes % 1_000_000 / 100_000);
     if bytes < 1_000_000 {
         format!("{} kB", bytes.div_ceil(1000))
     } else {
-        format!("{whole},{rest} MB")
+        format!("{whole}{}{rest} MB", language.of(",", "."))
     }
 }
 
@@ -299,9 +300,10 @@ mod tests {
 
     #[test]
     fn sizes_have_one_digit() {
-        assert_eq!(size(1), "1 kB");
-        assert_eq!(size(999_999), "1000 kB");
-        assert_eq!(size(12_345_678), "12,3 MB");
+        assert_eq!(size(1, Language::De), "1 kB");
+        assert_eq!(size(999_999, Language::De), "1000 kB");
+        assert_eq!(size(12_345_678, Language::De), "12,3 MB");
+        assert_eq!(size(12_345_678, Language::En), "12.3 MB");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub async fn run(context: &Context, args: BackupArgs) -> Outcome {
             out.of("Datei", "file"),
             out.of("Dateien", "files")
         ),
-        size(made.bytes),
+        size(made.bytes, out.language),
     ));
     if made.damaged > 0 {
         out.line(&format!(
@@ -68,8 +68,8 @@ pub fn teller(out: Output) -> impl FnMut(BackupProgress) + Send + 'static {
             tenths = now;
             out.hint(&format!(
                 "{} / {}",
-                size(progress.done_bytes),
-                size(progress.total_bytes)
+                size(progress.done_bytes, out.language),
+                size(progress.total_bytes, out.language)
             ));
         }
     }

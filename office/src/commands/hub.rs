@@ -4,9 +4,10 @@ use kolonne_hub::{Hub, HubConfig, Tls};
 use serde_json::json;
 
 use super::{Context, stopped};
-use crate::cli::HubArgs;
+use crate::cli::{HubArgs, HubBackupArgs};
 use crate::failure::Outcome;
 use crate::key_text;
+use crate::lang::Language;
 
 /// Runs until Ctrl-C.
 pub async fn run(context: &Context, args: HubArgs) -> Outcome {
@@ -39,5 +40,25 @@ pub async fn run(context: &Context, args: HubArgs) -> Outcome {
     ));
     output.hint(output.of("Ctrl-C beendet ihn.", "Ctrl-C ends it."));
     hub.serve(stopped()).await?;
+    Ok(())
+}
+
+/// `kolonne hub-backup`
+pub async fn backup(context: &Context, args: HubBackupArgs) -> Outcome {
+    let HubBackupArgs { data, to } = args;
+    let shown = to.display().to_string();
+    let made = tokio::task::spawn_blocking(move || kolonne_hub::backup(&data, &to)).await??;
+    let out = context.output;
+    out.json(&json!({ "to": shown, "files": made.files, "new_files": made.new_files }));
+    out.line(&match out.language {
+        Language::De => format!(
+            "Gesichert in {shown}: {} Dateien, {} neu.",
+            made.files, made.new_files
+        ),
+        Language::En => format!(
+            "Copied to {shown}: {} files, {} of them new.",
+            made.files, made.new_files
+        ),
+    });
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! `kolonne invite`: shows a code, compares four words, admits. The words mean something only if a
 //! person compares them; the flag for scripts says so in its name.
 
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kolonne_core::records::Person;
 use kolonne_core::{Invitation, InviteState, Kolonne, NewInvite, SeatGrant};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde_json::json;
@@ -10,6 +12,7 @@ use serde_json::json;
 use super::{Context, stopped};
 use crate::cli::{InviteArgs, RoleWord};
 use crate::failure::{Failure, Outcome, needs_hub};
+use crate::lang::Language;
 use crate::output;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -23,7 +26,7 @@ pub type Words = [(&'static str, &'static str); 4];
 pub async fn run(context: &Context, args: InviteArgs) -> Outcome {
     let out = context.output;
     let (kolonne, _, seat) = context.act(&args.acting)?;
-    let new = new_invite(&kolonne, &args)?;
+    let new = new_invite(context, &kolonne, &args).await?;
     let mut invitation = kolonne.invite(&seat.seat, new).await.map_err(needs_hub)?;
     if let Some(days) = args.days {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -104,26 +107,34 @@ pub fn show_words(context: &Context, words: &Words) {
     out.line(&format!("\n  {}\n", said.join("   ")));
 }
 
-fn new_invite(kolonne: &Kolonne, args: &InviteArgs) -> Outcome<NewInvite> {
-    let (people, crews) = kolonne.people()?;
+/// Who is meant, asked where a name alone can't tell.
+async fn new_invite(context: &Context, kolonne: &Kolonne, args: &InviteArgs) -> Outcome<NewInvite> {
     let role = match args.role {
         RoleWord::Crew => Role::Crew,
         RoleWord::Foreman => Role::Foreman,
         RoleWord::Office => Role::Office,
     };
-    let person = |name: &String| people.iter().find(|person| person.name == *name);
-    let seats = args.people.iter().map(|name| SeatGrant {
-        person: person(name).map(|person| person.id),
+    let mut seats = Vec::new();
+    for name in &args.people {
+        let person = known_person(context, kolonne, name).await?;
+        seats.push(SeatGrant {
+            person: person.as_ref().map(|person| person.id),
+            name: person.map_or_else(|| name.clone(), |person| person.name),
+            role,
+        });
+    }
+    seats.extend(args.new_people.iter().map(|name| SeatGrant {
+        person: None,
         name: name.clone(),
         role,
-    });
-    // A foreman's own phone is a crew of one, under the foreman's name.
+    }));
+    // A foreman's own phone has a ring of its own, under the foreman's name.
+    let own = seats.first().map(|seat| &seat.name);
     let crew_name = match args.role {
         RoleWord::Office => None,
-        RoleWord::Foreman => args.crew.as_ref().or(args.people.first()),
+        RoleWord::Foreman => args.crew.as_ref().or(own),
         RoleWord::Crew => args.crew.as_ref(),
     };
-    let crew = crew_name.and_then(|name| crews.iter().find(|crew| crew.name == *name));
     Ok(NewInvite {
         kind: if role == Role::Office {
             DeviceKind::Office
@@ -131,12 +142,54 @@ fn new_invite(kolonne: &Kolonne, args: &InviteArgs) -> Outcome<NewInvite> {
             DeviceKind::Phone
         },
         device_name: args.device_name.clone(),
-        crew: crew.map(|crew| crew.id),
-        crew_name: if crew.is_some() {
-            None
-        } else {
-            crew_name.cloned()
-        },
-        seats: seats.collect(),
+        crew: None,
+        crew_name: crew_name.cloned(),
+        seats,
     })
+}
+
+/// The person of this name or id, if the one who invites means them; none: someone new.
+async fn known_person(
+    context: &Context,
+    kolonne: &Kolonne,
+    wanted: &str,
+) -> Outcome<Option<Person>> {
+    let out = context.output;
+    let (people, crews) = kolonne.people()?;
+    let wanted = wanted.trim();
+    let similar: Vec<&Person> = people
+        .iter()
+        .filter(|p| p.name.to_lowercase() == wanted.to_lowercase() || p.id.to_string() == wanted)
+        .collect();
+    if !out.is_json() && std::io::stdin().is_terminal() {
+        for person in &similar {
+            let crew = crews.iter().find(|crew| Some(crew.id) == person.crew);
+            let of = crew.map_or_else(
+                || output::role_said(person.role, out.language).to_owned(),
+                |crew| output::clean_line(&crew.name),
+            );
+            let name = output::clean_line(&person.name);
+            let question = match out.language {
+                Language::De => format!("{name} ({of}): ist das dieselbe Person?"),
+                Language::En => format!("{name} ({of}): the same person?"),
+            };
+            if out.ask(&question).await == Some(true) {
+                return Ok(Some((*person).clone()));
+            }
+        }
+        return Ok(None);
+    }
+    let exact = |p: &&&Person| p.name == wanted || p.id.to_string() == wanted;
+    let mut fitting = similar.iter().filter(exact);
+    match (fitting.next(), fitting.next()) {
+        (Some(person), None) => Ok(Some((**person).clone())),
+        (None, _) if similar.is_empty() => Ok(None),
+        _ => {
+            let lines = similar.iter().map(|p| format!("{}  {}", p.id, p.name));
+            Err(Failure {
+                detail: Some(lines.collect::<Vec<_>>().join("\n  ")),
+                ..Failure::new("person_unsure").about(wanted)
+            })
+        }
+    }
 }

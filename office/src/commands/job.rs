@@ -2,7 +2,7 @@
 
 use kolonne_core::Kolonne;
 use kolonne_core::capture::{JobChange, NewJob};
-use kolonne_core::records::{MemberKind, Thread, ThreadRow};
+use kolonne_core::records::{Member, MemberKind, Thread, ThreadRow};
 use kolonne_model::ids::ThreadId;
 use serde_json::json;
 
@@ -94,11 +94,17 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
                 let thread = kolonne.thread(&seat.seat, &row.id)?;
                 out.json(&json!({ "members": thread.members }));
                 for member in &thread.members {
-                    out.line(&clean_line(&member.name));
+                    out.line(&clean_line(&member_name(out, member)));
                 }
                 return Ok(());
             }
+            let before = kolonne.thread(&seat.seat, &row.id)?.members;
             kolonne.change_members(&seat.seat, &row.id, &add, &remove)?;
+            if kolonne.thread(&seat.seat, &row.id)?.members == before {
+                out.json(&json!({ "id": row.id }));
+                out.line(out.of("So ist es schon.", "It is like that already."));
+                return Ok(());
+            }
             done(
                 context,
                 &kolonne,
@@ -117,6 +123,14 @@ async fn done(context: &Context, kolonne: &Kolonne, id: &ThreadId, said: &str) -
     Ok(())
 }
 
+/// The office has no name: each language calls it by its own word.
+fn member_name(out: Output, member: &Member) -> String {
+    match member.kind {
+        MemberKind::Office => out.of("Büro", "office").to_owned(),
+        MemberKind::Crew | MemberKind::Person => member.name.clone(),
+    }
+}
+
 fn show_row(out: Output, row: &ThreadRow) {
     if out.is_json() {
         return;
@@ -128,6 +142,16 @@ fn show_row(out: Output, row: &ThreadRow) {
             "  [{}]",
             clean_line(status_word(status, out.language))
         ));
+    }
+    if !row.member {
+        parts.push(format!(
+            "  {}",
+            out.of("(nicht mehr dabei)", "(no longer in it)")
+        ));
+    }
+    if row.quarantined > 0 {
+        let said = out.of("zurückgehalten", "kept back");
+        parts.push(format!("  {} {said}", row.quarantined));
     }
     if row.unread > 0 {
         parts.push(format!("  {} {}", row.unread, out.of("neu", "new")));
@@ -157,7 +181,7 @@ fn show_row(out: Output, row: &ThreadRow) {
                 out.of("Foto", "photo"),
                 out.of("Fotos", "photos")
             ),
-            size(backlog.bytes),
+            size(backlog.bytes, out.language),
         ));
     }
     out.line(&parts.concat());
@@ -178,10 +202,7 @@ fn show(out: Output, thread: &Thread) {
                 thread
                     .members
                     .iter()
-                    .map(|member| match member.kind {
-                        MemberKind::Office => out.of("Büro", "office").to_owned(),
-                        MemberKind::Crew | MemberKind::Person => member.name.clone(),
-                    })
+                    .map(|member| member_name(out, member))
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

@@ -34,16 +34,19 @@ use kolonne_core::{Budget, Config, Error, Kolonne, SyncReport};
 
 use crate::cli::{Acting, Cli, Command, Place};
 use crate::failure::{Failure, Outcome};
+use crate::lang::Language;
 use crate::output::Output;
 
 /// Longest try to hand over after something was sent; what is left waits for the next one.
-const HAND_OVER: Duration = Duration::from_mins(5);
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// What every command gets.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// How to speak.
     pub output: Output,
+    /// The language that was asked for by name.
+    pub asked: Option<Language>,
     /// Whose certificates are good.
     pub trust: Trust,
 }
@@ -52,10 +55,12 @@ pub struct Context {
 pub async fn run(cli: Cli, output: Output) -> Outcome {
     let context = Context {
         output,
+        asked: cli.lang,
         trust: trust(cli.trust.as_deref())?,
     };
     match cli.command {
         Command::Hub(args) => hub::run(&context, args).await,
+        Command::HubBackup(args) => hub::backup(&context, args).await,
         Command::HubCertify(args) => new_hub::certify(&context, args).await,
         Command::HubAddress(args) => new_hub::address(&context, &args),
         Command::Found(args) => found::run(&context, args).await,
@@ -139,7 +144,13 @@ impl Context {
     pub fn open(&self, place: &Place) -> Outcome<Kolonne> {
         let dir = Self::dir(place)?;
         let shown = dir.display().to_string();
-        Kolonne::open(self.config(dir)).map_err(|error| Failure::from(error).about(shown))
+        Kolonne::open(self.config(dir)).map_err(|error| {
+            let failure = match error {
+                Error::StorageFull { .. } => Failure::new("storage_full.open"),
+                error => error.into(),
+            };
+            failure.about(shown)
+        })
     }
 
     /// The device in this folder, and who looks at it: no PIN is asked for.
@@ -171,6 +182,14 @@ impl Context {
             Ok(report) => Some(report),
             Err(error) => {
                 self.output.hint(match error {
+                    Error::Foreign => self.output.of(
+                        "Gesichert auf diesem Gerät. An der Adresse des Hubs antwortet ein anderer; „kolonne sync“ schickt es später.",
+                        "Saved on this device. Someone else than your hub answers at its address; “kolonne sync” sends it later.",
+                    ),
+                    Error::Offline { retry_after_ms: 1.. } => self.output.of(
+                        "Gesichert auf diesem Gerät. Der Hub nimmt gerade nichts mehr an; „kolonne sync“ schickt es später.",
+                        "Saved on this device. The hub takes nothing more just now; “kolonne sync” sends it later.",
+                    ),
                     Error::Offline { .. } => self.output.of(
                         "Gesichert auf diesem Gerät. Gerade keine Verbindung zum Betrieb; „kolonne sync“ schickt es später.",
                         "Saved on this device. No connection to the company right now; “kolonne sync” sends it later.",

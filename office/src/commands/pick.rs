@@ -7,9 +7,14 @@ use kolonne_core::records::{DeviceRecord, Entry, LockedSeat, Me, Person, SeatRec
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 
 use crate::failure::{Failure, Outcome};
+use crate::output::clean_line;
 
 /// Fewest hex digits that count as the beginning of an id.
 const MIN_ID_CHARS: usize = 6;
+/// Characters of an id in a list.
+const SHORT_ID_CHARS: usize = 8;
+/// Most that an ambiguous name lists.
+const MAX_CANDIDATES: usize = 12;
 /// Entries looked through for the beginning of an id.
 const LOOK_BACK: u32 = 500;
 
@@ -33,11 +38,34 @@ fn unique<'a, T>(
         let mut found = items.iter().filter(fits);
         match (found.next(), found.next()) {
             (Some(one), None) => return Ok(one),
-            (Some(_), Some(_)) => return Err(Failure::new("ambiguous").about(wanted)),
+            (Some(_), Some(_)) => {
+                let several = items.iter().filter(fits);
+                return Err(ambiguous(
+                    wanted,
+                    several.map(|item| (id(item), name(item))),
+                ));
+            }
             (None, _) => {}
         }
     }
     Err(Failure::new(&format!("not_found.{kind}")).about(wanted))
+}
+
+/// The beginning of an id, as lists show it.
+pub fn short(id: &impl ToString) -> String {
+    id.to_string().chars().take(SHORT_ID_CHARS).collect()
+}
+
+/// Several fit: these, each with what tells it apart.
+fn ambiguous<'a>(wanted: &str, several: impl Iterator<Item = (String, &'a str)>) -> Failure {
+    let lines: Vec<String> = several
+        .take(MAX_CANDIDATES)
+        .map(|(id, name)| format!("{}  {}", short(&id), clean_line(name)))
+        .collect();
+    Failure {
+        detail: Some(lines.join("\n  ")),
+        ..Failure::new("ambiguous").about(wanted)
+    }
 }
 
 /// Who acts: the one asked for, else the only one.
@@ -72,26 +100,34 @@ pub fn job(kolonne: &Kolonne, seat: &SeatId, wanted: &str) -> Outcome<ThreadRow>
     .cloned()
 }
 
-/// A device by a part of its name.
+/// A device by a part of its name; one that has ended counts only where no other fits, and is told.
 pub fn device(kolonne: &Kolonne, wanted: &str) -> Outcome<DeviceRecord> {
-    let devices = kolonne.devices()?;
-    let name = |device: &DeviceRecord| device.name.clone();
-    let live: Vec<_> = devices.iter().filter(|d| d.ended.is_none()).collect();
-    let found = unique(
-        &live,
-        wanted,
-        |device| device.id.to_string(),
-        |device| &device.name,
-        "device",
-    );
-    match found {
-        Ok(device) => Ok((*device).clone()),
-        // One that has ended is named as such, not as unknown.
-        Err(_) if devices.iter().any(|d| name(d) == wanted.trim()) => {
-            Err(Failure::new("invalid.subject.ended").about(wanted))
-        }
-        Err(failure) => Err(failure),
+    let (live, ended): (Vec<_>, Vec<_>) = kolonne
+        .devices()?
+        .into_iter()
+        .partition(|device| device.ended.is_none());
+    let find = |devices: &[DeviceRecord]| {
+        unique(
+            devices,
+            wanted,
+            |device| device.id.to_string(),
+            |device| &device.name,
+            "device",
+        )
+        .cloned()
+    };
+    let found = find(&live);
+    let unknown = found
+        .as_ref()
+        .is_err_and(|failure| failure.code == "not_found.device");
+    let is_ended = match find(&ended) {
+        Ok(_) => true,
+        Err(failure) => failure.code == "ambiguous",
+    };
+    if unknown && is_ended {
+        return Err(Failure::new("invalid.subject.ended").about(wanted));
     }
+    found
 }
 
 /// A person by a part of their name.
@@ -143,13 +179,10 @@ pub fn members(kolonne: &Kolonne, wanted: &[String]) -> Outcome<Vec<RingId>> {
         return Ok(Vec::new());
     }
     let (people, crews) = kolonne.people()?;
-    // A foreman's own phone is a crew that bears their name; the crew reads on every device of it.
-    let mut known: Vec<(RingId, String)> = crews.into_iter().map(|c| (c.id, c.name)).collect();
-    for person in people {
-        if !known.iter().any(|(_, name)| *name == person.name) {
-            known.push((person.id, person.name));
-        }
-    }
+    let crews = crews.into_iter().map(|crew| (crew.id, crew.name));
+    let known: Vec<(RingId, String)> = crews
+        .chain(people.into_iter().map(|person| (person.id, person.name)))
+        .collect();
     let find = |name: &String| {
         unique(
             &known,

@@ -12,7 +12,7 @@ use super::{Context, pick};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::lang::Language;
-use crate::output::{Output, clean_line, role_said, size, time};
+use crate::output::{Output, clean_line, counted, role_said, size, time};
 
 /// `kolonne device`
 pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
@@ -78,9 +78,9 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
                 } else {
                     ""
                 };
-                let name = clean_line(&person.name);
+                let (id, name) = (pick::short(&person.id), clean_line(&person.name));
                 let role = role_said(person.role, out.language);
-                out.line(&format!("{name} ({role}{without})"));
+                out.line(&format!("{id}  {name} ({role}{without})"));
             }
             Ok(())
         }
@@ -198,7 +198,7 @@ async fn confirm(out: Output, name: &str, end: &EndArgs) -> Outcome {
 }
 
 fn said_of(out: Output, device: &DeviceRecord) -> String {
-    let mut said = clean_line(&device.name);
+    let mut said = format!("{}  {}", pick::short(&device.id), clean_line(&device.name));
     if !device.people.is_empty() {
         said = format!("{said} ({})", clean_line(&device.people.join(", ")));
     }
@@ -220,7 +220,7 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
             Language::De => format!("{} Einträge noch dort", backlog.entries),
             Language::En => format!("{} entries still there", backlog.entries),
         };
-        said = format!("{said}: {entries}, {}", size(backlog.bytes));
+        said = format!("{said}: {entries}, {}", size(backlog.bytes, out.language));
     }
     said
 }
@@ -242,8 +242,42 @@ fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String>
     let title = seat
         .and_then(|seat| kolonne.thread(&seat, &kept.thread).ok())
         .map(|thread| thread.row.title);
+    let kinds = [
+        (kept.texts, out.of("Text", "text"), out.of("Texte", "texts")),
+        (
+            kept.photos,
+            out.of("Foto", "photo"),
+            out.of("Fotos", "photos"),
+        ),
+        (
+            kept.voices,
+            out.of("Sprachnotiz", "voice note"),
+            out.of("Sprachnotizen", "voice notes"),
+        ),
+        (
+            kept.files,
+            out.of("Datei", "file"),
+            out.of("Dateien", "files"),
+        ),
+    ];
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, one, many)| counted(n.into(), one, many))
+        .collect();
+    let kinds = if kinds.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", kinds.join(", "))
+    };
+    let times = if kept.first_ms == kept.last_ms {
+        time(kept.last_ms, out.language)
+    } else {
+        let from = time(kept.first_ms, out.language);
+        format!("{from} – {}", time(kept.last_ms, out.language))
+    };
     Ok(format!(
-        "{} · {} ({}): {} {} · {}",
+        "{} · {} ({}): {} {}{kinds} · {times} · {}",
         clean_line(title.as_deref().unwrap_or("?")),
         clean_line(kept.person.as_deref().unwrap_or("?")),
         clean_line(kept.device.as_deref().unwrap_or("?")),

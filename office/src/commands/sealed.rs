@@ -30,7 +30,7 @@ pub async fn run(context: &Context, command: SealedCommand) -> Outcome {
             out.line(&format!(
                 "{} ({}): {}",
                 clean_line(&opened.name),
-                size(bytes),
+                size(bytes, out.language),
                 to.display()
             ));
             out.json(&json!({

@@ -1,13 +1,14 @@
 //! `kolonne send`: words and files into a job. Each item is saved on this device before anything
 //! is sent; one that is refused doesn't hold up the others.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kolonne_core::Kolonne;
 use kolonne_core::capture::{About, MAX_SEALED_BYTES, MAX_TEXT_BYTES, SealFor};
-use kolonne_core::media::Limits;
+use kolonne_core::media::{Limits, MediaError, MediaType, probe};
 use kolonne_core::records::State;
+use kolonne_core::{Error, Kolonne};
 use kolonne_model::ids::{OpId, SeatId, ThreadId};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -17,6 +18,9 @@ use crate::cli::SendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::local::MAX_DOCUMENT_BYTES;
 use crate::output::clean;
+
+/// What is read of a file to tell what it is.
+const HEAD_BYTES: u64 = 64 * 1024;
 
 /// What a file is sent as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,11 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
         thread,
         sealed_for,
     };
+    // All that can be told beforehand is, so that a typo in a name sends nothing at all.
+    for (kind, path) in &files {
+        let sealed = desk.sealed_for.is_some();
+        check(*kind, path, sealed).map_err(|failure| failure.about(path.display().to_string()))?;
+    }
     let mut sent = Vec::new();
     let mut refused = Vec::new();
     if let Some(text) = &args.text {
@@ -119,6 +128,8 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
     bar.finish_and_clear();
 
     if !args.later && !sent.is_empty() {
+        // From here on it is kept, whatever becomes of the network.
+        out.hint(out.of("Gesichert. Wird übertragen …", "Saved. Handing over …"));
         context.hand_over(&kolonne).await;
     }
     let mut entries: Vec<Value> = Vec::new();
@@ -218,8 +229,50 @@ impl Desk<'_> {
     }
 }
 
+/// Whether a file is there, can be read, isn't too large and is of the kind it is said to be.
+fn check(kind: Kind, path: &Path, sealed: bool) -> Outcome {
+    let limit = if sealed {
+        u64::try_from(MAX_SEALED_BYTES).unwrap_or(u64::MAX)
+    } else {
+        kind.limit_bytes()
+    };
+    let mut file = open(path, limit)?;
+    let fits: fn(MediaType) -> bool = match kind {
+        _ if sealed => return Ok(()),
+        Kind::File => return Ok(()),
+        Kind::Photo => MediaType::is_photo,
+        // What a film's index says, and how a recording is packed, is found out by reading it.
+        Kind::Voice => |found| found.is_voice() || found == MediaType::Mp4,
+    };
+    let mut head = Vec::new();
+    Read::by_ref(&mut file)
+        .take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(|_| Failure::new("file_unreadable"))?;
+    let found = probe(&head);
+    if fits(found) {
+        return Ok(());
+    }
+    Err(Error::from(MediaError::Unsupported(found)).into())
+}
+
 /// Reads a file whose size was looked at first, so that a huge one costs no memory.
 fn read(path: &Path, limit_bytes: u64) -> Outcome<Vec<u8>> {
+    let unreadable = |_| Failure::new("file_unreadable");
+    let file = open(path, limit_bytes)?;
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit_bytes {
+        return Err(Failure::new("invalid.file.too_large"));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file of a size that can be sent.
+fn open(path: &Path, limit_bytes: u64) -> Outcome<File> {
     let meta = std::fs::metadata(path).map_err(|error| {
         Failure::new(match error.kind() {
             std::io::ErrorKind::NotFound => "file_missing",
@@ -235,15 +288,5 @@ fn read(path: &Path, limit_bytes: u64) -> Outcome<Vec<u8>> {
     if meta.len() > limit_bytes {
         return Err(Failure::new("invalid.file.too_large"));
     }
-    let unreadable = |_| Failure::new("file_unreadable");
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    // It may grow while it is read.
-    file.take(limit_bytes + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit_bytes {
-        return Err(Failure::new("invalid.file.too_large"));
-    }
-    Ok(bytes)
+    File::open(path).map_err(|_| Failure::new("file_unreadable"))
 }

@@ -35,11 +35,16 @@ async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
         "left": report.left,
     }));
     out.line(&format!(
-        "{}: {} {}, {} {}",
-        out.of("Ausgetauscht", "Exchanged"),
-        size(report.uploaded_bytes),
+        "{}: {} {}, {} {}; {}: {} {}, {} {}",
+        out.of("Neues", "News"),
+        report.pushed_ops,
         out.of("hin", "out"),
-        size(report.downloaded_bytes),
+        report.pulled_ops,
+        out.of("her", "in"),
+        out.of("Dateien", "files"),
+        size(report.uploaded_bytes, out.language),
+        out.of("hin", "out"),
+        size(report.downloaded_bytes, out.language),
         out.of("her", "in"),
     ));
     super::new_hub::show(out, kolonne.status()?.new_hub.as_ref());
@@ -105,7 +110,7 @@ pub fn show_outbox(out: Output, outbox: &Outbox) {
             out.of("Original", "original"),
             out.of("Originale", "originals")
         ),
-        size(outbox.bytes),
+        size(outbox.bytes, out.language),
     ));
     if outbox.stuck > 0 {
         out.line(&format!(

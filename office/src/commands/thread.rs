@@ -1,7 +1,8 @@
 //! `kolonne thread`: prints a thread, and writes its media that are here into a folder if asked.
 
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
 use kolonne_core::records::{ClockWord, Entry, EntryKind, Part, SealedRecord};
@@ -10,8 +11,11 @@ use serde_json::json;
 use super::send::state_word;
 use super::{Context, pick};
 use crate::cli::ThreadArgs;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, clean, clean_line, size, status_word, time};
+
+/// Longest name of a saved file.
+const MAX_NAME_CHARS: usize = 120;
 
 /// Prints.
 pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
@@ -84,7 +88,7 @@ fn show(out: Output, entry: &Entry) {
                     "[{}: {}, {}]",
                     out.of("Datei", "file"),
                     file.name,
-                    size(file.bytes)
+                    size(file.bytes, out.language)
                 )
             })
         }
@@ -101,6 +105,8 @@ fn show(out: Output, entry: &Entry) {
                     status_word(value, out.language)
                 ),
                 "address" => format!("— {}: {value}", out.of("Adresse", "address")),
+                "member_out" => format!("— {}: {value}", out.of("nicht mehr dabei", "taken out")),
+                "member_in" => format!("— {}: {value}", out.of("wieder dabei", "back again")),
                 "customer" => format!("— {}: {value}", out.of("Kunde", "customer")),
                 code => format!("— {code} {value}"),
             }
@@ -132,7 +138,8 @@ fn show(out: Output, entry: &Entry) {
         "{id}  {}{doubt}  {}: {}  ({})",
         time(entry.time_ms, out.language),
         clean_line(&entry.author.name),
-        clean(said.trim()),
+        // A line of an entry never looks like the beginning of another.
+        clean(said.trim()).replace('\n', "\n          "),
         state_word(entry.state, out.language),
     ));
 }
@@ -153,7 +160,32 @@ fn sealed_for(out: Output, sealed: &SealedRecord) -> String {
     )
 }
 
-/// Writes the best part that is here under a name of the entry's id, never one from afar.
+/// A name from afar, without what could lead out of the folder or hide in it.
+fn safe_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let safe: String = clean_line(last)
+        .chars()
+        .map(|c| if "<>:\"|?*·".contains(c) { '_' } else { c })
+        .take(MAX_NAME_CHARS)
+        .collect();
+    safe.trim().trim_matches('.').trim().to_owned()
+}
+
+/// A new file of this name; where that is taken, with the entry's id before it. Never over another.
+fn create_beside(dir: &Path, name: &str, id: &str) -> Outcome<(File, PathBuf)> {
+    let short: String = id.chars().take(8).collect();
+    for name in [name.to_owned(), format!("{short} {name}")] {
+        let path = dir.join(&name);
+        match File::create_new(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new("invalid.to.taken").about(name))
+}
+
+/// Writes the best part that is here: a document under its own name, all else under its entry's id.
 fn save(kolonne: &Kolonne, entry: &Entry, dir: &Path) -> Outcome<Option<String>> {
     let parts: &[Part] = match entry.kind {
         EntryKind::Photo => &[Part::Original, Part::Picture, Part::Thumb],
@@ -176,10 +208,33 @@ fn save(kolonne: &Kolonne, entry: &Entry, dir: &Path) -> Outcome<Option<String>>
             "application/pdf" => "pdf",
             _ => "bin",
         };
-        let path = dir.join(format!("{}.{ending}", entry.id));
-        let mut file = std::fs::File::create(&path)?;
+        let id: String = entry.id.to_string();
+        let wanted = match media.name.as_deref().map(safe_name) {
+            Some(name) if !name.is_empty() => name,
+            _ => format!("{id}.{ending}"),
+        };
+        let (mut file, path) = create_beside(dir, &wanted, &id)?;
         file.write_all(&media.bytes)?;
         return Ok(Some(path.display().to_string()));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_afar_stay_in_the_folder() {
+        for (from_afar, kept) in [
+            ("Angebot 12.pdf", "Angebot 12.pdf"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Windows\\x.bat", "x.bat"),
+            ("..", ""),
+            (".bashrc", "bashrc"),
+            ("a\nb\u{202e}gpj.exe", "a b_gpj.exe"),
+        ] {
+            assert_eq!(safe_name(from_afar), kept);
+        }
+    }
 }

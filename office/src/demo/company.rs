@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use kolonne_core::transport::Trust;
-use kolonne_core::{Config, InviteState, Kolonne, NewCompany, NewInvite, SeatGrant};
+use kolonne_core::{Config, Error, InviteState, Kolonne, NewCompany, NewInvite, SeatGrant};
 use kolonne_model::ids::PublicKey;
 use kolonne_model::roster::change::{DeviceKind, Role};
 use tokio::sync::oneshot;
@@ -41,16 +41,6 @@ impl Company {
         [&self.office, &self.anna, &self.crew]
     }
 
-    /// Opens the devices of an earlier start.
-    pub fn open(trust: &Trust, dirs: [PathBuf; 3]) -> Outcome<Self> {
-        let [office, anna, crew] = dirs.map(|dir| config(trust, dir));
-        Ok(Self {
-            office: Kolonne::open(office)?,
-            anna: Kolonne::open(anna)?,
-            crew: Kolonne::open(crew)?,
-        })
-    }
-
     /// Founds the company and enrols the phones.
     pub async fn found(
         trust: &Trust,
@@ -74,6 +64,54 @@ impl Company {
         let anna = enrol(&office, anna_phone, anna).await?;
         let crew = enrol(&office, crew_phone, crew).await?;
         Ok(Self { office, anna, crew })
+    }
+}
+
+/// Those of the three that still are the company's: a phone may have been shut out meanwhile.
+pub struct Standing {
+    pub office: Kolonne,
+    pub anna: Option<Kolonne>,
+    pub crew: Option<Kolonne>,
+}
+
+impl Standing {
+    /// Opens the devices of an earlier start.
+    pub fn open(trust: &Trust, dirs: [PathBuf; 3]) -> Outcome<Self> {
+        let [office, anna, crew] = dirs.map(|dir| match Kolonne::open(config(trust, dir)) {
+            Ok(kolonne) => Ok(Some(kolonne)),
+            Err(Error::AuthExpired) => Ok(None),
+            Err(error) => Err(Failure::from(error)),
+        });
+        Ok(Self {
+            office: office?.ok_or_else(|| Failure::new("demo_gone"))?,
+            anna: anna?,
+            crew: crew?,
+        })
+    }
+
+    /// All that are here.
+    pub fn devices(&self) -> impl Iterator<Item = &Kolonne> {
+        let phones = [self.anna.as_ref(), self.crew.as_ref()];
+        std::iter::once(&self.office).chain(phones.into_iter().flatten())
+    }
+
+    /// The company, if nobody is missing.
+    pub fn whole(&self) -> Option<Company> {
+        Some(Company {
+            office: self.office.clone(),
+            anna: self.anna.clone()?,
+            crew: self.crew.clone()?,
+        })
+    }
+}
+
+impl From<Company> for Standing {
+    fn from(Company { office, anna, crew }: Company) -> Self {
+        Self {
+            office,
+            anna: Some(anna),
+            crew: Some(crew),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod place;
 mod start;
 mod story;
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::company::Company;
+use self::company::{Company, Standing};
 use self::content::week::{Week, week};
 use self::place::{Memory, Place};
 use self::start::{Door, Start};
@@ -30,6 +31,7 @@ use self::story::Progress;
 use crate::cli::DemoArgs;
 use crate::commands::{Context, data_dir, open_browser, stopped};
 use crate::failure::{Failure, Outcome};
+use crate::lang::Language;
 use crate::local::{self, FlightSwitch, Page, PageSession, Surface};
 
 /// Ports tried for the start page before the system picks one.
@@ -53,7 +55,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
     let listener = listen(args.port).await?;
     let session = PageSession::new(listener.local_addr()?.port())?;
     let url = format!("http://{}/", listener.local_addr()?);
-    let start = Start::new(session, Arc::clone(&progress));
+    let start = Start::new(session, Arc::clone(&progress), context.asked);
     let serving_start = tokio::spawn(local::serve_router(
         listener,
         start::router(Arc::clone(&start)),
@@ -79,7 +81,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
     } = shown;
     out.json(&json!({
         "url": url,
-        "pages": doors.iter().map(|d| json!({ "name": d.name, "url": d.url })).collect::<Vec<_>>(),
+        "pages": doors.iter().map(|d| json!({ "name": d.name(Language::De), "url": d.url })).collect::<Vec<_>>(),
     }));
     out.hint(&format!(
         "{}: {}",
@@ -87,7 +89,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
         place.dir().display()
     ));
     for door in &doors {
-        out.line(&format!("  {:<20} {}", door.name, door.url));
+        out.line(&format!("  {:<20} {}", door.name(out.language), door.url));
     }
     out.hint(out.of(
         "Ctrl-C beendet alles; beim nächsten Mal geht es hier weiter (--reset: von vorn).",
@@ -103,7 +105,8 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
         progress.all.store(1, Ordering::Relaxed);
         progress.done.store(1, Ordering::Relaxed);
     } else {
-        let filling = fill(&company, week, memory.began_ms, &progress, &stop);
+        let whole = company.whole().ok_or_else(|| Failure::new("demo_gone"))?;
+        let filling = fill(&whole, week, memory.began_ms, &progress, &stop);
         let mut filling = std::pin::pin!(filling);
         let filled = tokio::select! {
             filled = &mut filling => filled,
@@ -121,7 +124,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
             }
             Err(_) if stop.is_cancelled() => {}
             Err(failure) => {
-                start.fail(failure.text().de);
+                start.fail(failure.text());
                 out.failure(&failure);
             }
         }
@@ -147,12 +150,12 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
 
 /// Everything that runs behind the start page.
 struct Shown {
-    company: Company,
+    company: Standing,
     memory: Memory,
     week: Week,
     doors: Vec<Door>,
     pages: Vec<Serving>,
-    syncs: [SyncTask; 3],
+    syncs: Vec<SyncTask>,
     hub: JoinHandle<std::io::Result<()>>,
 }
 
@@ -178,14 +181,17 @@ async fn set_up(
     let [_, office, anna, crew] = place.folders();
     let dirs = [office, anna, crew];
     let company = if memory.ready {
-        Company::open(&context.trust, dirs)?
+        Standing::open(&context.trust, dirs)?
     } else {
-        Company::found(&context.trust, dirs, &hub_url, key, &week).await?
+        let company = Company::found(&context.trust, dirs, &hub_url, key, &week).await?;
+        Standing::from(company)
     };
     memory.ready = true;
     place.keep(&memory)?;
-    let syncs = company.devices().map(Kolonne::start_sync);
-    let (doors, pages) = doors(&company, args.port, stop).await?.into_iter().unzip();
+    let syncs = company.devices().map(Kolonne::start_sync).collect();
+    let language = context.output.language;
+    let doors = doors(&company, args.port, language, stop).await?;
+    let (doors, pages) = doors.into_iter().unzip();
     Ok(Shown {
         company,
         memory,
@@ -249,28 +255,52 @@ async fn listen(port: u16) -> Outcome<TcpListener> {
 type Serving = JoinHandle<Outcome>;
 
 async fn doors(
-    company: &Company,
+    company: &Standing,
     port: u16,
+    language: Language,
     stop: &CancellationToken,
 ) -> Outcome<Vec<(Door, Serving)>> {
     let all = [
-        (&company.office, Surface::Office, "Büro", "Sabine Brandt"),
         (
-            &company.anna,
-            Surface::Phone,
-            "Handy Anna Keller",
-            "Vorarbeiterin, eigenes Handy",
+            Some(&company.office),
+            Surface::Office,
+            ["Büro", "Office"],
+            ["Sabine Brandt", "Sabine Brandt"],
         ),
         (
-            &company.crew,
+            company.anna.as_ref(),
             Surface::Phone,
-            "Handy Kolonne 3",
-            "Mehmet Yılmaz und Jonas Petersen",
+            ["Handy Anna Keller", "Phone of Anna Keller"],
+            [
+                "Vorarbeiterin, eigenes Handy",
+                "foreman, with a phone of her own",
+            ],
+        ),
+        (
+            company.crew.as_ref(),
+            Surface::Phone,
+            ["Handy Kolonne 3", "Phone of Kolonne 3"],
+            [
+                "Mehmet Yılmaz und Jonas Petersen",
+                "Mehmet Yılmaz and Jonas Petersen",
+            ],
         ),
     ];
     let mut doors = Vec::new();
     let mut near = port;
     for (device, surface, name, about) in all {
+        let Some(device) = device else {
+            let gone = language.of(
+                "ist gesperrt und leer; --reset beginnt von vorn.",
+                "is shut out and empty; --reset begins anew.",
+            );
+            drop(writeln!(
+                std::io::stderr(),
+                "{} {gone}",
+                language.of(name[0], name[1])
+            ));
+            continue;
+        };
         near = near.saturating_add(1);
         let listener = listen(near).await?;
         let flight = match surface {

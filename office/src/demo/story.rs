@@ -181,7 +181,7 @@ impl Stage {
             }
             match self.runtime.block_on(device.sync_once(WORDS_FIRST)) {
                 Ok(_) => return Ok(()),
-                Err(Error::Offline { .. } | Error::Busy) => std::thread::sleep(OFFLINE_PAUSE),
+                Err(error) if error.is_passing() => std::thread::sleep(OFFLINE_PAUSE),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -192,8 +192,9 @@ impl Stage {
         let office = &self.company.office;
         let sabine = self.seat(Who::Sabine)?;
         self.touch(office)?;
-        let (_, crews) = office.people()?;
-        let rings: Vec<RingId> = crews.iter().map(|crew| crew.id).collect();
+        let (people, crews) = office.people()?;
+        let foremen = people.iter().filter_map(|person| person.own_ring);
+        let rings: Vec<RingId> = crews.iter().map(|crew| crew.id).chain(foremen).collect();
         let mut opened = Vec::new();
         for (number, thread) in self.week.threads.iter().enumerate() {
             let first = self.week.steps.iter().find(|step| step.thread == number);

@@ -156,7 +156,7 @@ async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit:
                     match invitation.admit().await {
                         Ok(()) => {}
                         Err(error) => {
-                            if !is_passing(&error) {
+                            if !error.is_passing() {
                                 return show(Stage::Refused, None);
                             }
                         }
@@ -174,7 +174,7 @@ async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit:
                 return;
             }
             Ok(InviteState::Expired) => return show(Stage::Expired, None),
-            Err(error) if is_passing(&error) => POLL_OFFLINE,
+            Err(error) if error.is_passing() => POLL_OFFLINE,
             Err(_) => return show(Stage::Refused, None),
         };
         tokio::select! {
@@ -185,10 +185,6 @@ async fn follow(page: Arc<Page>, id: String, invitation: &mut Invitation, admit:
             }
         }
     }
-}
-
-fn is_passing(error: &Error) -> bool {
-    matches!(error, Error::Offline { .. } | Error::Busy)
 }
 
 /// `GET /api/invites/{id}`

@@ -85,7 +85,7 @@ impl Problem {
     /// What only works with the hub.
     pub fn needs_hub(error: Error) -> Self {
         match error {
-            Error::Offline { .. } => Self::new(
+            Error::Offline { retry_after_ms: 0 } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "offline",
                 text("offline_now"),
@@ -113,7 +113,7 @@ impl From<Refusal> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, code) = match &error {
-            Error::Offline { .. } => (StatusCode::SERVICE_UNAVAILABLE, "offline"),
+            Error::Offline { .. } | Error::Foreign => (StatusCode::SERVICE_UNAVAILABLE, "offline"),
             Error::Busy | Error::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Error::AuthExpired
             | Error::Locked {
