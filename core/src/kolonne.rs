@@ -147,7 +147,8 @@ impl Kolonne {
             return Err(Error::AuthExpired);
         }
         let dir = &config.dir;
-        if !dir.join("kolonne.db").exists() && !dir.join("blobs").exists() {
+        // A folder that may not be looked into isn't an empty one.
+        if !dir.join("kolonne.db").try_exists()? && !dir.join("blobs").try_exists()? {
             return Err(Error::NotFound { kind: "company" });
         }
         let store = open_store(&config.dir)?;
@@ -295,23 +296,34 @@ impl Inner {
     }
 
     /// Destroys what is due, and once a day removes files that nothing names: a capture that was
-    /// killed between its file and its op leaves one. Fresh ones may be another process's.
+    /// killed between its file and its op leaves one. Fresh ones may be another process's; ones
+    /// from before a database that was put back may be named by ops that are yet to come again.
     fn tidy(&self) -> Result<(), Error> {
         self.destroy_erased()?;
-        let now_ms = self.now_ms();
-        let swept = self.store.read(|db| get_meta(db, "swept_ms"))?;
-        let swept_ms = swept.and_then(|ms| Some(u64::from_be_bytes(ms.try_into().ok()?)));
+        let now_ms = blobs::disk_now_ms();
         let day_ms = u64::try_from(STALE_AFTER.as_millis()).unwrap_or(u64::MAX);
-        if swept_ms.is_some_and(|ms| now_ms.abs_diff(ms) < day_ms) {
+        let number = |bytes: Option<&[u8]>| {
+            let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+            bytes.map(u64::from_be_bytes)
+        };
+        let (store, since) = self.store.read(|db| {
+            let store = oplog::store_id(db)?;
+            let since = get_meta(db, "swept")?.unwrap_or_default();
+            Ok((store.0, since))
+        })?;
+        let own = since.strip_prefix(store.as_slice());
+        let from_ms = number(own.and_then(|times| times.get(..8))).unwrap_or(now_ms);
+        let last_ms = number(own.and_then(|times| times.get(8..16)));
+        if last_ms.is_some_and(|ms| now_ms.abs_diff(ms) < day_ms) {
             return Ok(());
         }
-        for blob in self.blobs.untouched(STALE_AFTER)? {
+        for blob in self.blobs.untouched(STALE_AFTER, from_ms)? {
             if !self.store.read(|db| blobs::is_named(db, &blob))? {
                 self.blobs.remove(&blob)?;
             }
         }
-        self.store
-            .write(|tx| set_meta(tx, "swept_ms", &now_ms.to_be_bytes()))
+        let swept = [store, from_ms.to_be_bytes(), now_ms.to_be_bytes()].concat();
+        self.store.write(|tx| set_meta(tx, "swept", &swept))
     }
 
     /// Nobody listening is fine.

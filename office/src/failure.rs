@@ -44,9 +44,9 @@ impl Failure {
     /// The exit code, as `--help` lists them.
     pub fn exit_code(&self) -> u8 {
         match self.code.split('.').next().unwrap_or_default() {
-            "usage" | "who" | "person_unsure" | "pin_unasked" | "hub_key_unasked" | "words_unasked"
-            | "end_unasked" | "kit_unasked" | "kit_unconfirmed" | "kit_pdf_nowhere"
-            | "not_loopback" => 2,
+            "usage" | "who" | "person_unsure" | "pin_unasked" | "hub_key_unasked"
+            | "words_unasked" | "end_unasked" | "kit_unasked" | "kit_unconfirmed"
+            | "kit_pdf_nowhere" | "not_loopback" => 2,
             "invalid" | "not_found" | "file_missing" | "file_unreadable" | "ambiguous"
             | "hub_key_unread" | "hub_key_denied" | "words_denied" | "end_denied"
             | "invite_expired" | "founded_already" | "trust_unread" | "demo_foreign"

@@ -68,6 +68,7 @@ fn what_was_sent_without_network_arrives_at_the_office() {
         "lindenweg",
         "--photo",
         &one,
+        "--photo",
         &two,
         "--caption",
         "so sieht es aus",
@@ -212,10 +213,10 @@ fn bad_input_is_refused_in_a_sentence_and_nothing_is_lost() {
     let cases: &[(&str, &str, &str, i32)] = &[
         ("--photo", &missing, "file_missing", 3),
         ("--photo", &empty, "invalid.file.empty", 3),
-        ("--photo", &text, "invalid.file.media_unsupported", 3),
+        ("--photo", &text, "invalid.file.media_unsupported_text", 3),
         ("--file", &huge, "invalid.file.too_large", 3),
         ("--photo", &huge, "invalid.file.too_large", 3),
-        ("--voice", &text, "invalid.file.media_unsupported", 3),
+        ("--voice", &text, "invalid.file.media_unsupported_text", 3),
     ];
     for (flag, file, code, exit) in cases {
         let args = [
@@ -239,25 +240,40 @@ fn bad_input_is_refused_in_a_sentence_and_nothing_is_lost() {
         assert!(answer.stderr.contains(*file), "{}", answer.stderr);
         assert!(!answer.stderr.contains("Error"), "{}", answer.stderr);
     }
-    // The refused one doesn't hold up the good one.
+    // All are looked at before the first is kept: nothing was sent, the words neither.
     let good = firm.file("gut.jpg", &jpeg(320, 240));
-    let answer = run(&[
-        "send",
-        "--dir",
-        &phone,
-        "--as",
-        "Jonas",
-        "--job",
-        "lindenweg",
-        "--photo",
-        &text,
-        &good,
-        "--json",
-    ]);
+    let photo = |file: &str| {
+        run(&[
+            "send",
+            "--dir",
+            &phone,
+            "--as",
+            "Jonas",
+            "--job",
+            "lindenweg",
+            "--photo",
+            &good,
+            "--photo",
+            file,
+            "Zwei Bilder",
+            "--json",
+        ])
+    };
+    let answer = photo(&missing);
+    assert_eq!((answer.exit, answer.code().as_str()), (3, "file_missing"));
+    assert!(
+        entries(&phone, "Jonas")
+            .iter()
+            .all(|e| e["kind"] == "notice")
+    );
+    // What only decoding finds doesn't hold up the good ones.
+    let mut cut = jpeg(320, 240);
+    cut.truncate(cut.len() / 8);
+    let answer = photo(&firm.file("halb.jpg", &cut));
     assert_eq!(answer.exit, 3);
     let sent: Value = serde_json::from_str(answer.stdout.lines().next().unwrap()).unwrap();
-    assert_eq!(sent["entries"].as_array().unwrap().len(), 1);
-    assert_eq!(sent["refused"][0]["code"], "invalid.file.media_unsupported");
+    assert_eq!(sent["entries"].as_array().unwrap().len(), 2, "{sent}");
+    assert_eq!(sent["refused"].as_array().unwrap().len(), 1);
     // What was refused as a photo goes as a file.
     ask(&[
         "send",
@@ -652,4 +668,126 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     ask(&["seat", "renew", "--dir", &office, "Jonas"]);
     ask(&["sync", "--dir", &phone]);
     assert_eq!(send("4073").exit, 0);
+}
+
+#[test]
+fn names_are_told_apart_and_devices_of_one_name_are_told_as_several() {
+    let firm = Firm::founded();
+    firm.phone("Kolonne 3", &["Mehmet", "Jonas"]);
+    let office = firm.office();
+    let invite = |more: &[&str]| {
+        let args = [
+            "invite",
+            "--dir",
+            &office,
+            "--admit-without-asking",
+            "--json",
+        ];
+        let args: Vec<&str> = args.into_iter().chain(more.iter().copied()).collect();
+        run(&args)
+    };
+    let unsure = invite(&[
+        "--device-name",
+        "Neu",
+        "--role",
+        "crew",
+        "--crew",
+        "kolonne 3",
+        "--person",
+        "mehmet",
+    ]);
+    assert_eq!((unsure.exit, unsure.code().as_str()), (2, "person_unsure"));
+    assert!(unsure.stderr.contains("Mehmet"), "{}", unsure.stderr);
+    let role = invite(&[
+        "--device-name",
+        "Neu",
+        "--role",
+        "foreman",
+        "--person",
+        "Mehmet",
+    ]);
+    assert_eq!(role.code(), "invalid.role.differs");
+    let own = invite(&[
+        "--device-name",
+        "Neu",
+        "--role",
+        "crew",
+        "--crew",
+        "Mehmet",
+        "--person",
+        "Jonas",
+    ]);
+    assert_eq!(own.code(), "invalid.crew.person");
+
+    let listed = run(&["device", "list", "--dir", &office]);
+    let devices = ask(&["device", "list", "--dir", &office]);
+    for device in devices["devices"].as_array().unwrap() {
+        let id = &device["id"].as_str().unwrap()[..8];
+        assert!(listed.stdout.contains(id), "{}", listed.stdout);
+        assert!(!device["last_contact_ms"].is_null(), "{device}");
+        // Whole names and beginnings of ids are enough.
+        let name = device["name"].as_str().unwrap();
+        assert!(listed.stdout.contains(name));
+    }
+    // What fits two is told as two, each with its id; a whole name wins over a longer one.
+    firm.phone_again("Kolonne 3", &["Mehmet"]);
+    let end = |name: &str| {
+        let args = ["device", "end", "--dir", &office, "--how", "peace", "--yes"];
+        run(&args.into_iter().chain([name, "--json"]).collect::<Vec<_>>())
+    };
+    let several = end("Handy");
+    assert_eq!((several.exit, several.code().as_str()), (3, "ambiguous"));
+    assert_eq!(several.stderr.matches("Handy Kolonne 3").count(), 2);
+    assert_eq!(end("Handy Kolonne 3").exit, 0);
+    // The ended one doesn't stand in the way of the live one.
+    assert_eq!(end("Handy Kolonne 3 neu").exit, 0);
+    assert_eq!(end("Handy Kolonne 3 neu").code(), "invalid.subject.ended");
+    let status = run(&["status", "--dir", &office]);
+    assert!(!status.stdout.contains("never"), "{}", status.stdout);
+}
+
+#[test]
+fn a_running_hub_is_copied_and_the_copy_is_the_hub() {
+    let (mut firm, phone) = with_job();
+    let data = firm.path("hub");
+    let to = firm.path("copy");
+    ask(&[
+        "send",
+        "Vor der Sicherung",
+        "--dir",
+        &phone,
+        "--as",
+        "Jonas",
+        "--job",
+        "lindenweg",
+        "--photo",
+        &firm.file("gut.jpg", &jpeg(320, 240)),
+    ]);
+    let copied = ask(&["hub-backup", "--data", &data, "--to", &to]);
+    assert_eq!(copied["files"], 3);
+    assert_eq!(copied["new_files"], 3);
+    // Again into the same folder: only what is new.
+    let again = ask(&["hub-backup", "--data", &data, "--to", &to]);
+    assert_eq!(again["new_files"], 0);
+    let foreign = firm.path("elsewhere");
+    std::fs::create_dir_all(&foreign).unwrap();
+    std::fs::write(format!("{foreign}/hub.key"), [7; 32]).unwrap();
+    let taken = run(&["hub-backup", "--data", &data, "--to", &foreign, "--json"]);
+    assert_eq!((taken.exit, taken.code().as_str()), (3, "backup_taken"));
+    let nothing = run(&[
+        "hub-backup",
+        "--data",
+        &firm.office(),
+        "--to",
+        &to,
+        "--json",
+    ]);
+    assert_eq!(nothing.code(), "backup_nothing");
+    firm.stop_hub();
+    std::fs::rename(&data, firm.path("lost")).unwrap();
+    std::fs::rename(&to, &data).unwrap();
+    firm.start_hub();
+    ask(&["sync", "--dir", &firm.office()]);
+    let there = entries(&firm.office(), "Sabine");
+    assert_eq!(of_kind(&there, "text")[0]["text"], "Vor der Sicherung");
 }

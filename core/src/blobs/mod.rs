@@ -11,7 +11,7 @@ use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kolonne_model::ids::BlobId;
 use rusqlite::Connection;
@@ -262,14 +262,16 @@ impl BlobStore {
         }))
     }
 
-    /// The blobs here that weren't touched for this long.
-    pub fn untouched(&self, at_least: Duration) -> Result<Vec<BlobId>, BlobError> {
+    /// The blobs here that came at this time or later and weren't touched for so long.
+    pub fn untouched(&self, at_least: Duration, from_ms: u64) -> Result<Vec<BlobId>, BlobError> {
+        let from = UNIX_EPOCH + Duration::from_millis(from_ms);
         let mut found = Vec::new();
         for shard in self.shards()? {
             for entry in fs::read_dir(shard)? {
                 let entry = entry?;
-                let age = entry.metadata().and_then(|meta| untouched_for(&meta));
-                if age.is_ok_and(|age| age >= at_least) {
+                let Ok(meta) = entry.metadata() else { continue };
+                let age = untouched_for(&meta);
+                if age.is_ok_and(|age| age >= at_least) && meta.modified()? >= from {
                     found.extend(name_of(&entry));
                 }
             }
@@ -328,6 +330,12 @@ impl BlobStore {
         shards.sort();
         Ok(shards)
     }
+}
+
+/// Now, ms, by the clock that files are dated by.
+pub(crate) fn disk_now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether something in the database names a blob.

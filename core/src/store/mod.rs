@@ -20,8 +20,7 @@ const READERS: usize = 2;
 /// The database.
 pub struct Store {
     writer: Mutex<Slot>,
-    /// None where the disk is too full for what connections share: then the writer reads too.
-    readers: Vec<Mutex<Slot>>,
+    readers: [Mutex<Slot>; READERS],
 }
 
 /// A connection, until the store is closed.
@@ -40,7 +39,7 @@ impl Store {
         private(OpenOptions::new().append(true).create(true)).open(path)?;
         let mut writer = connect(path, key, OpenFlags::default())?;
         schema::check(&writer)?;
-        let shares = begin(&writer)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "fullfsync", true)?;
         writer.pragma_update(None, "checkpoint_fullfsync", true)?;
@@ -55,10 +54,9 @@ impl Store {
             reader.pragma_update(None, "query_only", true)?;
             Ok(Mutex::new(Some(reader)))
         };
-        let readers = if shares { READERS } else { 0 };
         Ok(Self {
             writer: Mutex::new(Some(writer)),
-            readers: (0..readers).map(|_| reader()).collect::<Result<_, _>>()?,
+            readers: [reader()?, reader()?],
         })
     }
 
@@ -91,7 +89,11 @@ impl Store {
             .readers
             .iter()
             .find_map(|reader| reader.try_lock().ok());
-        let mut reader = free.unwrap_or_else(|| lock(self.readers.first().unwrap_or(&self.writer)));
+        let mut reader = match (free, self.readers.first()) {
+            (Some(reader), _) => reader,
+            (None, Some(reader)) => lock(reader),
+            (None, None) => return Err(Error::internal("readers")),
+        };
         let tx = open(&mut reader)?.transaction()?;
         work(&tx)
     }
@@ -123,20 +125,6 @@ fn lock(mutex: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
 
 fn open(slot: &mut Slot) -> Result<&mut Connection, Error> {
     slot.as_mut().ok_or(Error::AuthExpired)
-}
-
-/// Sets the journal; the answer is whether other connections can share it. On a full disk the index
-/// that they share finds no room: one connection alone keeps it in memory, so that reading goes on.
-fn begin(writer: &Connection) -> Result<bool, Error> {
-    let set = |pragma, value| writer.pragma_update(None, pragma, value);
-    match set("journal_mode", "WAL").map_err(Error::from) {
-        Err(Error::StorageFull { .. }) => {
-            set("locking_mode", "EXCLUSIVE")?;
-            set("journal_mode", "WAL")?;
-            Ok(false)
-        }
-        done => done.map(|()| true),
-    }
 }
 
 fn connect(path: &Path, key: &[u8; 32], flags: OpenFlags) -> Result<Connection, Error> {

@@ -43,6 +43,7 @@ pub(super) fn row(desk: &Desk<'_>, thread: &ThreadId) -> Result<Option<ThreadRow
                 // All of it is still on its way.
                 held: 1,
                 quarantined: 0,
+                member: true,
                 hit: None,
             })
         })
