@@ -414,7 +414,10 @@ fn a_lost_phone_is_ended_from_the_terminal_and_its_work_let_in() {
     );
     ask(&[&end[..], &["--yes"]].concat());
     let again = run(&[&end[..], &["--yes", "--json"]].concat());
-    assert_eq!((again.exit, again.code().as_str()), (3, "not_found.device"));
+    assert_eq!(
+        (again.exit, again.code().as_str()),
+        (3, "invalid.subject.ended")
+    );
 
     // The phone hands over, and is empty.
     let last = run(&["sync", "--dir", &phone, "--json"]);
