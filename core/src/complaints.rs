@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use kolonne_model::control::{Complaint, Control, KeyMade, ThreadKind, WrappedAgain, Wrong};
 use kolonne_model::ids::{KeyId, OpId, RingId, ThreadId};
-use kolonne_model::judge::{Judgement, ThreadControl};
+use kolonne_model::judge::{Judgement, ThreadControl, ThreadKeyOp};
+use kolonne_model::roster::change::RingKind;
 use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, Transaction};
 
@@ -87,8 +88,13 @@ impl Inner {
             }
         }
         if someone_lacks_a_key(tx, moment.roster, thread, &control)? {
-            let members: Vec<RingId> = control.member_rings().collect();
-            wrote |= self.write_for(tx, moment, thread, &members, |tx, author| {
+            let direct = control.kind() == Some(ThreadKind::Direct);
+            let office = moment.roster.the_ring(RingKind::Office);
+            let makers: Vec<RingId> = control
+                .member_rings()
+                .filter(|ring| direct || Some(*ring) == office)
+                .collect();
+            wrote |= self.write_for(tx, moment, thread, &makers, |tx, author| {
                 keys::make_key(tx, moment, author, thread, &control).map(drop)
             })?;
         }
@@ -147,7 +153,7 @@ pub fn someone_lacks_a_key(
     control: &ThreadControl,
 ) -> Result<bool, Error> {
     if control.kind() != Some(ThreadKind::Direct) {
-        return Ok(false);
+        return is_key_off_the_chain(db, roster, thread, control);
     }
     let mut here: BTreeSet<KeyId> = BTreeSet::new();
     for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
@@ -172,6 +178,32 @@ pub fn someone_lacks_a_key(
             }
         }
         if !here.is_subset(&opens) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a key that is here was made by a roster that doesn't hold (undone, or merged from another
+/// branch) and the key to send under doesn't open it, or there is none: who is a member by the chain
+/// that holds may lack it.
+fn is_key_off_the_chain(
+    db: &Connection,
+    roster: &Roster,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<bool, Error> {
+    let newest = control.key_to_send(roster).and_then(|op| op.key.as_ref());
+    let mut opened: BTreeSet<KeyId> = newest.map(KeyMade::key).into_iter().collect();
+    let counted = |op: &&ThreadKeyOp| matches!(op.judgement, Judgement::Counted(_));
+    for op in control.keys.iter().rev().filter(counted) {
+        let Some(made) = &op.key else { continue };
+        let (position, digest) = &op.roster;
+        if opened.contains(&made.key()) {
+            opened.extend(made.seals.iter().map(|seal| seal.earlier));
+        } else if !roster.stands(*position, digest)
+            && keys::history(db, thread, &made.key())?.is_some()
+        {
             return Ok(true);
         }
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 use kolonne_model::control::ThreadKind;
 use kolonne_model::hash::label;
 use kolonne_model::hub::{Door, Founding, HubError};
-use kolonne_model::ids::{CompanyId, PublicKey, RingId, ThreadId};
-use kolonne_model::op::{Op, SUITE_1};
+use kolonne_model::ids::{CompanyId, PublicKey, RingId, RosterDigest, RosterPosition, ThreadId};
+use kolonne_model::op::{MAX_PAYLOAD_BYTES, Op, SUITE_1};
 use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
 use kolonne_model::payload;
 use kolonne_model::roster::Roster;
@@ -272,15 +272,31 @@ pub(crate) fn roster_op(
     now_ms: u64,
     changes: Vec<Change>,
 ) -> Result<VerifiedOp, Error> {
+    roster_op_on(roster.head(), roster, secret, now_ms, changes)
+}
+
+/// The next roster op by the root, standing on an earlier position.
+pub(crate) fn roster_op_on(
+    named: (RosterPosition, RosterDigest),
+    roster: &Roster,
+    secret: &SigningSecret,
+    now_ms: u64,
+    changes: Vec<Change>,
+) -> Result<VerifiedOp, Error> {
     let place = u64::try_from(roster.links().len()).map_err(|_| Error::internal("roster"))?;
+    let lamport = place.saturating_add(1);
     let (context, body) = roster
-        .draft(&secret.public(), place.saturating_add(1), now_ms, changes)
+        .draft_on(named, &secret.public(), lamport, now_ms, changes)
         .map_err(|void| match void {
             Void::Right => Error::Locked { code: "right" },
             Void::Newer => Error::UpgradeRequired,
             _ => Error::internal("roster"),
         })?;
-    let op = Op::new(context, payload::clear(&random::bytes()?, &body));
+    let payload = payload::clear(&random::bytes()?, &body);
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(Error::internal("roster"));
+    }
+    let op = Op::new(context, payload);
     let message = [label::OP_SIGNATURE.as_bytes(), &op.form.id().0].concat();
     let signature = secret.sign(&message);
     Ok(VerifiedOp::from_own_log(op, Some(signature)))

@@ -139,7 +139,7 @@ fn take_roster_op(
     }
     match roster.verify(segment) {
         Ok(op) => {
-            oplog::keep(tx, &op)?;
+            oplog::keep_link(tx, &op)?;
             roster.append(&op);
             taken.ops += 1;
             taken.roster_grew = true;

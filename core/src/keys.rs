@@ -180,6 +180,23 @@ pub fn ring_secret(
         .transpose()
 }
 
+/// A ring's secret of a generation as the roster has it now, if it is here. An undone or merged
+/// roster may have given another generation the same number.
+pub fn fitting_secret(
+    db: &Connection,
+    roster: &Roster,
+    ring: &RingId,
+    generation: u32,
+) -> Result<Option<Identity>, Error> {
+    let secret = ring_secret(db, ring, generation)?;
+    let says = recipient_of(roster, ring, generation);
+    let fits = |identity: &Identity| Ok::<_, Error>(says == Some(&public_recipient(identity)?));
+    Ok(match secret {
+        Some(identity) if fits(&identity)? => Some(identity),
+        _ => None,
+    })
+}
+
 /// Keeps a ring's secret.
 pub fn keep_ring_secret(
     tx: &Transaction<'_>,
@@ -188,7 +205,7 @@ pub fn keep_ring_secret(
     secret: &[u8; 32],
 ) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT OR IGNORE INTO ring_secrets (ring, generation, secret) VALUES (?1, ?2, ?3)",
+        "INSERT OR REPLACE INTO ring_secrets (ring, generation, secret) VALUES (?1, ?2, ?3)",
     )?
     .execute(params![ring.0.as_slice(), generation, secret.as_slice()])?;
     Ok(())
@@ -211,7 +228,7 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
     loop {
         let mut found = false;
         for record in roster.wraps() {
-            if ring_secret(tx, &record.ring, record.generation)?.is_some() {
+            if fitting_secret(tx, roster, &record.ring, record.generation)?.is_some() {
                 continue;
             }
             let candidates: Vec<&Identity> = identities
@@ -232,10 +249,11 @@ pub fn open_rings(tx: &Transaction<'_>, roster: &Roster) -> Result<bool, Error> 
             let Some(earlier) = previous.generation.checked_sub(1).filter(|n| *n > 0) else {
                 continue;
             };
-            if ring_secret(tx, &previous.ring, earlier)?.is_some() {
+            if fitting_secret(tx, roster, &previous.ring, earlier)?.is_some() {
                 continue;
             }
-            let Some(newer) = ring_secret(tx, &previous.ring, previous.generation)? else {
+            let newer = fitting_secret(tx, roster, &previous.ring, previous.generation)?;
+            let Some(newer) = newer else {
                 continue;
             };
             let Some(secret) = try_open(&previous.file, &[&newer]) else {
@@ -316,7 +334,7 @@ pub fn is_sealed_under_next(
     generation: u32,
 ) -> Result<bool, Error> {
     let next = generation.saturating_add(1);
-    let Some(newer) = ring_secret(db, ring, next)? else {
+    let Some(newer) = fitting_secret(db, roster, ring, next)? else {
         return Ok(false);
     };
     for previous in roster.previous_secrets() {
@@ -333,11 +351,49 @@ pub fn is_sealed_under_next(
     Ok(false)
 }
 
+fn recipient_of<'a>(
+    roster: &'a Roster,
+    ring: &RingId,
+    generation: u32,
+) -> Option<&'a PublicRecipient> {
+    let at = usize::try_from(generation).ok()?.checked_sub(1)?;
+    roster.ring(ring)?.generations.get(at)
+}
+
 fn fits(roster: &Roster, ring: &RingId, generation: u32, secret: &[u8; 32]) -> Result<bool, Error> {
-    let says = usize::try_from(generation)
-        .ok()
-        .and_then(|n| roster.ring(ring)?.generations.get(n.checked_sub(1)?));
+    let says = recipient_of(roster, ring, generation);
     Ok(says == Some(&public_recipient(&Identity::from_bytes(secret)?)?))
+}
+
+/// What one who holds the secret of a ring's newest generation can open of the earlier ones,
+/// newest first.
+pub fn all_generations(
+    roster: &Roster,
+    ring: &RingId,
+    newest: Identity,
+) -> Result<Vec<Identity>, Error> {
+    let mut open = vec![newest];
+    let count = roster.newest_generation(ring).map_or(0, |(n, _)| n);
+    for generation in (2..=count).rev() {
+        let Some(newer) = open.last() else { break };
+        let sealed = roster
+            .previous_secrets()
+            .iter()
+            .filter(|previous| previous.ring == *ring && previous.generation == generation);
+        let mut earlier = None;
+        for previous in sealed {
+            if let Some(secret) = try_open(&previous.file, &[newer])
+                && fits(roster, ring, generation - 1, &secret)?
+            {
+                earlier = Some(Identity::from_bytes(&secret)?);
+            }
+        }
+        open.push(match earlier {
+            Some(identity) => identity,
+            None => break,
+        });
+    }
+    Ok(open)
 }
 
 /// A wrapped secret, by whichever of these opens it.

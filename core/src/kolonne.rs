@@ -218,6 +218,7 @@ impl Kolonne {
     /// How this device stands.
     pub fn status(&self) -> Result<Status, Error> {
         let now_ms = self.inner.now_ms();
+        let alarms = self.alarms()?;
         self.inner.store.read(|db| {
             let time = |key| -> Result<Option<u64>, Error> {
                 let bytes = get_meta(db, key)?.and_then(|bytes| bytes.try_into().ok());
@@ -232,6 +233,7 @@ impl Kolonne {
                     .is_some_and(|at| now_ms.saturating_sub(at) > ROSTER_STALE_AFTER_MS),
                 new_hub: crate::new_hub::record(db)?,
                 outbox: outbox(db)?,
+                alarms,
             })
         })
     }
@@ -331,23 +333,52 @@ impl Inner {
         drop(self.changed.send(changed));
     }
 
-    /// The roster as the log has it; another process may have lengthened it.
+    /// The roster by which everything is judged: the chain, or, while nobody has merged another
+    /// branch, what both have in common with the removals of both.
     pub fn roster(&self, db: &Connection) -> Result<Arc<Roster>, Error> {
+        let chain = self.chain(db)?;
+        self.beside_other(db, &chain)
+            .map(|both| both.map_or(chain, Arc::new))
+    }
+
+    /// A chain beside the other branch that this device knows, if there is one.
+    pub fn beside_other(&self, db: &Connection, chain: &Roster) -> Result<Option<Roster>, Error> {
+        let head = oplog::other_roster_head(db)?;
+        let Some(head) = head.filter(|head| !chain.has(head)) else {
+            return Ok(None);
+        };
+        let mut other = Roster::new(self.company);
+        for op in oplog::branch_ops(db, &head, 1)? {
+            other.append(&op);
+        }
+        let mut both = chain.beside(&other);
+        add_cut_lists(db, &mut both)?;
+        Ok(Some(both))
+    }
+
+    /// The roster's chain as the log has it; another process may have lengthened it, or gone over to
+    /// another branch.
+    pub fn chain(&self, db: &Connection) -> Result<Arc<Roster>, Error> {
         let mut cached = lock(&self.roster);
+        let last = cached.links().last().map(|link| link.id);
+        let head = oplog::roster_head(db)?;
+        if head.is_some() && head == last {
+            return Ok(Arc::clone(&cached));
+        }
+        let thread = self.company.roster_thread();
         let have = u32::try_from(cached.links().len()).map_err(|_| Error::Corrupt)?;
-        let newer = oplog::roster_ops(db, &self.company.roster_thread(), have.saturating_add(1))?;
+        let mut newer = oplog::roster_ops(db, &thread, have.saturating_add(1))?;
+        let follows = newer.first().map(|op| op.context().previous) == last;
+        if head.is_some() && last.is_some() && !follows {
+            *cached = Arc::new(Roster::new(self.company));
+            newer = oplog::roster_ops(db, &thread, 1)?;
+        }
         if !newer.is_empty() {
             let roster = Arc::make_mut(&mut cached);
             for op in &newer {
                 roster.append(op);
             }
-            let mut statement = db.prepare_cached(
-                "SELECT p.bytes FROM parts p JOIN ops ON ops.id = p.op WHERE ops.class = 3",
-            )?;
-            let parts = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-            for part in parts {
-                roster.add_part(&part?);
-            }
+            add_cut_lists(db, roster)?;
         }
         Ok(Arc::clone(&cached))
     }
@@ -355,7 +386,7 @@ impl Inner {
     /// Takes over a roster that grew in a transaction that committed.
     pub fn keep_roster(&self, roster: Roster) {
         let mut cached = lock(&self.roster);
-        if roster.links().len() >= cached.links().len() {
+        if roster.head().0 >= cached.head().0 {
             *cached = Arc::new(roster);
         }
     }
@@ -382,6 +413,17 @@ impl Inner {
         self.nudged.notify_one();
         Ok(value)
     }
+}
+
+fn add_cut_lists(db: &Connection, roster: &mut Roster) -> Result<(), Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT p.bytes FROM parts p JOIN ops ON ops.id = p.op WHERE ops.class = 3",
+    )?;
+    let parts = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    for part in parts {
+        roster.add_part(&part?);
+    }
+    Ok(())
 }
 
 fn outbox(db: &Connection) -> Result<Outbox, Error> {

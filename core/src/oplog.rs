@@ -50,6 +50,8 @@ pub struct Moment<'a> {
     pub now_ms: u64,
 }
 
+const ROSTER_HEAD: &str = "roster_head";
+const OTHER_ROSTER_HEAD: &str = "other_roster_head";
 const COLUMNS: &str = "ops.form, ops.extension, s.signature, p.payload";
 const JOINS: &str =
     "FROM ops LEFT JOIN signatures s ON s.op = ops.id LEFT JOIN payloads p ON p.op = ops.id";
@@ -95,17 +97,75 @@ pub fn get(db: &Connection, id: &OpId) -> Result<Option<VerifiedOp>, Error> {
         .optional()?)
 }
 
-/// The roster as far as it is in the log, its links in order.
+/// The last op of the roster's chain, where the log knows several branches.
+pub fn roster_head(db: &Connection) -> Result<Option<OpId>, Error> {
+    head_in(db, ROSTER_HEAD)
+}
+
+/// The last op of another branch of the roster, while nobody has merged it.
+pub fn other_roster_head(db: &Connection) -> Result<Option<OpId>, Error> {
+    head_in(db, OTHER_ROSTER_HEAD)
+}
+
+fn head_in(db: &Connection, key: &str) -> Result<Option<OpId>, Error> {
+    let id = get_meta(db, key)?;
+    id.map(|id| OpId::try_from(id.as_slice()).map_err(|_| Error::Corrupt))
+        .transpose()
+}
+
+/// Says which branch of the roster is its chain from now on, and which other one there is.
+pub fn set_roster_heads(
+    tx: &Transaction<'_>,
+    head: &OpId,
+    other: Option<&OpId>,
+) -> Result<(), Error> {
+    set_meta(tx, ROSTER_HEAD, &head.0)?;
+    match other {
+        Some(other) => set_meta(tx, OTHER_ROSTER_HEAD, &other.0),
+        None => {
+            tx.execute("DELETE FROM meta WHERE key = ?1", [OTHER_ROSTER_HEAD])?;
+            Ok(())
+        }
+    }
+}
+
+/// Keeps the next link of the roster's chain.
+pub fn keep_link(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<(), Error> {
+    keep(tx, op)?;
+    if roster_head(tx)?.is_some() {
+        set_meta(tx, ROSTER_HEAD, &op.id().0)?;
+    }
+    Ok(())
+}
+
+/// The roster's chain as far as it is in the log, its links in order.
 pub fn roster_ops(
     db: &Connection,
     thread: &ThreadId,
     from_seq: u32,
 ) -> Result<Vec<VerifiedOp>, Error> {
+    if let Some(head) = roster_head(db)? {
+        return branch_ops(db, &head, from_seq);
+    }
     let sql = format!(
         "SELECT {COLUMNS} {JOINS} WHERE ops.thread = ?1 AND ops.seq >= ?2 ORDER BY ops.seq"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let ops = statement.query_map(params![thread.0.as_slice(), from_seq], read_op)?;
+    Ok(ops.collect::<Result<_, _>>()?)
+}
+
+/// The links of a branch of the roster, back from its last one.
+pub fn branch_ops(db: &Connection, head: &OpId, from_seq: u32) -> Result<Vec<VerifiedOp>, Error> {
+    let sql = format!(
+        "WITH RECURSIVE chain (id, previous, seq) AS (
+            SELECT id, previous, seq FROM ops WHERE id = ?1 AND seq >= ?2
+            UNION ALL SELECT o.id, o.previous, o.seq FROM chain c JOIN ops o ON o.id = c.previous
+            WHERE c.seq > ?2 AND c.seq > 1)
+         SELECT {COLUMNS} {JOINS} JOIN chain ON chain.id = ops.id ORDER BY chain.seq"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let ops = statement.query_map(params![head.0.as_slice(), from_seq], read_op)?;
     Ok(ops.collect::<Result<_, _>>()?)
 }
 

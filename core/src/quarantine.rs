@@ -96,7 +96,7 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
         let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds) = row?;
         let [texts, photos, voices, files] = kinds;
         let seat = seat_id(&seat)?;
-        let cert = desk.roster.seat(&seat).map(|record| &record.cert);
+        let cert = desk.roster.certificate(&seat);
         kept.push(KeptBack {
             thread: thread_id(&thread)?,
             seat,

@@ -139,6 +139,67 @@ pub struct Status {
     pub roster_stale: bool,
     /// On its way out.
     pub outbox: Outbox,
+    /// What must not be.
+    pub alarms: Vec<Alarm>,
+}
+
+/// What an alarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// The hub showed this device two rosters, one after the other, without having been put back.
+    TwoRosters,
+    /// A colleague's device knows another roster than this one.
+    ForeignRoster,
+}
+
+/// A sign that the hub shows different rosters to different devices. What was captured and what was
+/// read before isn't touched by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// Since when, ms.
+    pub since_ms: u64,
+    /// Whose device, by the name of who wrote on it.
+    pub person: Option<String>,
+}
+
+/// How a roster op stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RosterStanding {
+    /// It holds.
+    Holds,
+    /// A recovery kit undid it.
+    Undone,
+    /// It never did anything: its author hadn't the right.
+    Void,
+}
+
+/// One thing that a roster op did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RosterWhat {
+    /// `founded`, `device`, `person`, `moved`, `role`, `ended`, `hub`, `merged`, `undone`, `kit`,
+    /// `newer`.
+    pub code: &'static str,
+    /// To whom, by name.
+    pub subject: Option<String>,
+}
+
+/// A roster op as an office person reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RosterEvent {
+    /// Its place in the chain, from 1.
+    pub place: u32,
+    /// When, by its author's clock.
+    pub time_ms: u64,
+    /// Who; none: a recovery kit.
+    pub by: Option<String>,
+    /// Whether it holds.
+    pub standing: RosterStanding,
+    /// What it did; empty: new keys only.
+    pub what: Vec<RosterWhat>,
 }
 
 /// What is still on one other device.

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use kolonne_model::body::field;
-use kolonne_model::hub::{AppendRoster, Hub, HubError, RosterFrom};
+use kolonne_model::hub::{AppendRoster, Hub, HubError, Part};
 use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId, SeatId};
 use kolonne_model::op::SUITE_1;
-use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{
     Change, DeviceCert, DeviceKind, HubKey, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
 };
@@ -35,13 +34,11 @@ use crate::kolonne::{Config, Inner, Kolonne};
 use crate::oplog;
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
-use crate::sync::{Budget, blocking, give_roster};
+use crate::sync::{Budget, blocking, give_roster, whole_roster};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
 
 /// How often an op is drafted anew because the roster moved on.
 const DRAFTS: usize = 5;
-/// Answers of a hub taken for one roster: 256 ops each.
-const MAX_ANSWERS: usize = 1000;
 
 /// An office device to be made by the recovery kit.
 #[derive(Debug)]
@@ -64,7 +61,6 @@ pub struct NewOffice {
 /// The root while it is in hand, and the company's hub, if there is one.
 struct AtHand {
     root: RootSeed,
-    company: CompanyId,
     hub: Option<AtHub>,
 }
 
@@ -147,18 +143,20 @@ impl Kolonne {
             }
             None => None,
         };
-        let at_hand = AtHand { root, company, hub };
+        let at_hand = AtHand { root, hub };
         let store = free_store(&config.dir)?;
         let device = DeviceKeys::generate()?;
-        let (roster, ops) = admit_device(&config, &at_hand, backup.as_ref(), &device).await?;
+        let (roster, ops, parts) =
+            admit_device(&config, &at_hand, backup.as_ref(), &device).await?;
         store.write(|tx| {
             let hub_url = at_hand.hub.as_ref().map_or("", |at| &at.url);
             let hub_key = *roster.hub_key().ok_or(Error::Corrupt)?;
-            keep_membership(tx, &company, hub_url, &hub_key, &device)?;
+            keep_membership(tx, &roster.company(), hub_url, &hub_key, &device)?;
             for op in &ops {
                 oplog::keep(tx, op)?;
             }
-            for part in backup.iter().flat_map(|backup| &backup.parts) {
+            let kept = backup.iter().flat_map(|backup| &backup.parts);
+            for part in kept.chain(&parts) {
                 oplog::keep_part(tx, &part.op, &part.bytes)?;
             }
             keys::open_rings(tx, &roster).map(drop)
@@ -322,38 +320,23 @@ async fn at_hub(
     })
 }
 
-/// The whole roster as the hub has it, proven from the root on.
-async fn whole_roster(company: CompanyId, at: &AtHub) -> Result<(Roster, Vec<VerifiedOp>), Error> {
-    let mut roster = Roster::new(company);
-    let mut ops: Vec<VerifiedOp> = Vec::new();
-    for _ in 0..MAX_ANSWERS {
-        let next = u32::try_from(ops.len()).map_err(|_| Error::Corrupt)?;
-        let asked = RosterFrom {
-            seq: next.saturating_add(1),
-        };
-        let answer = match at.hub.roster(asked).await {
-            // Whoever it doesn't know can't log in there.
-            Err(HubError::Refused(_) | HubError::NotThere | HubError::NotAllowed) => {
-                return Err(Error::NotFound { kind: "company" });
-            }
-            answer => answer?,
-        };
-        let before = ops.len();
-        for raw in page::read(&answer.page).unwrap_or_default() {
-            let segment = raw.resolve(&company, &NoBases);
-            let verified = segment.ok().and_then(|segment| roster.verify(segment).ok());
-            let Some(op) = verified else { break };
-            roster.append(&op);
-            ops.push(op);
+/// The company's whole roster as the hub has it, proven from its first root to this one.
+async fn proven_roster(
+    root: &RootSeed,
+    at: &AtHub,
+) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), Error> {
+    const OTHERS: Error = Error::NotFound { kind: "company" };
+    let (roster, ops, parts) = match whole_roster(&at.hub, None).await {
+        // Whoever it doesn't know can't log in there.
+        Err(HubError::Refused(_) | HubError::NotThere | HubError::NotAllowed) => {
+            return Err(OTHERS);
         }
-        for part in &answer.parts {
-            roster.add_part(&part.bytes);
-        }
-        if !answer.more || ops.len() == before {
-            break;
-        }
+        whole => whole?,
+    };
+    if roster.root_key() != Some(&root.signing_secret().public()) {
+        return Err(OTHERS);
     }
-    Ok((roster, ops))
+    Ok((roster, ops, parts))
 }
 
 /// The first half: the root certifies this device and gives it the office's ring.
@@ -362,11 +345,11 @@ async fn admit_device(
     at_hand: &AtHand,
     backup: Option<&Backup>,
     device: &DeviceKeys,
-) -> Result<(Roster, Vec<VerifiedOp>), Error> {
+) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), Error> {
     for _ in 0..DRAFTS {
-        let (mut roster, mut ops) = match (&at_hand.hub, backup) {
-            (Some(at), _) => whole_roster(at_hand.company, at).await?,
-            (None, Some(backup)) => (backup.roster.clone(), backup.ops.clone()),
+        let (mut roster, mut ops, parts) = match (&at_hand.hub, backup) {
+            (Some(at), _) => proven_roster(&at_hand.root, at).await?,
+            (None, Some(backup)) => (backup.roster.clone(), backup.ops.clone(), Vec::new()),
             (None, None) => return Err(Error::NotFound { kind: "hub" }),
         };
         let certified = match &at_hand.hub {
@@ -411,7 +394,7 @@ async fn admit_device(
                     return Err(Error::internal("roster"));
                 }
                 ops.push(op);
-                return Ok((roster, ops));
+                return Ok((roster, ops, parts));
             }
             Err(HubError::RosterMoved) => {}
             Err(error) => return Err(error.into()),
@@ -420,19 +403,21 @@ async fn admit_device(
     Err(Error::Busy)
 }
 
-/// Every generation of a ring that the kit opens.
-fn secrets_of(
+/// Every generation of a ring that the kit opens, by itself or by the kits before it.
+pub(crate) fn secrets_of(
     root: &RootSeed,
     roster: &Roster,
     ring: &RingId,
 ) -> Result<Vec<(u32, Identity)>, Error> {
-    let kit = root.encryption_identity()?;
     let recovery = roster.the_ring(RingKind::Recovery).ok_or(Error::Corrupt)?;
+    let kits = keys::all_generations(roster, &recovery, root.encryption_identity()?)?;
     let mut secrets = Vec::new();
     for wrap in roster.wraps() {
         if wrap.ring == *ring && wrap.to == recovery.0 {
-            let opened = keys::open_wrap(roster, wrap, &kit)?;
-            secrets.extend(opened.map(|secret| (wrap.generation, secret)));
+            for kit in &kits {
+                let opened = keys::open_wrap(roster, wrap, kit)?;
+                secrets.extend(opened.map(|secret| (wrap.generation, secret)));
+            }
         }
     }
     Ok(secrets)

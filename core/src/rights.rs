@@ -5,7 +5,7 @@
 //! never by the hub's word. Nothing here judges: every device does, by the roster.
 
 mod append;
-mod cuts;
+pub(crate) mod cuts;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -233,7 +233,7 @@ impl Inner {
     pub(crate) fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
         let roster = self.store.write(|tx| {
             let before = self.roster(tx)?;
-            let mut roster = (*before).clone();
+            let mut roster = (*self.chain(tx)?).clone();
             drafted.keep(tx, &mut roster)?;
             another_hub(tx, &before, &roster)?;
             seats::drop_ended(tx, &roster)?;
@@ -357,7 +357,7 @@ fn check_end(
 }
 
 /// All seats of some subjects, device seats too.
-fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
+pub(crate) fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
     roster
         .seats()
         .filter(|(id, seat)| {
@@ -372,7 +372,7 @@ fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
 }
 
 /// The rings whose secrets the subjects know and must not read on in.
-fn rings_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<RingId> {
+pub(crate) fn rings_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<RingId> {
     let mut rings = BTreeSet::new();
     for id in seats_of(roster, subjects) {
         let person = roster

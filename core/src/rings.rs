@@ -135,6 +135,24 @@ pub fn next_generation(
     coming: &[Holder],
     by: Option<&Author>,
 ) -> Result<RingGeneration, Error> {
+    let (newest, _) = roster
+        .newest_generation(ring)
+        .ok_or(Error::NotFound { kind: "crew" })?;
+    let previous = match (keys::fitting_secret(db, roster, ring, newest)?, by) {
+        (None, Some(author)) => keys::person_secret(roster, author, ring, newest)?,
+        (secret, _) => secret,
+    };
+    generation_after(roster, ring, leaving, coming, previous.as_ref())
+}
+
+/// As [`next_generation`], with the secret before it in hand.
+pub fn generation_after(
+    roster: &Roster,
+    ring: &RingId,
+    leaving: Leaving<'_>,
+    coming: &[Holder],
+    previous: Option<&Identity>,
+) -> Result<RingGeneration, Error> {
     let kind = roster
         .ring(ring)
         .ok_or(Error::NotFound { kind: "crew" })?
@@ -142,10 +160,6 @@ pub fn next_generation(
     let (newest, _) = roster.newest_generation(ring).ok_or(Error::Corrupt)?;
     let mut holders = holders(roster, ring, kind, leaving)?;
     holders.extend_from_slice(coming);
-    let previous = match (keys::ring_secret(db, ring, newest)?, by) {
-        (None, Some(author)) => keys::person_secret(roster, author, ring, newest)?,
-        (secret, _) => secret,
-    };
     let next = newest.checked_add(1).ok_or(Error::Corrupt)?;
     generation(
         Some(*ring),
@@ -153,7 +167,7 @@ pub fn next_generation(
         next,
         &Identity::generate()?,
         &holders,
-        previous.as_ref(),
+        previous,
     )
 }
 
@@ -171,7 +185,7 @@ pub fn wraps_for(
     let (newest, _) = roster
         .newest_generation(ring)
         .ok_or(Error::NotFound { kind: "crew" })?;
-    if keys::ring_secret(db, ring, newest)?.is_none() {
+    if keys::fitting_secret(db, roster, ring, newest)?.is_none() {
         return Err(Error::Locked { code: "right" });
     }
     let mut changes = Vec::new();
@@ -179,7 +193,7 @@ pub fn wraps_for(
         if generation < newest && keys::is_sealed_under_next(db, roster, ring, generation)? {
             continue;
         }
-        if let Some(identity) = keys::ring_secret(db, ring, generation)? {
+        if let Some(identity) = keys::fitting_secret(db, roster, ring, generation)? {
             changes.push(Change::Wraps(RingWraps {
                 ring: *ring,
                 generation,

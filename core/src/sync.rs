@@ -5,6 +5,7 @@
 //! hub says but a signature changes what a screen promises.
 
 mod blobs;
+mod branches;
 mod due;
 mod leave;
 pub(crate) mod lineage;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kolonne_model::hub::{Cursor, Hub, HubError, Part, Pull, PullAnswer, RosterFrom};
-use kolonne_model::ids::{HubEpoch, PublicKey, ThreadId};
+use kolonne_model::hub::{Cursor, Hub, HubError, Part, Pull, PullAnswer};
+use kolonne_model::ids::{Head, HubEpoch, PublicKey, ThreadId};
 use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction, params};
 
@@ -35,6 +36,8 @@ use crate::{folding, keys, new_hub, outbox, place, seats};
 pub(crate) use roster::give_roster;
 pub(crate) use seeding::Seeding;
 use seeding::Standing;
+
+pub(crate) use branches::{alarm_since_ms, confirm_next, pull_roster, whole_roster};
 
 /// Bytes asked for at a time.
 const PULL_BYTES: u32 = 256 * 1024;
@@ -353,20 +356,21 @@ impl Inner {
     pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
         let (taken, roster) = self.store.write(|tx| {
             let before = self.roster(tx)?;
-            let mut roster = (*before).clone();
-            let mut taken = inbox::take(tx, &mut roster, page, parts)?;
+            let mut chain = (*self.chain(tx)?).clone();
+            let mut taken = inbox::take(tx, &mut chain, page, parts)?;
+            let both = self.beside_other(tx, &chain)?;
+            let roster = both.as_ref().unwrap_or(&chain);
             if taken.roster_grew {
-                another_hub(tx, &before, &roster)?;
-                seats::drop_ended(tx, &roster)?;
-                keys::open_rings(tx, &roster)?;
-                taken.threads = folding::all_threads(tx, &roster)?.into_iter().collect();
+                another_hub(tx, &before, roster)?;
+                keys::open_rings(tx, roster)?;
+                taken.threads = folding::all_threads(tx, roster)?.into_iter().collect();
             }
             for thread in &taken.threads {
-                folding::refold(tx, &roster, &self.device, thread)?;
+                folding::refold(tx, roster, &self.device, thread)?;
             }
-            self.open_as_people(tx, &roster, taken.threads.iter().copied())?;
+            self.open_as_people(tx, roster, taken.threads.iter().copied())?;
             seats::take_shares(tx)?;
-            Ok((taken, roster))
+            Ok((taken, chain))
         })?;
         if taken.roster_grew {
             self.keep_roster(roster);
@@ -399,25 +403,6 @@ pub(crate) fn another_hub(
     Ok(())
 }
 
-/// Asks for the roster beyond what is here and appends it.
-pub(crate) async fn pull_roster(inner: &Arc<Inner>, hub: &HttpHub) -> Result<(), Error> {
-    for _ in 0..MAX_ROUNDS {
-        let have = inner.store.read(|db| Ok(inner.roster(db)?.links().len()))?;
-        let seq = u32::try_from(have).map_or(u32::MAX, |n| n.saturating_add(1));
-        let answer = hub.roster(RosterFrom { seq }).await?;
-        let taken = blocking(inner, move |inner| {
-            inner
-                .take_page(&answer.page, &answer.parts)
-                .map(|t| (t, answer.more))
-        })
-        .await?;
-        if !taken.1 || !taken.0.roster_grew {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
 /// One sync.
 pub(crate) struct Sync<'a> {
     pub inner: &'a Arc<Inner>,
@@ -440,6 +425,7 @@ impl<'a> Sync<'a> {
         self.push().await?;
         self.pull().await?;
         self.push().await?;
+        blocking(self.inner, Inner::drop_ended).await?;
         if self.inner.has_ended()? {
             return self.leave().await;
         }
@@ -529,7 +515,7 @@ impl<'a> Sync<'a> {
                 answer => answer?,
             };
             let more = answer.more;
-            let sum = answer.sum;
+            let (sum, newest) = (answer.sum, answer.newest);
             let fill = answer.fill.clone();
             let cursor = answer.cursor;
             let taken = blocking(self.inner, move |inner| inner.take_pull(&answer)).await?;
@@ -544,6 +530,11 @@ impl<'a> Sync<'a> {
             }
             for thread in fill {
                 self.fill(thread).await?;
+            }
+            if let Some(newest) = newest
+                && !self.inner.is_newest(&newest)?
+            {
+                pull_roster(self.inner, &self.hub).await?;
             }
             if !more && put_back {
                 self.begin_again().await?;
@@ -573,7 +564,8 @@ impl<'a> Sync<'a> {
     /// lacks goes again, blobs too.
     async fn begin_again(&mut self) -> Result<(), Error> {
         blocking(self.inner, |inner| inner.store.write(lineage::begin_again)).await?;
-        roster::hand_over_roster(self.inner, &self.hub).await?;
+        // Who knows more of the roster says so before anything else.
+        pull_roster(self.inner, &self.hub).await?;
         self.push().await
     }
 }
@@ -588,13 +580,44 @@ impl Inner {
         Ok(())
     }
 
+    /// Whether the roster's chain ends here as it does at the hub.
+    fn is_newest(&self, newest: &Head) -> Result<bool, Error> {
+        let chain = self.store.read(|db| self.chain(db))?;
+        let here = u32::try_from(chain.links().len()).map_err(|_| Error::Corrupt)?;
+        let last = chain.links().last().map(|link| link.id);
+        Ok((here, last) == (newest.seq, Some(newest.id)))
+    }
+
+    /// Removes the secrets of people whose seats here ended. Only once all of the roster is here: a
+    /// later op may have undone what an earlier one ended.
+    fn drop_ended(&self) -> Result<(), Error> {
+        let ended = self.store.read(|db| {
+            let roster = self.roster(db)?;
+            let mut seats = keys::own_seats(db)?.into_iter();
+            Ok(seats.any(|seat| roster.ends_of(&seat).next().is_some()))
+        })?;
+        if ended {
+            self.store
+                .write(|tx| seats::drop_ended(tx, &*self.roster(tx)?))?;
+        }
+        Ok(())
+    }
+
     fn take_pull(&self, answer: &PullAnswer) -> Result<Taken, Error> {
         let taken = self.take_page(&answer.page, &answer.parts)?;
         self.blobs_at_hub(&answer.blobs)?;
         let now_ms = self.now_ms();
+        let is_newest = match &answer.newest {
+            Some(newest) => self.is_newest(newest)?,
+            None => false,
+        };
         let back = self.store.write(|tx| {
             set_meta(tx, "cursor", &kolonne_model::cbor::encode(&answer.cursor))?;
             set_meta(tx, "last_contact_ms", &now_ms.to_be_bytes())?;
+            let links = self.chain(tx)?.links().len();
+            if is_newest {
+                branches::confirm(tx, &answer.cursor.epoch, links)?;
+            }
             let offset_ms = i128::from(now_ms) - i128::from(answer.time_ms);
             let offset_s = i64::try_from(offset_ms / 1000).unwrap_or(i64::MAX);
             set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())?;

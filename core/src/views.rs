@@ -3,7 +3,9 @@
 //! Nothing here writes or folds. How far an entry has come is said from receipts and `seen` marks
 //! alone.
 
+mod alarms;
 mod entries;
+mod history;
 mod people;
 mod promised;
 mod threads;
@@ -60,7 +62,8 @@ impl Desk<'_> {
     }
 
     fn seat_person(&self, seat: &SeatId) -> Option<RingId> {
-        self.roster.seat(seat).and_then(|seat| seat.cert.person)
+        // Whose certificate was undone still has the name that it gave.
+        self.roster.certificate(seat).and_then(|cert| cert.person)
     }
 
     pub(crate) fn seat_name(&self, seat: &SeatId) -> String {
@@ -68,8 +71,8 @@ impl Desk<'_> {
             Some(person) => self.name(&person.0),
             None => self
                 .roster
-                .seat(seat)
-                .map_or_else(|| self.name(&seat.0), |seat| self.name(&seat.cert.device.0)),
+                .certificate(seat)
+                .map_or_else(|| self.name(&seat.0), |cert| self.name(&cert.device.0)),
         }
     }
 

@@ -620,6 +620,60 @@ fn only_one_of_two_roster_ops_on_one_predecessor_is_taken() {
     assert_eq!((read(c, &roster.page).len(), roster.more), (3, false));
 }
 
+/// A hub can't know that it is an older copy of itself, but by who knows more than it does.
+#[test]
+fn who_knows_more_of_the_roster_shows_that_the_hub_was_put_back() {
+    let w = world();
+    let c = &w.company;
+    let life = || {
+        let told = now(w.office().roster(RosterFrom { seq: 1 })).unwrap();
+        (told.epoch.unwrap(), told.newest.unwrap())
+    };
+    let give = |page: &[u8]| {
+        let founding = Founding {
+            company: c.id,
+            page: page.to_vec().into(),
+        };
+        now(w.hub.door().found(founding))
+    };
+    let move_to = |crew| {
+        vec![Change::Move(Move {
+            device: c.other.id,
+            crew,
+        })]
+    };
+    let (lost, _) = c.draft(&c.office.person, move_to(Some(c.crew)));
+    let (newer, op) = c.draft(&c.office.person, move_to(None));
+    let (first, before) = life();
+    // Known things again say nothing.
+    assert_eq!(give(&c.roster_pages.concat()), Ok(()));
+    assert_eq!(life(), (first, before));
+    // Appending is no sign; another branch that proves itself is, once.
+    let appended = now(w.office().append_roster(AppendRoster {
+        page: newer.into(),
+        parts: vec![],
+    }));
+    assert_eq!(appended, Ok(()));
+    assert_eq!(life().0, first);
+    assert_eq!(give(&lost), Err(HubError::RosterMoved));
+    let (second, newest) = life();
+    assert_ne!(second, first);
+    assert_eq!(newest.id, op.id(), "its chain stays one line");
+    assert_eq!(give(&lost), Err(HubError::RosterMoved));
+    assert_eq!(life().0, second);
+    // Cursors of the life before are of another one.
+    let pulled = now(w.phone().pull(FROM_START)).unwrap();
+    assert_eq!((pulled.cursor.epoch, pulled.newest), (second, Some(newest)));
+    let old = Pull {
+        cursor: Some(Cursor {
+            epoch: first,
+            ..pulled.cursor
+        }),
+        ..FROM_START
+    };
+    assert_eq!(now(w.phone().pull(old)), Err(HubError::OtherEpoch));
+}
+
 #[test]
 fn an_ended_device_hands_over_and_gets_the_roster_up_to_its_end() {
     let mut w = world();

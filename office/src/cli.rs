@@ -75,6 +75,23 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Write everything on this device into one file that only the recovery kit opens.
     Backup(BackupArgs),
+    /// Show who did what to people, devices and rights.
+    Roster {
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make one of two rosters that a lying hub showed, after looking into it.
+    Merge {
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Undo what a captured computer of the office did, with the recovery kit.
+    Undo(UndoArgs),
+    /// Put a new recovery kit in the place of a stolen one.
+    #[command(subcommand)]
+    Kit(KitCommand),
     /// Admit a phone or PC: show a code, compare four words.
     Invite(InviteArgs),
     /// Make this a device of the company with a code from the office.
@@ -230,6 +247,45 @@ pub struct RecoverArgs {
     /// A backup made with `kolonne backup`.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
+    /// Undo what was done since this number of the roster, after showing it and asking.
+    #[arg(long, value_name = "NUMBER")]
+    pub undo_since: Option<u32>,
+    /// With --undo-since: a device that did it, by name or id.
+    #[arg(long, value_name = "DEVICE", requires = "undo_since")]
+    pub captured: Vec<String>,
+    /// With --undo-since: don't ask again.
+    #[arg(long, requires = "undo_since")]
+    pub yes: bool,
+}
+
+/// What is to be undone.
+#[derive(Debug, Args)]
+pub struct UndoArgs {
+    #[command(flatten)]
+    pub place: Place,
+    /// Number of the first thing that goes, as `kolonne roster` shows it; all later ones go too.
+    #[arg(long, value_name = "NUMBER")]
+    pub since: u32,
+    /// A device that did it, by name or id: it is shut out. May be given several times.
+    #[arg(long, value_name = "DEVICE")]
+    pub captured: Vec<String>,
+    /// Don't ask again.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `kolonne kit`
+#[derive(Debug, Subcommand)]
+pub enum KitCommand {
+    /// Replace the recovery kit: the old one is typed, a new one is shown once.
+    Replace {
+        /// Where and who.
+        #[command(flatten)]
+        acting: Acting,
+        /// What becomes of it.
+        #[command(flatten)]
+        kit: KitArgs,
+    },
 }
 
 /// `kolonne backup`

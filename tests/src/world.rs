@@ -250,7 +250,12 @@ async fn found(
 }
 
 /// The whole enrolment: code, commitment, words on both screens, *Aufnehmen*.
-async fn enrol(office: &Device, dir: PathBuf, invite: NewInvite, until_ms: Option<u64>) -> Device {
+pub async fn enrol(
+    office: &Device,
+    dir: PathBuf,
+    invite: NewInvite,
+    until_ms: Option<u64>,
+) -> Device {
     let clock = Arc::new(AtomicI64::new(0));
     let phone_config = config(dir.clone(), &clock);
     let mut invitation = office.core().invite(&office.seat(), invite).await.unwrap();

@@ -9,8 +9,8 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::ids::{
-    BlobId, CompanyId, DeviceId, Hash32, HubEpoch, OpId, PublicKey, SeatId, Signature, StrandHead,
-    ThreadId,
+    BlobId, CompanyId, DeviceId, Hash32, Head, HubEpoch, OpId, PublicKey, SeatId, Signature,
+    StrandHead, ThreadId,
 };
 use crate::receipt::{BlobReceipt, OpReceipt, Possession, Slice};
 
@@ -306,6 +306,9 @@ pub struct PullAnswer {
     /// The hub's clock, ms.
     #[n(7)]
     pub time_ms: u64,
+    /// The roster's newest op: who knows a later one, or another, hands it over.
+    #[n(8)]
+    pub newest: Option<Head>,
 }
 
 /// Asks for a thread's ops beyond what the device has.
@@ -425,6 +428,12 @@ pub struct RosterAnswer {
     /// Whether there is more.
     #[n(2)]
     pub more: bool,
+    /// The roster's newest op.
+    #[n(3)]
+    pub newest: Option<Head>,
+    /// The hub's life for this company.
+    #[n(4)]
+    pub epoch: Option<HubEpoch>,
 }
 
 /// A blob to come.

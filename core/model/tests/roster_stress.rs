@@ -292,7 +292,8 @@ fn new_kit(
     named: (RosterPosition, RosterDigest),
     by: &SigningKey,
 ) -> Change {
-    let (key, to) = (public(&signing("root", n)), recipient("recovery", n));
+    let root = signing("root", n);
+    let (key, to) = (public(&root), recipient("recovery", n));
     let message = RootKey::message(&company.id, named, &key, &to);
     Change::RootKey(RootKey {
         key,
@@ -300,6 +301,7 @@ fn new_kit(
         previous_sealed: vec![1].into(),
         seat: seat_id(by),
         signature: Signature(by.sign(&message).to_bytes()),
+        proof: Signature(root.sign(&message).to_bytes()),
     })
 }
 
@@ -365,6 +367,15 @@ fn another_kit_needs_the_old_one_and_an_admin_of_the_office() {
     other.recipient = recipient("thief", 1);
     assert_eq!(
         try_by(&mut company, &root, vec![Change::RootKey(other)]),
+        Effect::Void(Void::Right)
+    );
+    // A key whose secret nobody showed.
+    let Change::RootKey(mut unproven) = new_kit(&company, 50, company.roster.head(), &chief) else {
+        unreachable!()
+    };
+    unproven.proof = unproven.signature;
+    assert_eq!(
+        try_by(&mut company, &root, vec![Change::RootKey(unproven)]),
         Effect::Void(Void::Right)
     );
     // An admin made by the same op agrees to nothing.

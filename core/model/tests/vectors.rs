@@ -22,7 +22,7 @@ use kolonne_model::hash::label;
 use kolonne_model::hub::login_message;
 use kolonne_model::ids::{
     BlobId, CompanyId, DeviceId, Hash32, Head, HubEpoch, KeyId, OpId, RingId, RosterDigest,
-    RosterPosition, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
+    RosterPosition, SeatId, Signature, StoreId, Strand, StrandHead, ThreadId, head_sum,
 };
 use kolonne_model::key::HistorySecret;
 use kolonne_model::op::{self, Class, ClassByte, Context, Op, SUITE_1, Unknown, extension_hash};
@@ -31,8 +31,8 @@ use kolonne_model::page::{self, SegmentToSend, StrandName};
 use kolonne_model::payload;
 use kolonne_model::receipt::{BlobReceipt, OpReceipt, Possession, Slice, slices_hash};
 use kolonne_model::roster::change::{
-    Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Found, HubKey, Move, Recipient,
-    RingGeneration, RingKind, Role, RoleChange, Subject, cut_list,
+    Adopt, Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Found, HubKey, Move, Recipient,
+    RingGeneration, RingKind, Role, RoleChange, RootKey, Subject, cut_list,
 };
 use kolonne_model::roster::{Effect, Roster, part_hash};
 use kolonne_model::sealed::{Inside, Sealed, SealedRing, padded_bytes};
@@ -345,6 +345,49 @@ fn pack() {
     };
     assert_eq!(Pack::read(&pack.to_bytes()).unwrap(), pack);
     check("pack", &json!({ "before_deflate": hex(&pack.to_bytes()) }));
+}
+
+#[test]
+fn roster_stress() {
+    let to = Recipient::x25519([0x67; 32]);
+    let (next, admin) = (key(10), key(2));
+    let named = (RosterPosition::new(1, 7).unwrap(), RosterDigest([0x88; 32]));
+    let message = RootKey::message(&company(), named, &public(&next), &to);
+    let sign = |key: &SigningKey| Signature(key.sign(&message).to_bytes());
+    let root_key = Change::RootKey(RootKey {
+        key: public(&next),
+        recipient: to,
+        previous_sealed: b"an age file to the new recipient".to_vec().into(),
+        seat: seat_id(&admin),
+        signature: sign(&admin),
+        proof: sign(&next),
+    });
+    let adopt = Change::Adopt(Adopt {
+        ops: vec![OpId([0xdd; 32])],
+        branch: None,
+    });
+    let merge = Change::Adopt(Adopt {
+        ops: vec![OpId([0xdd; 32]), OpId([0xee; 32])],
+        branch: Some(b"a page".to_vec().into()),
+    });
+    for change in [&root_key, &adopt, &merge] {
+        let bytes = cbor::encode(change);
+        assert_eq!(&cbor::decode::<Change>(&bytes).unwrap(), change);
+    }
+    check(
+        "roster_stress",
+        &json!({
+            "company": hex(&company().0),
+            "position": "1.7",
+            "digest": hex(&named.1.0),
+            "rotation_message": hex(&message),
+            "admin_signing_seed": hex(&[2; 32]),
+            "new_root_signing_seed": hex(&[10; 32]),
+            "root_key_change": hex(&cbor::encode(&root_key)),
+            "adopt_change": hex(&cbor::encode(&adopt)),
+            "merge_change": hex(&cbor::encode(&merge)),
+        }),
+    );
 }
 
 #[test]

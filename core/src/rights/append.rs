@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::sync::{blocking, pull_roster};
+use crate::sync::{blocking, confirm_next, pull_roster};
 use crate::transport::HttpHub;
 
 /// How often a change is drafted anew because the roster moved on.
@@ -47,8 +47,9 @@ impl<T> Drafted<T> {
     /// stands.
     pub fn keep(&self, tx: &Transaction<'_>, roster: &mut Roster) -> Result<Link, Error> {
         if self.link(roster).is_none() {
-            oplog::keep(tx, &self.op)?;
+            oplog::keep_link(tx, &self.op)?;
             roster.append(&self.op);
+            confirm_next(tx, roster.links().len())?;
         }
         for part in &self.parts {
             oplog::keep_part(tx, &self.op.id(), part)?;
@@ -74,7 +75,7 @@ pub(crate) async fn append<T: Send + Sync + 'static>(
 ) -> Result<Arc<Drafted<T>>, Error> {
     for _ in 0..DRAFTS {
         pull_roster(inner, hub).await?;
-        let roster = inner.store.read(|db| inner.roster(db))?;
+        let roster = inner.store.read(|db| inner.chain(db))?;
         if let Some(there) = sent.iter().find(|drafted| drafted.link(&roster).is_some()) {
             return Ok(Arc::clone(there));
         }

@@ -19,10 +19,17 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 const QUARANTINE_RETRY_MS: u64 = 3600 * 1000;
 
 impl HubService {
-    fn receipt(&self, company: &CompanyId, blob: BlobId, row: &BlobRow) -> Upload {
-        let at = (self.storage.epoch(), row.hub_seq);
+    fn receipt(
+        &self,
+        company: &CompanyId,
+        blob: BlobId,
+        row: &BlobRow,
+    ) -> Result<Upload, HubError> {
+        let epoch = self.storage.epoch_of(company).map_err(trouble)?;
+        let at = (epoch, row.hub_seq);
         let what = (blob, row.sealed_bytes);
-        Upload::Complete(BlobReceipt::new(&self.key, company, what, at, row.time_ms))
+        let receipt = BlobReceipt::new(&self.key, company, what, at, row.time_ms);
+        Ok(Upload::Complete(receipt))
     }
 
     pub(crate) fn create_upload(
@@ -47,7 +54,7 @@ impl HubService {
         };
         if let Some(blob) = self.storage.blob(&company, &new.blob).map_err(trouble)? {
             if blob.threads.contains(&new.thread) {
-                return Ok(self.receipt(&company, new.blob, &blob));
+                return self.receipt(&company, new.blob, &blob);
             }
             // Whoever may read it may announce it for another thread; others must show it.
             if blob
@@ -222,7 +229,7 @@ impl HubService {
             .complete_blob(row, self.now_ms())
             .map_err(trouble)?;
         self.wake_up(row.company);
-        Ok(self.receipt(&row.company, row.blob, &blob))
+        self.receipt(&row.company, row.blob, &blob)
     }
 
     /// The length of a blob that this device may have.

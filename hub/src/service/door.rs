@@ -13,6 +13,7 @@ use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
 use kolonne_model::op::signed_by;
 use subtle::ConstantTimeEq;
 
+use super::roster::From;
 use super::routing::Access;
 use super::{HubService, lock, trouble};
 use crate::storage::Session;
@@ -113,7 +114,7 @@ impl HubService {
             tracing::warn!("no room for another company");
             return Err(HubError::NotAllowed);
         }
-        self.extend_roster(company, &founding.page, &[], usize::MAX)?;
+        self.extend_roster(company, &founding.page, &[], From::WhoKnowsMore)?;
         if is_new {
             tracing::info!(%company, "company founded");
         }
@@ -139,7 +140,13 @@ impl HubService {
         if !self.logins.is_fresh(&start, &login.nonce, now_ms) {
             return Err(WRONG);
         }
-        let view = self.view(login.company)?;
+        // A kit that replaced another names the company that it would have founded.
+        let by_root = || self.storage.by_root(&login.company);
+        let company = match self.storage.company(&login.company).map_err(trouble)? {
+            Some(_) => login.company,
+            None => by_root().map_err(trouble)?.ok_or(WRONG)?,
+        };
+        let view = self.view(company)?;
         let device = view.roster.device(&login.device);
         let root = view.roster.root_key();
         let root = root.filter(|key| DeviceId::of_key(key) == login.device);
@@ -156,7 +163,7 @@ impl HubService {
         let token = Hash32(self.env.random());
         let until_ms = now_ms.saturating_add(TOKEN_LASTS_MS);
         let session = Session {
-            company: login.company,
+            company,
             device: login.device,
             until_ms,
         };

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use kolonne_model::hub::{
     Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer,
 };
-use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, Strand, StrandHead, ThreadId};
+use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, StoreId, Strand, StrandHead, ThreadId};
 use kolonne_model::op::Class;
 use kolonne_model::page::MAX_PAGE_BYTES;
 
@@ -124,7 +124,7 @@ impl HubService {
             blobs: blobs.collect(),
             fill,
             cursor: Cursor {
-                epoch: self.storage.epoch(),
+                epoch: self.storage.epoch_of(&company).map_err(trouble)?,
                 hub_seq,
                 mark: Mark {
                     seen_through,
@@ -135,6 +135,11 @@ impl HubService {
             more,
             sum,
             time_ms: self.now_ms(),
+            newest: if more {
+                None
+            } else {
+                newest_link(&view, &access)
+            },
         })
     }
 
@@ -162,7 +167,8 @@ impl HubService {
                 entry.first().map(check_of)
             }
         };
-        if cursor.epoch != self.storage.epoch() || check != Some(mark.check) {
+        let epoch = self.storage.epoch_of(company).map_err(trouble)?;
+        if cursor.epoch != epoch || check != Some(mark.check) {
             return Err(HubError::OtherEpoch);
         }
         Ok((cursor.hub_seq, mark))
@@ -418,24 +424,25 @@ impl HubService {
                 return Err(HubError::TooLarge);
             }
         }
-        let len = view.roster.links().len();
-        let newest = u32::try_from(len).map_err(|_| HubError::TooLarge)?;
-        let last = self
-            .storage
-            .roster_ops(&company, newest, 1)
-            .map_err(trouble)?;
-        answer.roster = last.iter().find(|op| is_for(&access, op)).map(|op| {
-            let context = &op.op.form.context;
-            StrandHead {
-                strand: context.strand(),
-                head: Head {
-                    seq: context.seq,
-                    id: op.id,
-                },
-            }
+        let author = view.roster.links().last().map(|link| link.author);
+        let newest = newest_link(&view, &access).zip(author);
+        answer.roster = newest.map(|(head, seat)| StrandHead {
+            strand: Strand {
+                thread: company.roster_thread(),
+                seat,
+                store: StoreId::ZERO,
+            },
+            head,
         });
         Ok(answer)
     }
+}
+
+/// The roster's newest op, for who has all of it.
+pub(super) fn newest_link(view: &View, access: &Access) -> Option<Head> {
+    let last = view.roster.links().last()?;
+    let seq = u32::try_from(view.roster.links().len()).ok()?;
+    matches!(access, Access::Root | Access::Rings(_)).then_some(Head { seq, id: last.id })
 }
 
 /// Whether an op whose thread the device sees is for it: one that ended has the roster up to and

@@ -110,6 +110,7 @@ impl HubService {
                 .append(&company, &segments, keep)
                 .map_err(trouble)?
         };
+        let epoch = self.storage.epoch_of(&company).map_err(trouble)?;
         let mut newest: BTreeMap<Strand, OpReceipt> = BTreeMap::new();
         let (mut forked, mut payloads_refused) = (BTreeMap::new(), Vec::new());
         for ((place, segment), kept) in places.iter().zip(&segments).zip(kept) {
@@ -140,7 +141,7 @@ impl HubService {
                 .is_none_or(|receipt| receipt.through.head.seq < head.seq)
             {
                 let through = StrandHead { strand, head };
-                let at = (self.storage.epoch(), hub_seq);
+                let at = (epoch, hub_seq);
                 let receipt =
                     OpReceipt::new(&self.key, &company, through, at, keep.received_ms, handle);
                 newest.insert(strand, receipt);

@@ -10,17 +10,42 @@ use kolonne_model::hub::{
     RosterAnswer, RosterFrom,
 };
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId};
-use kolonne_model::page::{self, NoBases};
+use kolonne_model::page::{self, NoBases, ReceivedSegment};
 use kolonne_model::roster::change::DeviceKind;
-use kolonne_model::roster::{Effect, RosterRefusal, part_hash};
+use kolonne_model::roster::{Effect, Roster, RosterRefusal, part_hash};
 
-use super::pull::{MAX_ANSWER_BYTES, is_for};
+use super::pull::{MAX_ANSWER_BYTES, is_for, newest_link};
 use super::routing::{Access, all_parts};
 use super::{HubService, answer, trouble};
 use crate::storage::{Keep, PartToKeep, RosterKept};
 
 /// Heads with their proofs in one answer.
 const MAX_LAST_OPS: usize = 1000;
+
+/// Who hands roster ops over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// Who wrote it: one, on the newest.
+    Author,
+    /// Whoever has them: what this hub lacks.
+    WhoKnowsMore,
+}
+
+/// An op that proves itself on an earlier link: a branch that this hub doesn't know.
+fn other_branch(roster: &Roster, segment: &ReceivedSegment) -> Option<OpId> {
+    let first = segment.ops.first()?;
+    let links = roster.links();
+    let fork = links
+        .iter()
+        .position(|link| link.id == first.context().previous)?
+        + 1;
+    if fork >= links.len() {
+        return None;
+    }
+    let mut branch = roster.through(fork);
+    let op = branch.verify(segment.clone()).ok()?;
+    (branch.append(&op) == Effect::Applied).then(|| op.id())
+}
 
 impl HubService {
     /// Takes roster ops on the newest by compare-and-swap.
@@ -29,21 +54,28 @@ impl HubService {
         company: CompanyId,
         page: &[u8],
         parts: &[Part],
-        max_ops: usize,
+        from: From,
     ) -> Result<(), HubError> {
         const FORM: HubError = HubError::Refused(RefusalCode::Form);
         let segments = page::read(page).map_err(|_| FORM)?;
-        if segments.is_empty() || segments.len() > max_ops {
+        if segments.is_empty() || (from == From::Author && segments.len() > 1) {
             return Err(FORM);
         }
         let mut roster = self.view(company)?.roster.clone();
-        let mut ops = Vec::new();
+        let known = roster.links().len();
+        let (mut ops, mut sign) = (Vec::new(), None);
         for segment in segments {
             let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
             if let [op] = segment.ops.as_slice()
-                && roster.links().iter().any(|link| link.id == op.form.id())
+                && roster.has(&op.form.id())
             {
                 continue;
+            }
+            if from == From::WhoKnowsMore
+                && let Some(sign) = other_branch(&roster, &segment)
+            {
+                self.put_back(company, &sign)?;
+                return Err(HubError::RosterMoved);
             }
             let op = roster.verify(segment).map_err(|refusal| match refusal {
                 RosterRefusal::NotNext => HubError::RosterMoved,
@@ -52,8 +84,12 @@ impl HubService {
                 RosterRefusal::Refused(_) => HubError::Refused(RefusalCode::Signature),
             })?;
             let founds = roster.links().is_empty();
-            if roster.append(&op) != Effect::Applied && founds {
+            let effect = roster.append(&op);
+            if effect != Effect::Applied && founds {
                 return Err(HubError::Refused(RefusalCode::Company));
+            }
+            if effect == Effect::Applied {
+                sign = sign.or_else(|| Some(op.id()).filter(|_| known > 0));
             }
             ops.push(op);
         }
@@ -85,11 +121,30 @@ impl HubService {
             .map_err(trouble)?
         {
             RosterKept::Appended => {
+                if let Some(root) = roster.root_key().map(CompanyId::of_root)
+                    && root != company
+                {
+                    self.storage
+                        .name_by_root(&root, &company)
+                        .map_err(trouble)?;
+                }
+                // Who knows more than this hub shows that it was put back.
+                if let Some(sign) = sign.filter(|_| from == From::WhoKnowsMore) {
+                    self.put_back(company, &sign)?;
+                }
                 self.wake_up(company);
                 Ok(())
             }
             RosterKept::Moved => Err(HubError::RosterMoved),
         }
+    }
+
+    /// What was promised since the copy that this hub goes on from may be lost: promises begin anew.
+    fn put_back(&self, company: CompanyId, sign: &OpId) -> Result<(), HubError> {
+        tracing::warn!(%company, "a device knows more of the roster: this hub was put back");
+        let random = self.env.random();
+        let begun = self.storage.begin_epoch(&company, sign, random);
+        begun.map_err(trouble)
     }
 
     pub(crate) fn append_roster(
@@ -104,7 +159,7 @@ impl HubService {
         ) {
             return Err(HubError::NotAllowed);
         }
-        self.extend_roster(company, &append.page, &append.parts, 1)?;
+        self.extend_roster(company, &append.page, &append.parts, From::Author)?;
         // An op that was here already may have come without them.
         self.keep_parts(company, &append.parts)?;
         self.wake_up(company);
@@ -192,6 +247,8 @@ impl HubService {
             page: page.into(),
             parts,
             more,
+            newest: newest_link(&view, &access),
+            epoch: Some(self.storage.epoch_of(&company).map_err(trouble)?),
         })
     }
 }

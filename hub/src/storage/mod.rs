@@ -266,6 +266,15 @@ pub trait Storage: Send + Sync {
     fn companies(&self) -> Stored<u64>;
     /// Whether it takes something: writes a little and for good.
     fn try_room(&self) -> Stored<()>;
+    /// A company's life here: the hub's, or its own since it was put back.
+    fn epoch_of(&self, company: &CompanyId) -> Stored<HubEpoch>;
+    /// A roster op shows that this database was put back: the company's life begins anew. The same
+    /// op shows it once.
+    fn begin_epoch(&self, company: &CompanyId, sign: &OpId, random: [u8; 8]) -> Stored<()>;
+    /// A company is found by another root from now on.
+    fn name_by_root(&self, root: &CompanyId, company: &CompanyId) -> Stored<()>;
+    /// The company of a root that isn't its first.
+    fn by_root(&self, root: &CompanyId) -> Stored<Option<CompanyId>>;
 
     /// Appends roster ops (dense, proven) if they follow the newest; founds the company with the
     /// first one. Ops that lie here already are passed over. Parts that these ops name are kept in

@@ -105,6 +105,15 @@ WHEN NOT EXISTS (SELECT 1 FROM ops o JOIN erasures e
     ON e.c = o.c AND e.thread = o.thread AND e.kind = 1 AND e.target = o.id WHERE o.n = old.op)
 BEGIN SELECT RAISE(ABORT, 'payloads go by an erasure only'); END;
 ",
+    "
+-- A company's own life, once it was put back; until then it is the hub's.
+ALTER TABLE companies ADD COLUMN epoch BLOB;
+-- Roster ops that devices knew and this database did not: each is a sign once.
+CREATE TABLE signs_of_restore (c INTEGER NOT NULL, op BLOB NOT NULL, PRIMARY KEY (c, op))
+STRICT, WITHOUT ROWID;
+-- By which recovery kit a company is found: the id that a company founded by it would have.
+CREATE TABLE roots (id BLOB PRIMARY KEY, company BLOB NOT NULL) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a database to the newest schema; a newer one stays untouched.

@@ -193,6 +193,58 @@ impl Storage for Sqlite {
         Ok(())
     }
 
+    fn epoch_of(&self, company: &CompanyId) -> Stored<HubEpoch> {
+        let own = self.read(|connection| {
+            one(
+                connection,
+                "SELECT epoch FROM companies WHERE id = ?1 AND epoch IS NOT NULL",
+                [&company.0],
+                |row| id(row, 0),
+            )
+        })?;
+        Ok(own.unwrap_or(self.epoch))
+    }
+
+    fn begin_epoch(&self, company: &CompanyId, sign: &OpId, random: [u8; 8]) -> Stored<()> {
+        let mut writer = lock(&self.writer);
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_new = run(
+            &tx,
+            "INSERT OR IGNORE INTO signs_of_restore (c, op)
+             SELECT c, ?2 FROM companies WHERE id = ?1",
+            params![company.0, sign.0],
+        )?;
+        if is_new > 0 {
+            run(
+                &tx,
+                "UPDATE companies SET epoch = ?2 WHERE id = ?1",
+                params![company.0, random],
+            )?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    fn name_by_root(&self, root: &CompanyId, company: &CompanyId) -> Stored<()> {
+        let writer = lock(&self.writer);
+        run(
+            &writer,
+            "INSERT OR REPLACE INTO roots (id, company) VALUES (?1, ?2)",
+            params![root.0, company.0],
+        )
+        .map(drop)
+    }
+
+    fn by_root(&self, root: &CompanyId) -> Stored<Option<CompanyId>> {
+        self.read(|connection| {
+            one(
+                connection,
+                "SELECT company FROM roots WHERE id = ?1",
+                [&root.0],
+                |row| id(row, 0),
+            )
+        })
+    }
+
     fn append_roster(
         &self,
         company: &CompanyId,

@@ -24,6 +24,7 @@ mod send;
 mod status;
 mod sync;
 mod thread;
+mod undo;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,7 +33,7 @@ use kolonne_core::records::{Me, SeatRecord};
 use kolonne_core::transport::Trust;
 use kolonne_core::{Budget, Config, Error, Kolonne, SyncReport};
 
-use crate::cli::{Acting, Cli, Command, Place};
+use crate::cli::{Acting, Cli, Command, KitCommand, Place};
 use crate::failure::{Failure, Outcome};
 use crate::lang::Language;
 use crate::output::Output;
@@ -66,6 +67,12 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Found(args) => found::run(&context, args).await,
         Command::Recover(args) => recover::run(&context, args).await,
         Command::Backup(args) => backup::run(&context, args).await,
+        Command::Roster { place } => undo::list(&context, &place),
+        Command::Merge { place } => undo::merge(&context, &place).await,
+        Command::Undo(args) => undo::run(&context, args).await,
+        Command::Kit(KitCommand::Replace { acting, kit }) => {
+            undo::replace_kit(&context, &acting, &kit).await
+        }
         Command::Invite(args) => invite::run(&context, args).await,
         Command::Enrol(args) => enrol::run(&context, args).await,
         Command::Device(command) => rights::device(&context, command).await,

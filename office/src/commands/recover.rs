@@ -10,7 +10,7 @@ use kolonne_core::{Error, Kolonne, NewOffice};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Context, new_hub};
+use super::{Context, new_hub, undo};
 use crate::cli::RecoverArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
@@ -89,6 +89,9 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
             "There is no hub yet: start one, name it with “kolonne hub-address” and confirm it with “kolonne hub-certify”.",
         ));
     }
+    if let Some(since) = args.undo_since {
+        undo::undo(context, &kolonne, kit, since, &args.captured, args.yes).await?;
+    }
     out.line(out.of(
         "Sperre nun, was verloren ist: „kolonne device list“, dann „kolonne device end“. Nimm bald einen zweiten Büro-Computer auf.",
         "Now shut out what is lost: “kolonne device list”, then “kolonne device end”. Admit a second office computer soon.",
@@ -97,7 +100,7 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
 }
 
 /// Lines until the kit is complete, empty or at its end.
-fn read_kit() -> Outcome<Zeroizing<String>> {
+pub(super) fn read_kit() -> Outcome<Zeroizing<String>> {
     let mut kit = Zeroizing::new(String::new());
     let stdin = std::io::stdin();
     let by_hand = stdin.is_terminal();
@@ -121,7 +124,7 @@ fn read_kit() -> Outcome<Zeroizing<String>> {
 }
 
 /// Says which group is wrong before anyone is asked.
-fn check(out: Output, kit: &str) -> Outcome {
+pub(super) fn check(out: Output, kit: &str) -> Outcome {
     let wrong = Failure::new("invalid.kit");
     match RootSeed::from_kit_text(kit) {
         Ok(_) => Ok(()),

@@ -1,12 +1,34 @@
 //! `kolonne status`: this device, its people, the company's people and devices, what waits.
 
+use kolonne_core::records::{Alarm, AlarmKind};
 use serde_json::json;
 
 use super::Context;
 use super::sync::show_outbox;
 use crate::cli::Acting;
 use crate::failure::Outcome;
-use crate::output::{clean_line, role_said, time};
+use crate::output::{Output, clean_line, role_said, time};
+
+/// An alarm in three sentences: what happened, what is safe, what to do.
+fn alarm_said(out: Output, alarm: &Alarm) -> String {
+    let since = time(alarm.since_ms, out.language);
+    let said = match alarm.kind {
+        AlarmKind::TwoRosters => out.of(
+            "Der Hub hat diesem Gerät zwei verschiedene Stände des Betriebs gezeigt. Was geschrieben ist, ist sicher, und niemand Neues liest mit. Frag, wer den Hub betreibt; dann vereint das Büro beide mit „kolonne merge“.",
+            "The hub showed this device two different rosters of the company. What is written is safe, and nobody new reads along. Ask who runs the hub; then the office makes them one with “kolonne merge”.",
+        ),
+        AlarmKind::ForeignRoster => out.of(
+            "Ein Gerät kennt einen anderen Stand des Betriebs als dieses. Was es schrieb, ist aufgehoben und wird nicht gezeigt. Frag, wer den Hub betreibt, und sieh im Büro nach.",
+            "A device knows another roster of the company than this one. What it wrote is kept and isn't shown. Ask who runs the hub, and look in the office.",
+        ),
+    };
+    let person = alarm.person.as_deref().map(clean_line);
+    let person = person.map(|name| format!(" ({name})")).unwrap_or_default();
+    format!(
+        "{} {since}{person}: {said}",
+        out.of("ALARM seit", "ALARM since")
+    )
+}
 
 /// Shows.
 pub fn run(context: &Context, acting: &Acting) -> Outcome {
@@ -65,6 +87,9 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
             clean_line(&device.name),
             clean_line(&device.people.join(", ")),
         ));
+    }
+    for alarm in &status.alarms {
+        out.line(&alarm_said(out, alarm));
     }
     show_outbox(out, &status.outbox);
     if status.roster_stale {

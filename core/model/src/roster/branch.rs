@@ -183,9 +183,10 @@ impl Roster {
         root: &RootKey,
     ) -> bool {
         let message = RootKey::message(&self.company, named, &root.key, &root.recipient);
-        before
-            .cosigner(&root.seat)
-            .is_some_and(|key| signed_by(key, &message, &root.signature))
+        signed_by(&root.key, &message, &root.proof)
+            && before
+                .cosigner(&root.seat)
+                .is_some_and(|key| signed_by(key, &message, &root.signature))
     }
 
     fn adopt(

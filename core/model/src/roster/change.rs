@@ -369,6 +369,10 @@ pub struct RootKey {
     /// Their signature over [`RootKey::message`].
     #[n(4)]
     pub signature: Signature,
+    /// The new root's signature over the same: whoever finds a company by a kit knows that it is
+    /// this kit's.
+    #[n(5)]
+    pub proof: Signature,
 }
 
 impl RootKey {

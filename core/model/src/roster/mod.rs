@@ -310,6 +310,15 @@ pub fn read_body(payload: Option<&[u8]>) -> Option<RosterBody> {
     cbor::decode(payload::clear_body(payload?).ok()?).ok()
 }
 
+/// The company that a founding payload founds, if its op's author is that root.
+#[must_use]
+pub fn founds(payload: Option<&[u8]>) -> Option<CompanyId> {
+    match read_body(payload)?.changes.first()? {
+        Change::Found(found) => Some(CompanyId::of_root(&found.root_key)),
+        _ => None,
+    }
+}
+
 /// The cut lists that a roster payload names, those of a branch it carries too.
 #[must_use]
 pub fn cuts_named(payload: Option<&[u8]>) -> Vec<CutOfThread> {

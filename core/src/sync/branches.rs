@@ -1,0 +1,484 @@
+//! The roster at the hub: pulled, handed over where the hub knows less, and made one again where the
+//! hub goes on from another branch.
+//!
+//! Two branches come about when a hub is put back and someone appends before those come who know
+//! more. Whoever may, merges them. A hub that confirmed one branch and shows another within one life
+//! lies: then nothing new is taken from either until a person decides, and everyone is told.
+
+use std::sync::Arc;
+
+use kolonne_model::hub::{AppendRoster, Hub, HubError, Part, RosterFrom};
+use kolonne_model::ids::{CompanyId, Head, HubEpoch, SeatId};
+use kolonne_model::page::{self, NoBases};
+use kolonne_model::roster::change::{Adopt, Change, Role};
+use kolonne_model::roster::{Effect, Roster, cuts_named};
+use kolonne_model::strand::VerifiedOp;
+use rusqlite::{Connection, Transaction};
+
+use super::{MAX_ROUNDS, blocking, give_roster};
+use crate::error::Error;
+use crate::founding::{page_of, roster_op};
+use crate::kolonne::{Inner, Kolonne};
+use crate::oplog::{self, Author};
+use crate::records::Changed;
+use crate::store::{get_meta, set_meta};
+use crate::transport::HttpHub;
+use crate::{folding, keys, rings};
+
+/// Answers of a hub taken for one roster: 256 ops each.
+const MAX_ANSWERS: usize = 1000;
+/// Bytes of another branch in one merge op.
+const BRANCH_BYTES: usize = 50 * 1024;
+/// In which life of the hub how much of the chain was confirmed: 8 bytes and 4.
+const CONFIRMED: &str = "roster_life";
+/// Since when this device knows of a lying hub: 8 bytes.
+const ALARM: &str = "roster_alarm";
+
+/// Which branches are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merging {
+    /// What an honest restore left behind.
+    OfRestores,
+    /// Also what a lying hub showed: a person wants it.
+    OfAll,
+}
+
+/// How the hub's chain stands to the one here.
+enum Meeting {
+    Same,
+    /// The hub lacks what is here from this place on.
+    Behind(u32),
+    Other,
+}
+
+/// Where the hub goes on from.
+struct Theirs {
+    roster: Roster,
+    ops: Vec<VerifiedOp>,
+    parts: Vec<Part>,
+}
+
+impl Kolonne {
+    /// Merges two branches of the roster that a lying hub showed, after a person looked at both. The
+    /// removals of both hold, and what each added.
+    ///
+    /// # Errors
+    /// `Locked` (`right`) if no seat here may; `Offline`.
+    pub async fn merge_roster(&self) -> Result<(), Error> {
+        let hub = self.inner.online()?;
+        let _one = self.inner.syncing.lock().await;
+        pull(&self.inner, &hub, Merging::OfAll).await?;
+        let open = self.inner.store.read(|db| {
+            let chain = self.inner.chain(db)?;
+            Ok(self.inner.beside_other(db, &chain)?.is_some())
+        })?;
+        if open {
+            return Err(Error::Locked { code: "right" });
+        }
+        Ok(())
+    }
+}
+
+/// Asks for the roster beyond what is here and appends it; hands over what the hub lacks; merges.
+pub(crate) async fn pull_roster(inner: &Arc<Inner>, hub: &HttpHub) -> Result<(), Error> {
+    pull(inner, hub, Merging::OfRestores).await
+}
+
+async fn pull(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<(), Error> {
+    for _ in 0..MAX_ROUNDS {
+        let have = inner.store.read(|db| Ok(inner.chain(db)?.links().len()))?;
+        let seq = u32::try_from(have).map_or(u32::MAX, |n| n.saturating_add(1));
+        let answer = hub.roster(RosterFrom { seq }).await?;
+        let (more, newest, epoch) = (answer.more, answer.newest, answer.epoch);
+        let taken = blocking(inner, move |inner| {
+            inner.take_page(&answer.page, &answer.parts)
+        });
+        let grew = taken.await?.roster_grew;
+        if grew && more {
+            continue;
+        }
+        let Some(newest) = newest else { return Ok(()) };
+        match blocking(inner, move |inner| inner.meet(&newest, epoch)).await? {
+            Meeting::Same => return Ok(()),
+            Meeting::Behind(from) => {
+                hand_over(inner, hub, from).await?;
+                return Ok(());
+            }
+            // Someone appended meanwhile.
+            Meeting::Other if grew => {}
+            Meeting::Other => {
+                if !settle(inner, hub, merging).await? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the hub the chain from a place on, with its cut lists: it proves itself.
+async fn hand_over(inner: &Arc<Inner>, hub: &HttpHub, from: u32) -> Result<(), Error> {
+    let thread = inner.company.roster_thread();
+    let ops = inner
+        .store
+        .read(|db| oplog::roster_ops(db, &thread, from))?;
+    give_roster(hub.door(), inner.company, &ops).await?;
+    for op in ops {
+        let parts = inner.store.read(|db| cut_lists(db, &op))?;
+        if parts.is_empty() {
+            continue;
+        }
+        let again = AppendRoster {
+            page: page_of(&op).into(),
+            parts,
+        };
+        match hub.append_roster(again).await {
+            // It goes on from another branch: that is looked at next.
+            Ok(()) | Err(HubError::RosterMoved | HubError::NotAllowed) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn cut_lists(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
+    let mut parts = Vec::new();
+    for cut in cuts_named(op.op().payload.as_deref()) {
+        let bytes = oplog::part(db, &cut.list)?;
+        parts.extend(bytes.map(|bytes| Part {
+            op: op.id(),
+            bytes: bytes.into(),
+        }));
+    }
+    Ok(parts)
+}
+
+/// The whole roster that a hub serves, proven from its founding on. `company` is none for a kit that
+/// replaced another: it proves itself by what the chain says of its root.
+pub(crate) async fn whole_roster(
+    hub: &HttpHub,
+    mut company: Option<CompanyId>,
+) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), HubError> {
+    let mut roster: Option<Roster> = company.map(Roster::new);
+    let (mut ops, mut parts) = (Vec::<VerifiedOp>::new(), Vec::new());
+    for _ in 0..MAX_ANSWERS {
+        let next = u32::try_from(ops.len()).map_err(|_| HubError::TooLarge)?;
+        let asked = RosterFrom {
+            seq: next.saturating_add(1),
+        };
+        let answer = hub.roster(asked).await?;
+        let before = ops.len();
+        for raw in page::read(&answer.page).unwrap_or_default() {
+            if company.is_none() {
+                let founding = raw.clone().resolve(&CompanyId::ZERO, &NoBases).ok();
+                let first = founding.and_then(|segment| segment.ops.into_iter().next());
+                company = first.and_then(|op| kolonne_model::roster::founds(op.payload.as_deref()));
+                roster = company.map(Roster::new);
+            }
+            let (Some(company), Some(roster)) = (&company, &mut roster) else {
+                return Err(HubError::NotThere);
+            };
+            let segment = raw.resolve(company, &NoBases);
+            let verified = segment.ok().and_then(|segment| roster.verify(segment).ok());
+            let Some(op) = verified else { break };
+            roster.append(&op);
+            ops.push(op);
+        }
+        for part in answer.parts {
+            if let Some(roster) = &mut roster {
+                roster.add_part(&part.bytes);
+            }
+            parts.push(part);
+        }
+        if !answer.more || ops.len() == before {
+            break;
+        }
+    }
+    Ok((roster.ok_or(HubError::NotThere)?, ops, parts))
+}
+
+/// Looks at the branch that the hub goes on from. Whether to look again.
+async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<bool, Error> {
+    let (roster, ops, parts) = whole_roster(hub, Some(inner.company)).await?;
+    let theirs = Theirs { roster, ops, parts };
+    let mine = inner.store.read(|db| inner.chain(db))?;
+    let fork = mine.shared_with(&theirs.roster);
+    if fork == 0 || fork == theirs.roster.links().len() || fork == mine.links().len() {
+        return Ok(false);
+    }
+    let beyond = || mine.links().iter().skip(fork);
+    let ahead = theirs.roster.head().0 > mine.head().0;
+    if ahead && beyond().all(|link| theirs.roster.has(&link.id)) {
+        return go_over(inner, theirs).await.map(|()| true);
+    }
+    // A hub that was put back learns it by this, and begins another life.
+    let from = u32::try_from(fork).map_or(u32::MAX, |n| n.saturating_add(1));
+    hand_over(inner, hub, from).await?;
+    let asked = RosterFrom { seq: u32::MAX };
+    let epoch = hub.roster(asked).await?.epoch;
+    let confirmed = inner.store.read(|db| confirmed(db))?;
+    let lies = confirmed.is_some_and(|(life, place)| Some(life) == epoch && place >= from);
+    if !lies || merging == Merging::OfAll {
+        let author = inner
+            .store
+            .read(|db| merger(inner, db, &mine, &theirs.roster))?;
+        let root = mine.root_key().map(SeatId::of_key);
+        let by_root = beyond().any(|link| Some(link.author) == root);
+        if let Some(author) = author.filter(|_| !by_root) {
+            return merge(inner, hub, &author, &mine, theirs, epoch).await;
+        }
+    }
+    if theirs.roster.head().0.term() > mine.head().0.term() {
+        return go_over(inner, theirs).await.map(|()| true);
+    }
+    blocking(inner, move |inner| inner.stand_beside(&theirs, lies)).await?;
+    Ok(false)
+}
+
+/// Who here may merge: a person of the office, removed in neither branch.
+fn merger(
+    inner: &Inner,
+    db: &Connection,
+    mine: &Roster,
+    theirs: &Roster,
+) -> Result<Option<Author>, Error> {
+    let may = |roster: &Roster, seat: &SeatId| {
+        roster.ends_of(seat).next().is_none()
+            && roster.role_at(seat, roster.head().0) >= Some(Role::Office)
+    };
+    for seat in keys::own_seats(db)? {
+        if may(mine, &seat) && may(theirs, &seat) {
+            // A seat that is locked now merges another time.
+            return Ok(inner.author(db, &seat).ok());
+        }
+    }
+    Ok(None)
+}
+
+/// Carries this branch onto the hub's, in as many ops as it takes.
+async fn merge(
+    inner: &Arc<Inner>,
+    hub: &HttpHub,
+    author: &Author,
+    mine: &Arc<Roster>,
+    mut theirs: Theirs,
+    epoch: Option<HubEpoch>,
+) -> Result<bool, Error> {
+    let fork = mine.shared_with(&theirs.roster);
+    let from = u32::try_from(fork).map_or(u32::MAX, |n| n.saturating_add(1));
+    let thread = inner.company.roster_thread();
+    let ops = inner
+        .store
+        .read(|db| oplog::roster_ops(db, &thread, from))?;
+    let mut left: Vec<VerifiedOp> = ops
+        .into_iter()
+        .filter(|op| !theirs.roster.has(&op.id()))
+        .collect();
+    while !left.is_empty() {
+        let (mut page, mut carried) = (Vec::new(), Vec::new());
+        while let Some(op) = left.first() {
+            let one = page_of(op);
+            if !page.is_empty() && page.len() + one.len() > BRANCH_BYTES {
+                break;
+            }
+            page.extend(one);
+            carried.push(left.remove(0));
+        }
+        let mut changes = vec![Change::Adopt(Adopt {
+            ops: carried.iter().map(VerifiedOp::id).collect(),
+            branch: Some(page.into()),
+        })];
+        let now_ms = inner.now_ms();
+        let merged = roster_op(&theirs.roster, &author.secret, now_ms, changes.clone())?;
+        let mut after = theirs.roster.clone();
+        after.append(&merged);
+        changes.extend(
+            inner
+                .store
+                .read(|db| both_rotated(db, mine, &theirs.roster, &after, Some(author)))?,
+        );
+        let op = roster_op(&theirs.roster, &author.secret, now_ms, changes)?;
+        let mut parts = Vec::new();
+        for one in &carried {
+            parts.extend(inner.store.read(|db| cut_lists(db, one))?);
+        }
+        for part in &mut parts {
+            part.op = op.id();
+        }
+        let request = AppendRoster {
+            page: page_of(&op).into(),
+            parts: parts.clone(),
+        };
+        match hub.append_roster(request).await {
+            Ok(()) => {}
+            Err(HubError::RosterMoved) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+        if theirs.roster.append(&op) != Effect::Applied {
+            return Err(Error::internal("roster"));
+        }
+        theirs.ops.push(op);
+        theirs.parts.extend(parts);
+    }
+    go_over(inner, theirs).await?;
+    if let Some(epoch) = epoch {
+        blocking(inner, move |inner| {
+            let links = inner.store.read(|db| Ok(inner.chain(db)?.links().len()))?;
+            inner.store.write(|tx| confirm(tx, &epoch, links))
+        })
+        .await?;
+    }
+    Ok(true)
+}
+
+/// Rings of which both branches made a generation under one number: who had been shut out by one may
+/// hold the other's.
+fn both_rotated(
+    db: &Connection,
+    mine: &Roster,
+    theirs: &Roster,
+    after: &Roster,
+    by: Option<&Author>,
+) -> Result<Vec<Change>, Error> {
+    let shared = mine.through(mine.shared_with(theirs));
+    let newest = |roster: &Roster, ring| roster.newest_generation(ring).map_or(0, |(n, _)| n);
+    let mut changes = Vec::new();
+    for (ring, _) in after.rings() {
+        let before = newest(&shared, ring);
+        if before > 0 && newest(mine, ring) > before && newest(theirs, ring) > before {
+            let next = rings::next_generation(db, after, ring, rings::Leaving::default(), &[], by)?;
+            changes.push(Change::Ring(next));
+        }
+    }
+    Ok(changes)
+}
+
+async fn go_over(inner: &Arc<Inner>, theirs: Theirs) -> Result<(), Error> {
+    blocking(inner, move |inner| inner.go_over(&theirs)).await
+}
+
+impl Inner {
+    fn meet(&self, newest: &Head, epoch: Option<HubEpoch>) -> Result<Meeting, Error> {
+        let chain = self.store.read(|db| self.chain(db))?;
+        let at = usize::try_from(newest.seq).map_err(|_| Error::Corrupt)?;
+        let link = at.checked_sub(1).and_then(|at| chain.links().get(at));
+        if link.is_none_or(|link| link.id != newest.id) {
+            return Ok(Meeting::Other);
+        }
+        if at < chain.links().len() {
+            return Ok(Meeting::Behind(newest.seq.saturating_add(1)));
+        }
+        if let Some(epoch) = epoch {
+            let known = self.store.read(|db| confirmed(db))?;
+            if known != Some((epoch, newest.seq)) {
+                self.store.write(|tx| confirm(tx, &epoch, at))?;
+            }
+        }
+        Ok(Meeting::Same)
+    }
+
+    /// Goes on from the hub's branch, which knows all that is here or has a later term.
+    fn go_over(&self, theirs: &Theirs) -> Result<(), Error> {
+        self.store.write(|tx| {
+            self.keep_branch(tx, theirs)?;
+            let head = theirs.roster.links().last().ok_or(Error::Corrupt)?.id;
+            oplog::set_roster_heads(tx, &head, None)?;
+            tx.execute("DELETE FROM meta WHERE key = ?1", [ALARM])?;
+            keys::open_rings(tx, &theirs.roster)?;
+            self.judge_anew(tx, &theirs.roster)
+        })?;
+        self.keep_roster(theirs.roster.clone());
+        self.tell_all();
+        Ok(())
+    }
+
+    /// Remembers the hub's branch beside this one: removals of both hold, additions of neither.
+    fn stand_beside(&self, theirs: &Theirs, lies: bool) -> Result<(), Error> {
+        let chain = self.store.read(|db| self.chain(db))?;
+        let head = theirs.roster.links().last().ok_or(Error::Corrupt)?.id;
+        let own = chain.links().last().ok_or(Error::Corrupt)?.id;
+        let known = self.store.read(|db| {
+            let alarmed = get_meta(db, ALARM)?.is_some();
+            Ok(oplog::other_roster_head(db)? == Some(head) && alarmed == lies)
+        })?;
+        if known {
+            return Ok(());
+        }
+        self.store.write(|tx| {
+            self.keep_branch(tx, theirs)?;
+            oplog::set_roster_heads(tx, &own, Some(&head))?;
+            if lies {
+                set_meta(tx, ALARM, &self.now_ms().to_be_bytes())?;
+            }
+            let both = self.beside_other(tx, &chain)?.ok_or(Error::Corrupt)?;
+            self.judge_anew(tx, &both)
+        })?;
+        tracing::warn!(lies, "the hub goes on from another branch of the roster");
+        self.tell_all();
+        Ok(())
+    }
+
+    fn keep_branch(&self, tx: &Transaction<'_>, theirs: &Theirs) -> Result<(), Error> {
+        for op in &theirs.ops {
+            oplog::keep(tx, op)?;
+        }
+        for part in &theirs.parts {
+            oplog::keep_part(tx, &part.op, &part.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn judge_anew(&self, tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
+        for thread in folding::all_threads(tx, roster)? {
+            folding::refold(tx, roster, &self.device, &thread)?;
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self) {
+        for changed in [
+            Changed::People,
+            Changed::Devices,
+            Changed::Threads,
+            Changed::Me,
+        ] {
+            self.tell(changed);
+        }
+    }
+}
+
+/// In which life of the hub the chain was confirmed last, and how far.
+fn confirmed(db: &Connection) -> Result<Option<(HubEpoch, u32)>, Error> {
+    let bytes = get_meta(db, CONFIRMED)?;
+    Ok(bytes.and_then(|bytes| {
+        let (epoch, place) = bytes.split_first_chunk::<8>()?;
+        let place: [u8; 4] = place.try_into().ok()?;
+        Some((HubEpoch(*epoch), u32::from_be_bytes(place)))
+    }))
+}
+
+/// The hub confirmed the chain through a place, in this life.
+pub(super) fn confirm(tx: &Transaction<'_>, epoch: &HubEpoch, links: usize) -> Result<(), Error> {
+    let place = u32::try_from(links).map_err(|_| Error::Corrupt)?;
+    set_meta(
+        tx,
+        CONFIRMED,
+        &[&epoch.0[..], &place.to_be_bytes()].concat(),
+    )
+}
+
+/// The hub took the next op, in the life that it was asked in before.
+pub(crate) fn confirm_next(tx: &Transaction<'_>, links: usize) -> Result<(), Error> {
+    match confirmed(tx)? {
+        Some((epoch, _)) => confirm(tx, &epoch, links),
+        None => Ok(()),
+    }
+}
+
+/// Since when a lie of the hub about the roster is known here.
+pub(crate) fn alarm_since_ms(db: &Connection) -> Result<Option<u64>, Error> {
+    let bytes = get_meta(db, ALARM)?;
+    Ok(bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u64::from_be_bytes))
+}

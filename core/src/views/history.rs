@@ -1,0 +1,85 @@
+//! What the roster's ops did, one after the other, as an office person reads it.
+
+use kolonne_model::ids::SeatId;
+use kolonne_model::roster::change::{Change, Subject};
+use kolonne_model::roster::{Effect, read_body};
+
+use super::Desk;
+use crate::error::Error;
+use crate::kolonne::Kolonne;
+use crate::oplog;
+use crate::records::{RosterEvent, RosterStanding, RosterWhat};
+
+impl Kolonne {
+    /// The roster's ops, oldest first.
+    pub fn roster_history(&self) -> Result<Vec<RosterEvent>, Error> {
+        self.at_desk(|desk| {
+            let thread = desk.roster.company().roster_thread();
+            let ops = oplog::roster_ops(desk.db, &thread, 1)?;
+            let links = desk.roster.links().iter().zip(1_u32..);
+            let events = links.zip(&ops).map(|((link, place), op)| {
+                let standing = match link.effect {
+                    Effect::Void(_) => RosterStanding::Void,
+                    Effect::Applied if link.holds() => RosterStanding::Holds,
+                    Effect::Applied => RosterStanding::Undone,
+                };
+                let body = read_body(op.op().payload.as_deref());
+                let changes = body.map(|body| body.changes).unwrap_or_default();
+                let mut what: Vec<RosterWhat> = changes
+                    .iter()
+                    .filter_map(|change| said(desk, change))
+                    .collect();
+                what.dedup();
+                RosterEvent {
+                    place,
+                    time_ms: op.context().time_ms,
+                    by: desk.writer(&link.author),
+                    standing,
+                    what,
+                }
+            });
+            Ok(events.collect())
+        })
+    }
+}
+
+impl Desk<'_> {
+    /// Who wrote a roster op; none: a recovery kit.
+    fn writer(&self, seat: &SeatId) -> Option<String> {
+        let cert = self.roster.certificate(seat)?;
+        let device = self.name(&cert.device.0);
+        Some(match &cert.person {
+            Some(person) => format!("{} ({device})", self.name(&person.0)),
+            None => device,
+        })
+    }
+}
+
+fn said(desk: &Desk<'_>, change: &Change) -> Option<RosterWhat> {
+    let (code, subject) = match change {
+        Change::Found(_) => ("founded", None),
+        Change::Device(cert) => {
+            let id = kolonne_model::ids::DeviceId::of_key(&cert.key);
+            ("device", Some(desk.name(&id.0)))
+        }
+        Change::Seat(cert) => ("person", Some(desk.name(&cert.person?.0))),
+        Change::Move(change) => ("moved", Some(desk.name(&change.device.0))),
+        Change::Role(change) => {
+            let person = desk.roster.certificate(&change.seat)?.person?;
+            ("role", Some(desk.name(&person.0)))
+        }
+        Change::End(end) => match &end.subject {
+            Subject::Device(id) => ("ended", Some(desk.name(&id.0))),
+            Subject::Person(id) => ("ended", Some(desk.name(&id.0))),
+            Subject::Seat(id) => ("ended", Some(desk.seat_name(id))),
+        },
+        Change::HubKey(_) => ("hub", None),
+        Change::Adopt(adopt) if adopt.branch.is_some() => ("merged", None),
+        Change::Adopt(_) => ("undone", None),
+        Change::RootKey(_) => ("kit", None),
+        Change::Unknown(_) => ("newer", None),
+        // New keys come with whatever else was done.
+        Change::Ring(_) | Change::Wraps(_) | Change::Cuts(_) => return None,
+    };
+    Some(RosterWhat { code, subject })
+}

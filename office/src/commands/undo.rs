@@ -1,0 +1,193 @@
+//! `kolonne roster`, `undo`, `kit replace`: who did what to the roster, and what only the recovery
+//! kit can do about it.
+//!
+//! What would go is shown in plain words before anyone is asked. A new kit is handed out before it
+//! holds, so that none is ever in force that nobody has.
+
+use kolonne_core::records::{RosterEvent, RosterStanding, RosterWhat};
+use kolonne_core::{Kolonne, Undo};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::recover::{check, read_kit};
+use super::{Context, kit, pick};
+use crate::cli::{Acting, KitArgs, Place, UndoArgs};
+use crate::failure::{Failure, Outcome, needs_hub};
+use crate::kit_page::KitPage;
+use crate::output::{Output, clean_line, time};
+
+/// `kolonne roster`
+pub fn list(context: &Context, place: &Place) -> Outcome {
+    let out = context.output;
+    let events = context.open(place)?.roster_history()?;
+    out.json(&json!({ "roster": events }));
+    for event in &events {
+        out.line(&said(out, event));
+    }
+    Ok(())
+}
+
+/// `kolonne merge`
+pub async fn merge(context: &Context, place: &Place) -> Outcome {
+    let out = context.output;
+    let kolonne = context.open(place)?;
+    kolonne.merge_roster().await.map_err(needs_hub)?;
+    context.hand_over(&kolonne).await;
+    out.json(&json!({ "alarms": kolonne.alarms()? }));
+    out.line(out.of(
+        "Es gilt ein Stand: wer irgendwo gesperrt wurde, ist gesperrt; wer aufgenommen wurde, ist aufgenommen.",
+        "There is one roster: whoever was shut out in either is out; whoever was admitted is in.",
+    ));
+    Ok(())
+}
+
+/// `kolonne undo`
+pub async fn run(context: &Context, args: UndoArgs) -> Outcome {
+    let out = context.output;
+    let kolonne = context.open(&args.place)?;
+    ask_for_kit(out);
+    let kit = read_kit()?;
+    check(out, &kit)?;
+    undo(context, &kolonne, kit, args.since, &args.captured, args.yes).await
+}
+
+/// Shows what would go, asks, and undoes it.
+pub async fn undo(
+    context: &Context,
+    kolonne: &Kolonne,
+    kit: Zeroizing<String>,
+    since: u32,
+    captured: &[String],
+    yes: bool,
+) -> Outcome {
+    let out = context.output;
+    let captured = captured.iter().map(|name| pick::device(kolonne, name));
+    let captured: Vec<_> = captured.collect::<Outcome<_>>()?;
+    let events = kolonne.roster_history()?;
+    let goes: Vec<&RosterEvent> = events
+        .iter()
+        .filter(|event| event.place >= since && event.standing == RosterStanding::Holds)
+        .collect();
+    out.hint(out.of(
+        "Das wird rückgängig gemacht (nur die Aufnahme dieses Computers bleibt):",
+        "This will be undone (only this computer's admission stays):",
+    ));
+    for event in &goes {
+        out.hint(&said(out, event));
+    }
+    for device in &captured {
+        out.hint(&format!(
+            "{}: {}",
+            out.of("Gesperrt wird", "Will be shut out"),
+            clean_line(&device.name)
+        ));
+    }
+    if !yes {
+        let question = out.of("Wirklich rückgängig machen?", "Really undo it?");
+        match out.ask(question).await {
+            Some(true) => {}
+            Some(false) => return Err(Failure::new("undo_denied")),
+            None => return Err(Failure::new("undo_unasked")),
+        }
+    }
+    let undo = Undo {
+        kit,
+        since,
+        captured: captured.iter().map(|device| device.id).collect(),
+    };
+    kolonne.undo(undo).await.map_err(needs_hub)?;
+    context.hand_over(kolonne).await;
+    out.json(&json!({ "undone": goes }));
+    out.line(out.of(
+        "Rückgängig gemacht. Wen der fremde Computer gesperrt hat, nimm mit „kolonne invite“ neu auf.",
+        "Undone. Whom the captured computer shut out, admit anew with “kolonne invite”.",
+    ));
+    Ok(())
+}
+
+/// `kolonne kit replace`
+pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> Outcome {
+    let out = context.output;
+    let (kolonne, _, seat) = context.act(acting)?;
+    kit::check(context, args)?;
+    ask_for_kit(out);
+    let old = read_kit()?;
+    check(out, &old)?;
+    let new = Kolonne::new_kit()?;
+    let me = kolonne.me()?;
+    let page = KitPage {
+        kit: &new,
+        company: &me.company,
+        hub_url: &me.hub_url,
+        made_ms: (context.config(Context::dir(&acting.place)?).clock)(),
+    };
+    out.json(&json!({ "recovery_kit": &*new }));
+    kit::hand_out(context, args, page).await?;
+    let replaced = kolonne.replace_kit(&seat.seat, &old, &new).await;
+    replaced.map_err(needs_hub)?;
+    context.hand_over(&kolonne).await;
+    out.hint(out.of(
+        "Der neue Notfallbogen gilt. Der alte öffnet und darf nichts mehr: vernichte ihn, wo du ihn findest.",
+        "The new recovery kit holds. The old one opens nothing and may do nothing any more: destroy it where you find it.",
+    ));
+    Ok(())
+}
+
+fn ask_for_kit(out: Output) {
+    out.hint(out.of(
+        "Tippe den bisherigen Notfallbogen ab; Groß- und Kleinschreibung, Striche und Zeilen sind gleich:",
+        "Type the recovery kit you have; case, dashes and lines don't matter:",
+    ));
+}
+
+fn said(out: Output, event: &RosterEvent) -> String {
+    let kit = || out.of("Notfallbogen", "recovery kit").to_owned();
+    let by = event.by.as_deref().map_or_else(kit, clean_line);
+    let mut what: Vec<String> = event.what.iter().map(|what| what_said(out, what)).collect();
+    if what.is_empty() {
+        what.push(out.of("neue Schlüssel", "new keys").to_owned());
+    }
+    let standing = match event.standing {
+        RosterStanding::Holds => "",
+        RosterStanding::Undone => out.of(" [rückgängig gemacht]", " [undone]"),
+        RosterStanding::Void => out.of(" [ohne Wirkung]", " [without effect]"),
+    };
+    format!(
+        "{:>4}  {}  {by}: {}{standing}",
+        event.place,
+        time(event.time_ms, out.language),
+        what.join("; ")
+    )
+}
+
+fn what_said(out: Output, what: &RosterWhat) -> String {
+    let subject = what.subject.as_deref().map(clean_line).unwrap_or_default();
+    match what.code {
+        "founded" => out.of("Betrieb gegründet", "company founded").to_owned(),
+        "device" => format!(
+            "{} {subject}",
+            out.of("Gerät aufgenommen:", "device admitted:")
+        ),
+        "person" => format!(
+            "{} {subject}",
+            out.of("Mitarbeiter aufgenommen:", "person admitted:")
+        ),
+        "moved" => format!("{} {subject}", out.of("umgezogen:", "moved:")),
+        "role" => format!("{} {subject}", out.of("andere Rolle:", "another role:")),
+        "ended" => format!("{} {subject}", out.of("Zugang beendet:", "access ended:")),
+        "hub" => out.of("Hub bestätigt", "hub confirmed").to_owned(),
+        "merged" => out
+            .of("zwei Stände vereint", "two branches merged")
+            .to_owned(),
+        "undone" => out
+            .of("Früheres rückgängig gemacht", "earlier things undone")
+            .to_owned(),
+        "kit" => out.of("neuer Notfallbogen", "new recovery kit").to_owned(),
+        _ => out
+            .of(
+                "etwas aus einer neueren Version",
+                "something of a newer version",
+            )
+            .to_owned(),
+    }
+}

@@ -1,0 +1,401 @@
+//! The roster under stress, over sockets: a captured office, a stolen kit, a hub put back, a hub that
+//! lies.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use kolonne_core::crypt::{self, RootSeed};
+use kolonne_core::records::{AlarmKind, RosterStanding, State};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
+use kolonne_model::cbor;
+use kolonne_model::hub::RosterAnswer;
+use kolonne_model::ids::{DeviceId, HubEpoch};
+use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
+use kolonne_tests::world::{RunningHub, enrol, person, phone};
+use kolonne_tests::{Device, JobId, World};
+
+fn device_id(device: &Device) -> DeviceId {
+    device.core().me().unwrap().device
+}
+
+fn texts(device: &Device, job: &JobId) -> Vec<String> {
+    let entries = device.entries(job);
+    entries.into_iter().filter_map(|entry| entry.text).collect()
+}
+
+/// A second computer of the office, with another person at it.
+async fn second_office(world: &World, name: &str, role: Role) -> Device {
+    let invite = NewInvite {
+        kind: DeviceKind::Office,
+        device_name: "Büro 2".to_owned(),
+        crew: None,
+        crew_name: None,
+        seats: vec![person(name, role)],
+    };
+    let device = world.enrol("büro-2", invite).await;
+    world.büro.sync().await;
+    device.sync().await;
+    device
+}
+
+async fn recover(world: &World, kit: &str, name: &str, dir: &str) -> Result<Device, Error> {
+    let new = NewOffice {
+        kit: kit.to_owned().into(),
+        hub_url: Some(world.wire.url()),
+        hub_key: None,
+        backup: None,
+        person_name: name.to_owned(),
+        device_name: "Büro neu".to_owned(),
+    };
+    let dir = world.path(dir);
+    let kolonne = Kolonne::recover(Config::new(&dir), new, |_| {}).await?;
+    Ok(Device::new(dir, std::sync::Arc::default(), kolonne))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_office_computer_is_undone_by_the_kit() {
+    let world = World::new().await;
+    let captured = second_office(&world, "Karl Kern", Role::Admin).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    captured.sync().await;
+    let since = u32::try_from(world.büro.core().roster_history().unwrap().len()).unwrap() + 1;
+
+    // Who sits at the second computer isn't Karl. He lets a ghost in and shuts the office out.
+    world.büro.offline();
+    let ghost = phone("Kein Handy", "Niemand", vec![person("Niemand", Role::Crew)]);
+    let ghost = enrol(&captured, world.path("ghost"), ghost, None).await;
+    let ring = captured.ring("Niemand");
+    let seat = captured.seat();
+    captured
+        .core()
+        .change_members(&seat, &job, &[ring], &[])
+        .unwrap();
+    let honest = Subject::Device(device_id(&world.büro));
+    captured
+        .core()
+        .end(&seat, honest, EndMode::Hard)
+        .await
+        .unwrap();
+    captured.sync().await;
+    ghost.sync().await;
+    ghost.text(&job, "Ich gehöre dazu");
+    ghost.sync().await;
+    world.anna.sync().await;
+    world.anna.text(&job, "Wer ist das denn?");
+    world.anna.sync().await;
+    world.büro.text(&job, "Ohne Netz im Büro");
+    assert!(texts(&world.anna, &job).contains(&"Ich gehöre dazu".to_owned()));
+
+    // With the kit a new computer becomes the office and undoes it all but its own admission.
+    let new = recover(&world, &world.kit, "Sabine Brandt", "büro-neu")
+        .await
+        .unwrap();
+    let events = new.core().roster_history().unwrap();
+    let by_captured = events.iter().filter(|event| event.place >= since);
+    let by_captured: Vec<_> = by_captured.filter(|event| event.by.is_some()).collect();
+    assert_eq!(by_captured.len(), 2, "{events:?}");
+    assert_eq!(by_captured[1].by.as_deref(), Some("Karl Kern (Büro 2)"));
+    let undo = Undo {
+        kit: world.kit.clone().into(),
+        since,
+        captured: vec![device_id(&captured)],
+    };
+    new.core().undo(undo).await.unwrap();
+    new.sync().await;
+    let events = new.core().roster_history().unwrap();
+    let undone = events
+        .iter()
+        .filter(|event| event.standing == RosterStanding::Undone);
+    assert_eq!(undone.count(), 4, "the kit's own are taken up again");
+
+    // The honest computer heard of nothing and goes on; what the ghost said is shown to nobody.
+    world.büro.online();
+    world.everyone_syncs().await;
+    new.sync().await;
+    for device in [&new, &world.büro, &world.anna, &world.kolonne_3] {
+        let said = texts(device, &job);
+        assert!(!said.contains(&"Ich gehöre dazu".to_owned()), "{said:?}");
+        assert!(said.contains(&"Wer ist das denn?".to_owned()), "{said:?}");
+        assert!(said.contains(&"Ohne Netz im Büro".to_owned()), "{said:?}");
+    }
+    assert!(ghost.try_sync().await.is_err());
+    assert!(matches!(captured.try_sync().await, Err(Error::AuthExpired)));
+    // Neither reads what comes now: its key is made for the honest ones.
+    let text = new.text(&job, "Wieder unter uns");
+    new.sync().await;
+    world.everyone_syncs().await;
+    assert_eq!(world.kolonne_3.state(&job, &text), State::Office);
+    assert_eq!(texts(&world.anna, &job).last().unwrap(), "Wieder unter uns");
+}
+
+/// Every wrapped ring secret in the roster ops from a place on.
+fn wraps_since(device: &Device, place: u32) -> Vec<Vec<u8>> {
+    let db = device.database();
+    let sql = "SELECT p.payload FROM payloads p JOIN ops o ON o.id = p.op WHERE o.class = 3
+         AND o.seq >= ?1";
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([place], |row| row.get::<_, Vec<u8>>(0));
+    let bodies = rows
+        .unwrap()
+        .map(|row| kolonne_model::roster::read_body(Some(&row.unwrap())).unwrap());
+    let mut files = Vec::new();
+    for change in bodies.flat_map(|body| body.changes) {
+        match change {
+            Change::Ring(ring) => {
+                files.extend(ring.wraps.iter().map(|wrap| wrap.file.to_vec()));
+                files.extend(ring.previous_sealed.map(Into::into));
+            }
+            Change::Wraps(more) => files.extend(more.wraps.iter().map(|wrap| wrap.file.to_vec())),
+            Change::RootKey(root) => files.push(root.previous_sealed.to_vec()),
+            _ => {}
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_kit_is_replaced_and_opens_nothing_that_comes_after() {
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.büro.text(&job, "Vorher");
+    world.everyone_syncs().await;
+    let office = &world.büro;
+    let new = Kolonne::new_kit().unwrap();
+    let seat = office.seat();
+    let by_anna = world.anna.core();
+    let refused = by_anna
+        .replace_kit(&world.anna.seat(), &world.kit, &new)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), "locked.right");
+    let place = u32::try_from(office.core().roster_history().unwrap().len()).unwrap() + 1;
+    let core = office.core();
+    core.replace_kit(&seat, &world.kit, &new).await.unwrap();
+    office.text(&job, "Nachher");
+    world.everyone_syncs().await;
+
+    // The thief gets in nowhere, and opens nothing new with what he has and all of the roster.
+    let thief = recover(&world, &world.kit, "Niemand", "thief").await;
+    assert_eq!(thief.err().unwrap().code(), "not_found.company");
+    let old = RootSeed::from_kit_text(&world.kit).unwrap();
+    let kit = [old.encryption_identity().unwrap()];
+    let files = wraps_since(&world.büro, place);
+    assert!(
+        files.len() > 8,
+        "office, people and crews have new generations"
+    );
+    assert!(
+        files
+            .iter()
+            .all(|file| crypt::open(file, &kit, 1 << 16).is_err())
+    );
+    let theirs = Kolonne::new_kit().unwrap();
+    let stolen = world.büro.core().replace_kit(&seat, &world.kit, &theirs);
+    assert_eq!(stolen.await.unwrap_err().code(), "invalid.kit.replaced");
+
+    // The new kit opens everything, what was before it too.
+    world.kit = new.to_string();
+    let recovered = recover(&world, &world.kit, "Sabine Brandt", "büro-neu")
+        .await
+        .unwrap();
+    recovered.sync().await;
+    assert_eq!(texts(&recovered, &job), ["Vorher", "Nachher"]);
+    recovered.text(&job, "Mit dem neuen Bogen");
+    recovered.sync().await;
+    world.everyone_syncs().await;
+    assert_eq!(texts(&world.anna, &job).len(), 3);
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A phone of a new person with a crew of their own, admitted by an office.
+async fn admit(world: &World, office: &Device, name: &str, dir: &str) -> Device {
+    let invite = phone(
+        &format!("Handy {name}"),
+        &format!("Kolonne {name}"),
+        vec![person(name, Role::Crew)],
+    );
+    enrol(office, world.path(dir), invite, None).await
+}
+
+fn join(office: &Device, job: &JobId, name: &str) {
+    let (seat, ring) = (office.seat(), office.ring(name));
+    office
+        .core()
+        .change_members(&seat, job, &[ring], &[])
+        .unwrap();
+}
+
+fn names(device: &Device) -> Vec<String> {
+    let (people, _) = device.core().people().unwrap();
+    people.into_iter().map(|person| person.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_put_back_after_which_two_offices_appended_ends_in_one_roster() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+
+    // The office admits Timo and shuts the crew's phone out; then the hub's disk breaks and its copy
+    // is put in place.
+    let timo = admit(&world, &world.büro, "Timo", "timo").await;
+    join(&world.büro, &job, "Timo");
+    let crew_phone = Subject::Device(device_id(&world.kolonne_3));
+    let seat = world.büro.seat();
+    let core = world.büro.core();
+    core.end(&seat, crew_phone, EndMode::Hard).await.unwrap();
+    world.büro.sync().await;
+    timo.sync().await;
+    world.anna.sync().await;
+    timo.text(&job, "Ich bin Timo");
+    timo.sync().await;
+    world.büro.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+
+    // The second office knows nothing of it and admits Lea.
+    let lea = admit(&world, &second, "Lea", "lea").await;
+    join(&second, &job, "Lea");
+    second.sync().await;
+    lea.sync().await;
+    lea.text(&job, "Ich bin Lea");
+    lea.sync().await;
+
+    // Then those come back who know more, the foreman first: she can't merge, the office does.
+    world.anna.text(&job, "Wo ist Timo?");
+    world.anna.sync().await;
+    world.büro.sync().await;
+    for _ in 0..3 {
+        for device in [&world.anna, &second, &timo, &lea, &world.büro] {
+            device.sync().await;
+        }
+    }
+    let history = world.büro.core().roster_history().unwrap();
+    let merged = history
+        .iter()
+        .filter(|event| event.what.iter().any(|what| what.code == "merged"));
+    assert_eq!(merged.count(), 1);
+    let thread = world.büro.thread(&job);
+    for device in [&world.anna, &second, &timo, &lea, &world.büro] {
+        assert_eq!(device.core().roster_history().unwrap().len(), history.len());
+        assert_eq!(device.core().alarms().unwrap(), []);
+        assert_eq!(device.thread(&job), thread);
+        let said = texts(device, &job);
+        for text in ["Ich bin Timo", "Ich bin Lea", "Wo ist Timo?"] {
+            assert!(said.contains(&text.to_owned()), "{said:?}");
+        }
+        assert!(
+            names(device).contains(&"Timo".to_owned()) && names(device).contains(&"Lea".to_owned())
+        );
+    }
+    assert!(
+        world.kolonne_3.try_sync().await.is_err(),
+        "the removal holds too"
+    );
+    let text = lea.text(&job, "Alle da");
+    lea.sync().await;
+    world.büro.sync().await;
+    lea.sync().await;
+    assert_eq!(lea.state(&job, &text), State::Office);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_shows_two_rosters_raises_the_alarm_on_both_sides() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    // One hub becomes two, with one key and one life.
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-2"));
+    world.start_hub();
+    let other = RunningHub::start(world.path("hub-2"));
+    let mut life: Option<HubEpoch> = None;
+    world.wire.lie(move |asked, answer| {
+        if asked.what == "POST /v1/roster"
+            && let Ok(mut told) = cbor::decode::<RosterAnswer>(answer)
+        {
+            let first = *life.get_or_insert(told.epoch.unwrap());
+            told.epoch = Some(first);
+            *answer = cbor::encode(&told);
+        }
+    });
+    let timo = admit(&world, &world.büro, "Timo", "timo").await;
+    world.büro.sync().await;
+    world.büro.text(&job, "Timo ist da");
+    world.büro.sync().await;
+    timo.sync().await;
+    world.wire.lead_to(Some(other.address));
+    let lea = admit(&world, &second, "Lea", "lea").await;
+    join(&second, &job, "Lea");
+    second.sync().await;
+    lea.sync().await;
+
+    // Whoever saw both is alarmed, takes nobody in from either, and goes on writing and reading.
+    world.büro.sync().await;
+    let alarms = world.büro.core().status().unwrap().alarms;
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!(alarms[0].kind, AlarmKind::TwoRosters);
+    let known = names(&world.büro);
+    assert!(
+        !known.contains(&"Timo".to_owned()) && !known.contains(&"Lea".to_owned()),
+        "{known:?}"
+    );
+    world.büro.text(&job, "Hier stimmt etwas nicht");
+    world.büro.sync().await;
+    assert!(texts(&world.büro, &job).contains(&"Hier stimmt etwas nicht".to_owned()));
+    // Who saw one only is alarmed by a colleague who knows the other.
+    second.sync().await;
+    let alarms = second.core().status().unwrap().alarms;
+    assert!(
+        alarms
+            .iter()
+            .any(|alarm| alarm.kind == AlarmKind::ForeignRoster
+                && alarm.person.as_deref() == Some("Sabine Brandt")),
+        "{alarms:?}"
+    );
+    // Nobody goes back, however often it is asked.
+    world.büro.sync().await;
+    assert_eq!(world.büro.core().status().unwrap().alarms.len(), 1);
+
+    // The office decides; then all is one and nothing is lost.
+    world.büro.core().merge_roster().await.unwrap();
+    world.wire.be_honest();
+    for _ in 0..6 {
+        for device in [&world.büro, &second, &lea, &timo, &world.anna] {
+            device.sync().await;
+        }
+    }
+    for device in [&world.büro, &second, &lea, &timo, &world.anna] {
+        assert_eq!(device.core().status().unwrap().alarms, []);
+        let known = names(device);
+        let all = known.contains(&"Timo".to_owned()) && known.contains(&"Lea".to_owned());
+        let me = device.core().me().unwrap().device_name;
+        assert!(all, "{me}: {known:?}");
+    }
+    assert_eq!(second.thread(&job), world.büro.thread(&job));
+    assert!(texts(&lea, &job).contains(&"Timo ist da".to_owned()));
+}
