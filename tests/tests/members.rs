@@ -84,7 +84,7 @@ async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
         "Kolonne 3".to_owned(),
     );
     for device in [kolonne_3, büro, anna] {
-        assert_eq!(told(device, &job), [out.clone()]);
+        assert_eq!(told(device, &job), std::slice::from_ref(&out));
     }
     let head = kolonne_3.core().thread(&kolonne_3.seat(), &job).unwrap();
     assert!(head.members.iter().all(|m| m.kind != MemberKind::Crew));

@@ -58,7 +58,7 @@ impl BlobStore for Folder {
     fn try_room(&self) -> Stored<()> {
         // No upload's name: it isn't hex.
         let path = self.uploads.join("room");
-        let tried = std::fs::write(&path, [0; ROOM_BYTES]);
+        let tried = std::fs::write(&path, vec![0; ROOM_BYTES]);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
             _ => Ok(tried?),

@@ -39,7 +39,7 @@ use crate::lang::Language;
 use crate::output::Output;
 
 /// Longest try to hand over after something was sent; what is left waits for the next one.
-const HAND_OVER: Duration = Duration::from_secs(60);
+const HAND_OVER: Duration = Duration::from_mins(1);
 
 /// What every command gets.
 #[derive(Debug, Clone)]
