@@ -120,13 +120,11 @@ pub fn set_roster_heads(
     other: Option<&OpId>,
 ) -> Result<(), Error> {
     set_meta(tx, ROSTER_HEAD, &head.0)?;
-    match other {
-        Some(other) => set_meta(tx, OTHER_ROSTER_HEAD, &other.0),
-        None => {
-            tx.execute("DELETE FROM meta WHERE key = ?1", [OTHER_ROSTER_HEAD])?;
-            Ok(())
-        }
+    if let Some(other) = other {
+        return set_meta(tx, OTHER_ROSTER_HEAD, &other.0);
     }
+    tx.execute("DELETE FROM meta WHERE key = ?1", [OTHER_ROSTER_HEAD])?;
+    Ok(())
 }
 
 /// Keeps the next link of the roster's chain.

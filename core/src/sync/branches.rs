@@ -380,7 +380,7 @@ impl Inner {
     /// Goes on from the hub's branch, which knows all that is here or has a later term.
     fn go_over(&self, theirs: &Theirs) -> Result<(), Error> {
         self.store.write(|tx| {
-            self.keep_branch(tx, theirs)?;
+            keep_branch(tx, theirs)?;
             let head = theirs.roster.links().last().ok_or(Error::Corrupt)?.id;
             oplog::set_roster_heads(tx, &head, None)?;
             tx.execute("DELETE FROM meta WHERE key = ?1", [ALARM])?;
@@ -405,7 +405,7 @@ impl Inner {
             return Ok(());
         }
         self.store.write(|tx| {
-            self.keep_branch(tx, theirs)?;
+            keep_branch(tx, theirs)?;
             oplog::set_roster_heads(tx, &own, Some(&head))?;
             if lies {
                 set_meta(tx, ALARM, &self.now_ms().to_be_bytes())?;
@@ -415,16 +415,6 @@ impl Inner {
         })?;
         tracing::warn!(lies, "the hub goes on from another branch of the roster");
         self.tell_all();
-        Ok(())
-    }
-
-    fn keep_branch(&self, tx: &Transaction<'_>, theirs: &Theirs) -> Result<(), Error> {
-        for op in &theirs.ops {
-            oplog::keep(tx, op)?;
-        }
-        for part in &theirs.parts {
-            oplog::keep_part(tx, &part.op, &part.bytes)?;
-        }
         Ok(())
     }
 
@@ -445,6 +435,16 @@ impl Inner {
             self.tell(changed);
         }
     }
+}
+
+fn keep_branch(tx: &Transaction<'_>, theirs: &Theirs) -> Result<(), Error> {
+    for op in &theirs.ops {
+        oplog::keep(tx, op)?;
+    }
+    for part in &theirs.parts {
+        oplog::keep_part(tx, &part.op, &part.bytes)?;
+    }
+    Ok(())
 }
 
 /// In which life of the hub the chain was confirmed last, and how far.
