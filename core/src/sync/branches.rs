@@ -107,7 +107,7 @@ async fn pull(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<(),
             // Someone appended meanwhile.
             Meeting::Other if grew => {}
             Meeting::Other => {
-                if !settle(inner, hub, merging).await? {
+                if !Box::pin(settle(inner, hub, merging)).await? {
                     return Ok(());
                 }
             }
