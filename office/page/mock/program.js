@@ -66,7 +66,7 @@ export function makeProgram(now = Date.now()) {
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       status: {
-        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false,
+        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: [],
         outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
       },
     };
@@ -94,7 +94,7 @@ export function makeProgram(now = Date.now()) {
       unread: visible.filter((e) => e.time_ms > read && e.author.person !== who.id && e.kind !== "notice").length,
       last: last ? { author: last.author.name, own: last.author.person === who.id, kind: last.kind, text: last.text ?? last.caption ?? last.document?.name ?? "", time_ms: last.time_ms, clock: last.clock } : null,
       backlog: token === "phone" ? [] : t.backlog, held: t.held, quarantined: token === "phone" ? 0 : t.quarantined,
-      hit: match ? (match.text ?? match.caption) : null,
+      member: true, hit: match ? (match.text ?? match.caption) : null,
     };
   }
 
@@ -258,7 +258,7 @@ export function makeProgram(now = Date.now()) {
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now", wiped: null }, backlog: null }); changed("devices"); return {}; }
       case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
-      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", entries: t.quarantined, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
+      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
       case "POST threads/:/admit": { threadOf(id).quarantined = 0; changed(`thread:${id}`); return {}; }
       case "POST invites": {
         const wish = await json();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PendingPart } from "../src/lib/api";
 import { browserLanguage, known, text } from "../src/lib/texts";
+import type { Status } from "../src/lib/api";
 import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lineWords, outboxWords, pendingWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
 
 const at = (month: number, day: number, hour: number, minute = 0, year = 2026) => new Date(year, month - 1, day, hour, minute).getTime();
@@ -55,7 +56,7 @@ describe("what waits where", () => {
     expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
   });
   it("says nothing when nothing waits", () => {
-    const status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } } as const;
+    const status: Status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, alarms: [], outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } };
     expect(outboxWords("de", status, true)).toBe("noch 3 Fotos auf diesem Handy");
     expect(outboxWords("de", { ...status, outbox: { ops: 0, photos: 0, originals: 0, bytes: 0, stuck: 0 } }, true)).toBeNull();
   });

@@ -43,6 +43,13 @@ export interface Outbox {
   stuck: number;
 }
 
+/** two_rosters: the hub showed this device two. foreign_roster: `person`'s device knows another than this one. */
+export interface Alarm {
+  kind: "two_rosters" | "foreign_roster";
+  since_ms: number;
+  person: string | null;
+}
+
 export interface Status {
   hub: HubState;
   last_contact_ms: number | null;
@@ -52,6 +59,8 @@ export interface Status {
   roster_confirmed_ms: number | null;
   /** That is more than 72 hours ago: who was shut out or is new, this device may not know. */
   roster_stale: boolean;
+  /** Empty as a rule. Shown until the office settled it. */
+  alarms: Alarm[];
   outbox: Outbox;
 }
 
@@ -110,6 +119,8 @@ export interface ThreadRow {
   held: number;
   /** Ops that wait for the office's admission ("zurückgehalten"). */
   quarantined: number;
+  /** Whether the active seat is in it. Who was taken out reads what was said until then. */
+  member: boolean;
   /** With a query: the words that matched, with some before and after. */
   hit: string | null;
 }
@@ -303,6 +314,11 @@ export interface KeptBack {
   device: string | null;
   why: KeptBackWhy;
   entries: number;
+  /** What they are, as far as it can be read here. */
+  texts: number;
+  photos: number;
+  voices: number;
+  files: number;
   ops: number;
   first_ms: number;
   last_ms: number;
