@@ -267,7 +267,7 @@ export function makeProgram(now = Date.now()) {
         const qr = Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => ((finder(y, x) ?? (Math.abs(Math.sin(x * 12.9898 + y * 78.233) * 43758.5453) % 1 > 0.5)) ? "1" : "0")).join(""));
         const invite = { id: newId(), text: `kolonne:join?${"7b3f9c1e".repeat(12)}`, qr, expires_ms: clock() + 600_000, state: "waiting", words: null, wish };
         invites.set(invite.id, invite);
-        setTimeout(() => { Object.assign(invite, { state: "words", words: ["Amboss", "Ziegel", "Möwe", "Lampe"] }); changed(`invite:${invite.id}`); }, 4000);
+        setTimeout(() => { Object.assign(invite, { state: "words", words: ["Amboss", "Ziegel", "Möwe", "Lampe"], words_en: ["anvil", "brick", "seagull", "lamp"], word_numbers: [4, 251, 160, 131] }); changed(`invite:${invite.id}`); }, 4000);
         return invite;
       }
       case "GET invites/:": return invites.get(id);

@@ -347,6 +347,9 @@ export interface Invite {
   state: InviteState;
   /** The four words, as soon as the phone has answered. */
   words: string[] | null;
+  /** The same in English, and their numbers in the list: for a device that shows the other language. */
+  words_en: string[] | null;
+  word_numbers: number[] | null;
 }
 
 export type EraseReason = "personal_data" | "mistake" | "expired";
