@@ -7,7 +7,7 @@ use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::sealed::Sealed;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::threads::{first_unread, may_see};
+use super::threads::{first_unread, is_member, may_see};
 use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, promised, row_of, snippet};
 use crate::blobs::BlobStore;
 use crate::capture::thread_of;
@@ -76,6 +76,12 @@ impl Kolonne {
                     |(held, quarantined)| Ok::<_, Error>((Some(held), quarantined)),
                 )?;
             let held = held.ok_or(Error::NotFound { kind: "thread" })?;
+            // Who was taken out waits for nothing more.
+            let held = if is_member(desk, seat, thread)? || rows.is_empty() {
+                held
+            } else {
+                0
+            };
             Ok(EntryPage {
                 before: entries.first().filter(|_| more).map(|entry| entry.id),
                 unread_from: first_unread(desk, seat, thread)?,

@@ -116,14 +116,16 @@ impl Kolonne {
     }
 }
 
-/// A direct thread is there for its people alone, on a phone that others write on too.
+/// A direct thread is there for its people alone, on a phone that others write on too. One that
+/// this seat was taken out of before anything of it could be read isn't there at all.
 pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
     let person = desk.seat_person(seat).unwrap_or(RingId::ZERO);
-    let may: Option<bool> = desk
+    let row: Option<(bool, bool)> = desk
         .db
         .prepare_cached(
             "SELECT kind <> ?2 OR EXISTS (SELECT 1 FROM view_members m
-                WHERE m.thread = t.thread AND m.ring = ?3)
+                WHERE m.thread = t.thread AND m.ring = ?3),
+                title IS NOT NULL OR last_entry IS NOT NULL
              FROM view_threads t WHERE t.thread = ?1",
         )?
         .query_row(
@@ -132,14 +134,15 @@ pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Resu
                 kind_code(ThreadKind::Direct),
                 person.0.as_slice()
             ],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    // What is only promised is never a direct thread.
-    if may.map_or_else(
-        || Ok(promised::row(desk, thread)?.is_some()),
-        Ok::<_, Error>,
-    )? {
+    let may = match row {
+        Some((may, has_words)) => may && (has_words || is_member(desk, seat, thread)?),
+        // What is only promised is never a direct thread.
+        None => promised::row(desk, thread)?.is_some(),
+    };
+    if may {
         Ok(())
     } else {
         Err(Error::NotFound { kind: "thread" })
@@ -213,13 +216,17 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
     }
     promised::fill(desk, &mut record)?;
     record.member = is_member(desk, seat, thread)?;
+    if !record.member {
+        // Nothing more comes.
+        record.held = 0;
+    }
     record.unread = unread(desk, seat, thread)?;
     record.backlog = backlog(desk, Some(thread))?;
     Ok(record)
 }
 
 /// Whether a seat speaks for a member of a thread.
-fn is_member(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<bool, Error> {
+pub(super) fn is_member(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<bool, Error> {
     let (position, _) = desk.roster.head();
     let mut statement = desk.db.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM view_members WHERE thread = ?1 AND ring = ?2)",

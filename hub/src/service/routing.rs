@@ -430,12 +430,13 @@ impl View {
         let thread = &op.op.form.context.thread;
         let hub_seq = op.hub_seq.unwrap_or(u64::MAX);
         match named_parts(&op.op) {
-            Named::Key(key) if self.may_have(access, thread, hub_seq) => {
+            // Who was taken out keeps the keys he has, and gets none that he missed.
+            Named::Key(key) if self.sees(access, thread).is_some() => {
                 let rings: Vec<RingId> = rings.keys().copied().collect();
                 key.parts_for(&rings).into_iter().collect()
             }
             Named::Wrap(again)
-                if rings.contains_key(&again.ring) && self.may_have(access, thread, hub_seq) =>
+                if rings.contains_key(&again.ring) && self.sees(access, thread).is_some() =>
             {
                 BTreeSet::from([again.file])
             }
