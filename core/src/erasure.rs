@@ -274,6 +274,12 @@ fn due(db: &Connection, known_before_ms: u64) -> Result<BTreeMap<OpId, Vec<BlobI
             blobs.push(BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?);
         }
     }
+    if due.values().any(|blobs| !blobs.is_empty()) {
+        let others = folding::blobs_named_beside(db, |op| due.contains_key(op))?;
+        for blobs in due.values_mut() {
+            blobs.retain(|blob| !others.contains(blob));
+        }
+    }
     Ok(due)
 }
 
@@ -305,6 +311,10 @@ fn with_what_is_about(
         if about.is_some_and(|about| entries.contains(&about)) {
             ops.entry(op.id()).or_default();
         }
+    }
+    let others = folding::blobs_named_beside(tx, |op| ops.contains_key(op))?;
+    for blobs in ops.values_mut() {
+        blobs.retain(|blob| !others.contains(blob));
     }
     Ok(ops)
 }

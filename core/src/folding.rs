@@ -2,6 +2,7 @@
 //!
 //! Only this module writes views. Everything it writes can be dropped and rebuilt from the log.
 
+mod company;
 mod erasures;
 mod key_marks;
 mod locks;
@@ -24,6 +25,8 @@ use rusqlite::{Transaction, params};
 
 use crate::error::Error;
 use crate::{keys, oplog};
+
+pub use erasures::blobs_named_beside;
 
 /// What an entry is, in `view_entries.kind`.
 pub mod kind {
@@ -104,7 +107,10 @@ pub fn refold(
     erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
     key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
-    locks::write(tx, thread, &view)?;
+    if company::is_its_thread(tx, thread)? {
+        company::write(tx, &view)?;
+        locks::write(tx, thread, &view)?;
+    }
     Ok(view)
 }
 
@@ -287,8 +293,12 @@ fn write_blobs(
                 _ => *number != part::ORIGINAL,
             };
             tx.prepare_cached(
-                "INSERT OR IGNORE INTO blobs (blob, thread, entry, part, bytes, here, wanted)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
+                "INSERT INTO blobs (blob, thread, entry, part, bytes, here, wanted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
+                 ON CONFLICT DO UPDATE SET thread = excluded.thread, entry = excluded.entry,
+                    part = excluded.part, wanted = max(wanted, excluded.wanted)
+                 WHERE NOT EXISTS (SELECT 1 FROM view_entries e JOIN view_bodies b ON b.op = e.id
+                                   WHERE e.id = blobs.entry AND e.retracted = 0)",
             )?
             .execute(params![
                 blob.0.as_slice(),
@@ -356,25 +366,6 @@ fn write_thread(
         tx.prepare_cached("INSERT INTO view_members (thread, ring) VALUES (?1, ?2)")?
             .execute(params![thread.0.as_slice(), ring.0.as_slice()])?;
     }
-    if opening.opened.kind == ThreadKind::Company {
-        if !view.control.erased.is_empty() {
-            erasures::forget_names(tx, view)?;
-        }
-        for ((code, subject), field) in &view.fields {
-            if let (field::ERASE_DAYS | field::AUTO_LOCK, Some(value)) = (*code, &field.value) {
-                tx.prepare_cached(
-                    "INSERT OR REPLACE INTO view_policies (field, value) VALUES (?1, ?2)",
-                )?
-                .execute(params![code, value])?;
-            }
-            if *code == field::NAME {
-                tx.prepare_cached(
-                    "INSERT OR REPLACE INTO view_names (subject, name) VALUES (?1, ?2)",
-                )?
-                .execute(params![subject, field.value.clone().unwrap_or_default()])?;
-            }
-        }
-    }
     Ok(())
 }
 
@@ -401,6 +392,11 @@ pub const fn kind_code(kind: ThreadKind) -> i64 {
 }
 
 fn write_marks(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Result<(), Error> {
+    // What doesn't count any more, since the roster changed, goes as in a rebuild.
+    for table in ["read", "seen", "seen_blobs", "wiped"] {
+        tx.prepare_cached(&format!("DELETE FROM view_{table} WHERE thread = ?1"))?
+            .execute([thread.0.as_slice()])?;
+    }
     for (person, marks) in &view.read {
         for ((seat, store), seq) in marks {
             tx.prepare_cached(

@@ -81,6 +81,7 @@ async fn a_captured_office_computer_is_undone_by_the_kit() {
         .end(&seat, honest, EndMode::Hard)
         .await
         .unwrap();
+    captured.core().set_erase_days(&seat, 1).unwrap();
     captured.sync().await;
     ghost.sync().await;
     ghost.text(&job, "Ich gehöre dazu");
@@ -131,6 +132,22 @@ async fn a_captured_office_computer_is_undone_by_the_kit() {
     world.everyone_syncs().await;
     assert_eq!(world.kolonne_3.state(&job, &text), State::Office);
     assert_eq!(texts(&world.anna, &job).last().unwrap(), "Wieder unter uns");
+
+    // Whoever folded what was undone shows what those show who come later.
+    for device in [&new, &world.büro, &world.anna, &world.kolonne_3] {
+        let shown = of_the_company(device, &job);
+        device.core().rebuild_views().unwrap();
+        assert_eq!(of_the_company(device, &job), shown);
+    }
+}
+
+/// What a device shows of the company: people, devices, policies, and how far a thread has come.
+fn of_the_company(device: &Device, job: &JobId) -> String {
+    let core = device.core();
+    let people = core.people().unwrap();
+    let policies = (core.erase_days().unwrap(), core.auto_lock_min().unwrap());
+    let devices = core.devices().unwrap();
+    format!("{people:?} {policies:?} {devices:?} {}", device.thread(job))
 }
 
 /// Every wrapped ring secret in the roster ops from a place on.

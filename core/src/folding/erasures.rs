@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use kolonne_model::body::field;
+use kolonne_model::body::Body;
 use kolonne_model::control::EraseReason;
 use kolonne_model::erasure::{Erasure, Erasures, Standing};
-use kolonne_model::fold::ThreadView;
-use kolonne_model::ids::{RingId, ThreadId};
+use kolonne_model::ids::{BlobId, OpId, RingId, ThreadId};
 use kolonne_model::judge::ThreadOps;
 use kolonne_model::roster::Roster;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::erasure;
 use crate::error::Error;
+use crate::kolonne::op_id;
 
 /// A reason in `view_erasures.reason`.
 const fn reason_code(reason: EraseReason) -> i64 {
@@ -75,18 +75,28 @@ fn first_time_ms(erasure: &Erasure, set: &ThreadOps<'_>) -> u64 {
     first.map_or(0, |op| op.context().time_ms)
 }
 
-/// Forgets names that nobody gives any more, since what gave them is erased.
-pub fn forget_names(tx: &Transaction<'_>, view: &ThreadView) -> Result<(), Error> {
-    let known: Vec<Vec<u8>> = tx
-        .prepare_cached("SELECT subject FROM view_names")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for subject in known {
-        let key = (field::NAME, subject);
-        if !view.fields.contains_key(&key) {
-            tx.prepare_cached("DELETE FROM view_names WHERE subject = ?1")?
-                .execute([key.1])?;
+/// Blobs that entries other than these name: whoever repeats another's blob in an entry of their
+/// own doesn't take it away with that entry.
+pub fn blobs_named_beside(
+    db: &Connection,
+    these: impl Fn(&OpId) -> bool,
+) -> Result<BTreeSet<BlobId>, Error> {
+    let mut named = BTreeSet::new();
+    let mut statement = db.prepare_cached(
+        "SELECT b.op, b.body FROM view_bodies b JOIN view_entries e ON e.id = b.op
+         WHERE b.body IS NOT NULL AND e.retracted = 0",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+    })?;
+    for row in rows {
+        let (op, body) = row?;
+        if these(&op_id(&op)?) {
+            continue;
+        }
+        if let Ok(body) = Body::read(&body) {
+            named.extend(body.say.blobs().into_iter().map(|(blob, _)| blob));
         }
     }
-    Ok(())
+    Ok(named)
 }

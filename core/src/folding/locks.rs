@@ -3,18 +3,16 @@
 //! Nothing here opens a share; it is a file for whoever may.
 
 use kolonne_model::cbor;
-use kolonne_model::control::ThreadKind;
 use kolonne_model::fold::ThreadView;
 use kolonne_model::ids::ThreadId;
 use rusqlite::{Transaction, params};
 
 use crate::error::Error;
 
-/// Writes them; any other thread says nothing of them.
+/// Writes them, whole: an answer that doesn't count any more opens nothing.
 pub fn write(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Result<(), Error> {
-    if view.control.kind() != Some(ThreadKind::Company) {
-        return Ok(());
-    }
+    tx.execute("DELETE FROM view_seat_locks", [])?;
+    tx.execute("DELETE FROM view_seat_answers", [])?;
     for (seat, lock) in &view.seat_locks {
         let locked = lock.locked.as_ref();
         tx.prepare_cached(
