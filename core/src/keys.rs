@@ -1,7 +1,7 @@
 //! The keys of this device: its own, its seats', ring secrets and thread keys; opening what is
 //! wrapped for it, and making the key that a thread is sent under.
 //!
-//! Secrets live in the encrypted store and nowhere else; nothing here logs one. No key is ever
+//! Secrets live in the encrypted store, those behind a PIN sealed once more; nothing here logs one. No key is ever
 //! taken from anything but a verified op.
 
 use std::collections::BTreeSet;

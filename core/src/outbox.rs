@@ -1,6 +1,7 @@
 //! The outbox: ops and blobs that the hub has no receipt for.
 //!
-//! A row leaves by a receipt only; a refusal for good makes it *wedged*: it stays, explained.
+//! A row leaves by a receipt only, or because what it carries was erased; a refusal for good makes
+//! it *wedged*: it stays, explained.
 //! Nothing here waits for the network: it builds what to send and takes in what came back.
 
 use std::collections::BTreeMap;
