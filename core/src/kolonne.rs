@@ -426,6 +426,10 @@ fn add_cut_lists(db: &Connection, roster: &mut Roster) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is erased isn't on its way any more.
+const NOT_ERASED: &str = "NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
+    WHERE b.blob = o.blob)";
+
 fn outbox(db: &Connection) -> Result<Outbox, Error> {
     let count = |sql: &str| -> Result<u64, Error> {
         let n: i64 = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
@@ -438,10 +442,15 @@ fn outbox(db: &Connection) -> Result<Outbox, Error> {
         )?,
         photos: count(
             "SELECT count(DISTINCT b.entry) FROM outbox_blobs o JOIN blobs b ON b.blob = o.blob
-             WHERE b.part IN (1, 3)",
+             WHERE b.part IN (1, 3)
+               AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.op = b.entry)",
         )?,
-        originals: count("SELECT count(*) FROM outbox_blobs WHERE lane = 5")?,
-        bytes: count("SELECT coalesce(sum(bytes - done_bytes), 0) FROM outbox_blobs")?,
+        originals: count(&format!(
+            "SELECT count(*) FROM outbox_blobs o WHERE lane = 5 AND {NOT_ERASED}"
+        ))?,
+        bytes: count(&format!(
+            "SELECT coalesce(sum(bytes - done_bytes), 0) FROM outbox_blobs o WHERE {NOT_ERASED}"
+        ))?,
         stuck: count(
             "SELECT (SELECT count(*) FROM outbox_ops WHERE wedged IS NOT NULL)
                   + (SELECT count(*) FROM outbox_blobs WHERE wedged IS NOT NULL)",

@@ -13,7 +13,7 @@ mod threads;
 pub(crate) use entries::standing_body;
 pub(crate) use people::{own_rings, people};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::Roster;
@@ -44,9 +44,16 @@ pub(crate) struct Desk<'a> {
     /// Receipts are of a hub that doesn't answer any more.
     hub_is_new: bool,
     names: HashMap<Vec<u8>, String>,
+    /// Seats of this device whose PIN isn't in.
+    locked: BTreeSet<SeatId>,
 }
 
 impl Desk<'_> {
+    /// Whether a seat of this device waits for its PIN.
+    pub fn is_locked(&self, seat: &SeatId) -> bool {
+        self.locked.contains(seat)
+    }
+
     pub fn name(&self, subject: &[u8]) -> String {
         self.names
             .get(subject)
@@ -200,6 +207,12 @@ impl Kolonne {
             let is_office = roster
                 .device(&inner.device)
                 .is_some_and(|device| device.cert.kind == DeviceKind::Office);
+            let mut locked = BTreeSet::new();
+            for seat in keys::own_seats(db)? {
+                if inner.lock_state(db, &seat)?.locked {
+                    locked.insert(seat);
+                }
+            }
             work(&Desk {
                 db,
                 roster: &roster,
@@ -207,6 +220,7 @@ impl Kolonne {
                 is_office,
                 hub_is_new: new_hub::record(db)?.is_some(),
                 names,
+                locked,
             })
         })
     }

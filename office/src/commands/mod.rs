@@ -160,11 +160,16 @@ impl Context {
         })
     }
 
-    /// The device in this folder, and who looks at it: no PIN is asked for.
+    /// The device in this folder, and who looks at it: no PIN is asked for. One that is given opens
+    /// the seat, and with it what is for its person alone.
     pub fn look(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
         let kolonne = self.open(&acting.place)?;
         let me = kolonne.me()?;
-        let seat = pick::seat(&me, acting.who.as_deref())?.clone();
+        let mut seat = pick::seat(&me, acting.who.as_deref())?.clone();
+        if let Some(pin) = seat::given_pin().filter(|_| seat.locked) {
+            seat::unlock(&kolonne, &seat, &pin)?;
+            seat.locked = false;
+        }
         Ok((kolonne, me, seat))
     }
 

@@ -123,6 +123,11 @@ pub fn unlock(kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> Outcome {
     Err(Failure::from(error).about(about))
 }
 
+/// A PIN that a script gives.
+pub fn given_pin() -> Option<Pin> {
+    of_environment(PIN)
+}
+
 /// A seat's PIN, from whoever sits here or from the environment.
 pub fn pin_of(out: Output, seat: &SeatRecord) -> Outcome<Pin> {
     if let Some(pin) = of_environment(PIN) {

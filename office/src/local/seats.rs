@@ -76,6 +76,12 @@ impl Page {
             None => self.kolonne.used(seat),
         };
         entered.map_err(|error| self.pin_problem(seat, error))?;
+        // Whoever sat here before gets up: nobody writes as them by a tap on their name.
+        for other in self.kolonne.me()?.seats {
+            if other.has_pin && other.seat != *seat {
+                self.kolonne.lock(&other.seat);
+            }
+        }
         self.take_seat(seat).map_err(|_| Problem::not_found("seat"))
     }
 }

@@ -157,7 +157,7 @@ export interface Author {
   role: Role;
 }
 
-export type Part = "thumb" | "picture" | "original" | "voice" | "document";
+export type Part = "thumb" | "picture" | "original" | "voice" | "document" | "sealed";
 
 /** A part that isn't at the office yet. `device_name` null: it is still on this device. */
 export interface PendingPart {
