@@ -46,7 +46,7 @@ try {
   await open(phone, doors.crew, "Kirchplatz 2");
   await phone.getByRole("switch", { name: "Flugmodus" }).click();
   await phone.getByRole("textbox", { name: /Schreib als/ }).fill("Passt. Die Ziegel liegen Montag um acht oben.");
-  await phone.getByRole("button", { name: "Schicken" }).click();
+  await phone.getByRole("button", { name: "Schicken", exact: true }).click();
   await phone.getByText("gesichert").waitFor();
   await phone.getByRole("textbox", { name: /Schreib als/ }).blur();
   await phone.getByRole("log").evaluate((node) => node.scrollTo(0, node.scrollHeight));

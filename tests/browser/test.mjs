@@ -52,7 +52,7 @@ async function openJob(page) {
 }
 async function write(page, words) {
   await page.getByRole("textbox", { name: /Schreib als/ }).fill(words);
-  await page.getByRole("button", { name: "Schicken" }).click();
+  await page.getByRole("button", { name: "Schicken", exact: true }).click();
   await shows(line(page, words));
 }
 /** A reload would lose it. */
