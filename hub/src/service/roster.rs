@@ -44,6 +44,10 @@ fn other_branch(roster: &Roster, segment: &ReceivedSegment) -> Option<OpId> {
     }
     let mut branch = roster.through(fork);
     let op = branch.verify(segment.clone()).ok()?;
+    // Whom this chain has ended says nothing about it any more.
+    if roster.ends_of(&op.context().seat).next().is_some() {
+        return None;
+    }
     (branch.append(&op) == Effect::Applied).then(|| op.id())
 }
 

@@ -142,6 +142,11 @@ impl Roster {
         base: usize,
         changes: &[Change],
     ) -> Result<Next, Void> {
+        // What neither changes nor undoes anything would only make the chain longer.
+        let does_nothing = changes.is_empty() && base == self.links.len();
+        if author == Author::Nobody || does_nothing {
+            return Err(Void::Right);
+        }
         let before = if base == self.links.len() {
             Cow::Borrowed(&self.state)
         } else {
@@ -220,7 +225,9 @@ impl Roster {
         let fork_at = self.after(fork).0;
         for (link, step) in side.links.iter().zip(&side.steps).skip(carried) {
             // Whom this branch had removed gets nobody in through the other; removals all hold.
-            let removed = before.ends_of(&link.author).next().is_some();
+            // Nor does whom they would have let in.
+            let removed = before.ends_of(&link.author).next().is_some()
+                || !next.state.seats.contains_key(&link.author);
             for (_, change) in &step.applied {
                 let ends = matches!(change, Change::End(_) | Change::Cuts(_));
                 if ends || (!removed && listed.contains(&link.id)) {
