@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kolonne_model::control::{self, Control, MemberChange};
 use kolonne_model::erasure::{BlobErasure, Erasure, Erasures, Standing};
 use kolonne_model::ids::{
-    BlobId, CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, ThreadId,
+    BlobId, CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, SeatId, ThreadId,
 };
 use kolonne_model::judge::{Judgement, Membership, ThreadControl, ThreadOps, control_state};
 use kolonne_model::op::{Class, Op};
@@ -327,10 +327,11 @@ impl View {
                 .unwrap_or_default();
             self.seq_of(first.max(ring_since))
         };
+        let stands = |seat: &SeatId| self.roster.ends_of(seat).next().is_none();
         // A person whose time is over on this device is served nothing more.
         let is_over = |ring: &RingId| {
-            let mut seats = self.roster.seats().filter(|(_, seat)| {
-                seat.cert.device == *device && seat.cert.person.as_ref() == Some(ring)
+            let mut seats = self.roster.seats().filter(|(id, seat)| {
+                seat.cert.device == *device && seat.cert.person.as_ref() == Some(ring) && stands(id)
             });
             let over = |until: Option<u64>| until.is_some_and(|until| until <= now_ms);
             let first = seats
@@ -341,7 +342,7 @@ impl View {
         let people: Vec<bool> = self
             .roster
             .seats()
-            .filter(|(_, seat)| seat.cert.device == *device)
+            .filter(|(id, seat)| seat.cert.device == *device && stands(id))
             .filter_map(|(_, seat)| seat.cert.person)
             .map(|person| is_over(&person))
             .collect();
