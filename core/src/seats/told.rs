@@ -9,8 +9,8 @@ use kolonne_model::cbor;
 use kolonne_model::ids::{OpId, SeatId};
 use kolonne_model::op::SUITE_1;
 use kolonne_model::roster::change::{
-    Change, DeviceKind, End, EndMode, Recipient as PublicRecipient, RingKind, Role, Scope,
-    SeatCert, SeatKind, Subject,
+    Change, DeviceKind, End, EndMode, Recipient as PublicRecipient, RingKind, Role, SeatCert,
+    SeatKind, Subject,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -132,6 +132,7 @@ impl Kolonne {
             let (position, _) = roster.head();
             let role = roster.role_at(&of, position);
             let wanted = wanted_seat(db, &of)?
+                .filter(|_| roster.ends_of(&of).next().is_none())
                 .filter(|wanted| roster.seat(&SeatId::of_key(&wanted.key)).is_none());
             let (Some(wanted), Some(role), Some(person)) = (wanted, role, old.cert.person) else {
                 return Err(Error::NotFound {
@@ -162,8 +163,8 @@ impl Kolonne {
                     device: old.cert.device,
                     person: Some(person),
                     role,
-                    scope: Scope::All,
-                    not_after_ms: None,
+                    scope: old.cert.scope,
+                    not_after_ms: old.cert.not_after_ms,
                     recipient: Some(wanted.recipient),
                 }),
             ];

@@ -49,11 +49,13 @@ impl Sync<'_> {
     }
 }
 
-/// Whether nothing waits but what the hub refused for good.
+/// Whether nothing waits but what the hub refused for good, or what is erased and goes nowhere.
 fn handed_over(tx: &rusqlite::Transaction<'_>) -> Result<bool, Error> {
     let waits: bool = tx.query_row(
         "SELECT EXISTS (SELECT 1 FROM outbox_ops WHERE wedged IS NULL)
-             OR EXISTS (SELECT 1 FROM outbox_blobs WHERE wedged IS NULL)",
+             OR EXISTS (SELECT 1 FROM outbox_blobs o WHERE o.wedged IS NULL
+                AND NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
+                                WHERE b.blob = o.blob))",
         [],
         |row| row.get(0),
     )?;
