@@ -151,6 +151,30 @@ async fn who_comes_to_a_crew_after_it_was_taken_out_gets_nothing_of_the_thread()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_moved_phone_wrote_for_its_old_crew_stays_when_that_crew_is_taken_out() {
+    let world = World::new().await;
+    let (büro, moved) = (&world.büro, &world.kolonne_3);
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    world
+        .enrol("kolonne-7", phone("Handy Kolonne 7", "Kolonne 7", crew))
+        .await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    moved.text(&job, "Gerüst steht");
+    world.everyone_syncs().await;
+    let (seat, old) = (büro.seat(), world.ring("Kolonne 3"));
+    let (device, to) = (moved.core().me().unwrap().device, world.ring("Kolonne 7"));
+    let core = büro.core();
+    core.move_device(&seat, &device, &to).await.unwrap();
+    core.change_members(&seat, &job, &[], &[old]).unwrap();
+    world.everyone_syncs().await;
+    for device in [büro, &world.anna] {
+        assert_eq!(texts(device, &job), ["Gerüst steht"]);
+        assert_eq!(row(device, &job).quarantined, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_foremans_own_ring_is_no_crew() {
     let world = World::new().await;
     let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);

@@ -390,6 +390,11 @@ async fn a_direct_thread_is_for_its_people_alone() {
     world.everyone_syncs().await;
     second.sync().await;
     assert_eq!(texts(büro, &direct), ["Chefsache"]);
+    let crew = world.ring("Kolonne 3");
+    let members = büro
+        .core()
+        .change_members(&büro.seat(), &direct, &[crew], &[]);
+    assert!(matches!(members, Err(Error::Locked { code: "right" })));
     assert_eq!(second.ops_of(&direct), 0);
     assert_eq!(anna.state(&direct, &text), State::Sent);
 }

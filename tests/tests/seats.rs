@@ -569,6 +569,33 @@ async fn a_forgotten_pin_is_a_new_seat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_foreman_with_a_renewed_seat_changes_who_is_in_her_own_job() {
+    let world = World::new().await;
+    let anna = &world.anna;
+    let job = kolonne_core::capture::NewJob {
+        title: "Carport Lehner".to_owned(),
+        ..Default::default()
+    };
+    let old = anna.seat();
+    let job = anna.core().open_job(&old, &job).unwrap();
+    anna.core().set_pin(&old, None, Some(PIN)).unwrap();
+    anna.core().want_new_seat(&old, "3094").unwrap();
+    world.everyone_syncs().await;
+    let sabine = world.büro.seat();
+    world.büro.core().renew_seat(&sabine, &old).await.unwrap();
+    world.everyone_syncs().await;
+    let new = anna.seat();
+    assert_ne!(new, old);
+    anna.core().unlock(&new, "3094").unwrap();
+    let crew = world.ring("Kolonne 3");
+    anna.core()
+        .change_members(&new, &job, &[crew], &[])
+        .unwrap();
+    world.everyone_syncs().await;
+    assert!(world.kolonne_3.knows(&job));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_seat_that_ends_is_wiped_though_it_was_open() {
     let (world, _, jonas) = with_pins().await;
     let phone = &world.kolonne_3;

@@ -688,7 +688,11 @@ impl<'a> Judge<'a> {
         let member = || self.unless_admitted(op, self.verdict_on_member(op, timeliness));
         let (may, timeliness) = match body {
             Control::Opened(_) => (true, timeliness),
-            Control::Members(_) => (self.may_change_members(op, opening), timeliness),
+            Control::Members(_) => {
+                let at = self.position(op);
+                let may = may_change_members(self.roster, &op.context().seat, at, opening);
+                (may, timeliness)
+            }
             // A key for a list without its maker would let him read after he has gone.
             Control::KeyMade(key) => (
                 key.rings
@@ -735,15 +739,6 @@ impl<'a> Judge<'a> {
     fn rings_of(&self, op: &VerifiedOp) -> Vec<RingId> {
         self.roster
             .speaks_for(&op.context().seat, self.position(op))
-    }
-
-    fn may_change_members(&self, op: &VerifiedOp, opening: &Opening) -> bool {
-        let role = self.role(op);
-        let person = |seat: &SeatId| self.roster.seat(seat).and_then(|s| s.cert.person);
-        let opener = person(&opening.opener);
-        let opened_it = opener.is_some() && opener == person(&op.context().seat);
-        let office = role >= Some(Role::Office) && opening.opened.kind != ThreadKind::Direct;
-        self.is_person(op) && (office || (opened_it && role >= Some(Role::Foreman)))
     }
 
     fn role(&self, op: &VerifiedOp) -> Option<Role> {
@@ -811,6 +806,25 @@ impl<'a> Judge<'a> {
                 .is_some_and(|ring| self.speaks_for(op.op, &ring)),
         }
     }
+}
+
+/// Whether a seat may say who is in a thread, as of a position of the roster: the office, but in a
+/// direct thread; and who opened it, by whichever of their seats.
+#[must_use]
+pub fn may_change_members(
+    roster: &Roster,
+    seat: &SeatId,
+    at: RosterPosition,
+    opening: &Opening,
+) -> bool {
+    let role = roster.role_at(seat, at);
+    let cert = |seat: &SeatId| roster.seat(seat).map(|record| &record.cert);
+    let person = |seat: &SeatId| cert(seat).and_then(|cert| cert.person);
+    let opener = person(&opening.opener);
+    let opened_it = opener.is_some() && opener == person(seat);
+    let office = role >= Some(Role::Office) && opening.opened.kind != ThreadKind::Direct;
+    let is_person = cert(seat).is_some_and(|cert| cert.kind == SeatKind::Person);
+    is_person && (office || (opened_it && role >= Some(Role::Foreman)))
 }
 
 /// Who a counted op's author is, as of the position it names.

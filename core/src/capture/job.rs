@@ -6,7 +6,7 @@ use kolonne_model::control::{
     Control, MemberChange, MemberWrite, Members, Opened, StrandCut, ThreadKind,
 };
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
-use kolonne_model::judge::{Membership, ThreadOps};
+use kolonne_model::judge::{Membership, ThreadOps, may_change_members};
 use kolonne_model::op::Op;
 use kolonne_model::payload;
 use kolonne_model::roster::Roster;
@@ -173,25 +173,15 @@ fn write_members(
     oplog::append(tx, moment, author, thread, &Saying::Control(members)).map(drop)
 }
 
-/// Where the strands of a ring's seats end as this device knows them: the cut of an out.
-fn cut_of(
-    tx: &Transaction<'_>,
-    moment: &Moment<'_>,
-    thread: &ThreadId,
-    ring: &RingId,
-) -> Result<Vec<StrandCut>, Error> {
+/// Where a thread's strands end as this device knows them: the cut of an out. Of all seats, since
+/// who speaks for another ring now may have spoken for the one that goes; it is asked of ops that
+/// did.
+fn cut_of(tx: &Transaction<'_>, thread: &ThreadId) -> Result<Vec<StrandCut>, Error> {
     let ops = oplog::of_thread(tx, thread)?;
-    let (position, _) = moment.roster.head();
     let set = ThreadOps::new(*thread, &ops);
     let heads = kolonne_model::fold::heads(&set, &SeatId::ZERO);
     Ok(heads
         .into_iter()
-        .filter(|head| {
-            moment
-                .roster
-                .speaks_for(&head.seat, position)
-                .contains(ring)
-        })
         .map(|head| StrandCut {
             seat: head.seat,
             store: head.store,
@@ -367,16 +357,11 @@ impl Kolonne {
         self.inner.write_in(thread, |tx, moment| {
             let author = self.inner.author(tx, seat)?;
             let state = control(tx, moment, thread)?;
-            let opened_it = state.opening.as_ref().is_some_and(|o| o.opener == *seat);
-            needs_role(
-                moment,
-                seat,
-                if opened_it {
-                    Role::Foreman
-                } else {
-                    Role::Office
-                },
-            )?;
+            let (position, _) = moment.roster.head();
+            let opening = state.opening.as_ref();
+            if !opening.is_some_and(|o| may_change_members(moment.roster, seat, position, o)) {
+                return Err(Error::Locked { code: "right" });
+            }
             let add = &meant(tx, moment.roster, add)?;
             add_members(tx, moment, &author, thread, add)?;
             let mut writes = Vec::new();
@@ -397,7 +382,7 @@ impl Kolonne {
                     writes.push(MemberWrite {
                         ring: *ring,
                         change: MemberChange::Out {
-                            cut: cut_of(tx, moment, thread, ring)?,
+                            cut: cut_of(tx, thread)?,
                         },
                         names: state.member_writes.get(ring).cloned().unwrap_or_default(),
                     });
