@@ -20,6 +20,7 @@ use crate::crypt::{at_rest, random};
 use crate::error::Error;
 use crate::keys;
 use crate::oplog::{self, Moment};
+use crate::outbox::NOT_ERASED;
 use crate::records::{Changed, HubState, Outbox, Status};
 use crate::seats::{self, OpenSeats};
 use crate::store::{Store, get_meta, set_meta};
@@ -425,10 +426,6 @@ fn add_cut_lists(db: &Connection, roster: &mut Roster) -> Result<(), Error> {
     }
     Ok(())
 }
-
-/// What is erased isn't on its way any more.
-const NOT_ERASED: &str = "NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
-    WHERE b.blob = o.blob)";
 
 fn outbox(db: &Connection) -> Result<Outbox, Error> {
     let count = |sql: &str| -> Result<u64, Error> {

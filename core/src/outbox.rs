@@ -1,7 +1,9 @@
 //! The outbox: ops and blobs that the hub has no receipt for.
 //!
-//! A row leaves by a receipt only, or because what it carries was erased; a refusal for good makes
-//! it *wedged*: it stays, explained.
+//! A row leaves by a receipt only, or because what it carries was erased; a refusal makes it
+//! *wedged*: it stays, explained. What was refused for something that passes (a full quota, a seat
+//! that the hub doesn't know yet) is tried again by itself; the rest when the hub is another or
+//! lacks what was before it.
 //! Nothing here waits for the network: it builds what to send and takes in what came back.
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::error::Error;
 use crate::keys;
 use crate::oplog;
+use crate::store::{get_meta, set_meta};
 use crate::sync::lineage;
 
 /// About how large a pushed page is: a few seconds of a slow network.
@@ -28,6 +31,20 @@ const PAGE_BYTES: usize = 48 * 1024;
 const SEGMENT_OPS: usize = 100;
 /// Rows looked at for one page.
 const PAGE_ROWS: u32 = 400;
+
+/// Of a blob `o`: it isn't erased.
+pub const NOT_ERASED: &str = "NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
+    WHERE b.blob = o.blob)";
+
+/// Of an op: it has to reach the hub yet, now or later.
+pub const OP_WAITS: &str = "(wedged IS NULL OR wedged IN ('seat', 'payload'))";
+/// The same of a blob. It may be too large only for what is left of a quota.
+pub const BLOB_WAITS: &str = "(wedged IS NULL OR wedged = 'too_large')";
+
+/// Between two tries of ops that were refused for now.
+const REFUSED_WAIT_MS: u64 = 10 * 60 * 1000;
+/// When they were tried last.
+const REFUSED_TRIED: &str = "refused_tried_ms";
 
 /// What goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,8 +93,9 @@ pub fn put_blob(
 /// Puts an op on its way again whose payload the hub may lack; one without payload has nothing new.
 pub fn put_again(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
     tx.execute(
-        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
-         SELECT o.arrival, o.id, o.thread FROM ops o JOIN payloads p ON p.op = o.id WHERE o.id = ?1",
+        "INSERT INTO outbox_ops (arrival, op, thread)
+         SELECT o.arrival, o.id, o.thread FROM ops o JOIN payloads p ON p.op = o.id WHERE o.id = ?1
+         ON CONFLICT DO UPDATE SET wedged = NULL",
         [op.0.as_slice()],
     )?;
     Ok(())
@@ -94,8 +112,37 @@ pub fn forget_blob(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets the waits between tries: a person asks for the next one now.
+/// What was refused is no longer: everything is tried again.
+pub fn unwedge(tx: &Transaction<'_>) -> Result<(), Error> {
+    for table in ["outbox_ops", "outbox_blobs"] {
+        let sql = format!("UPDATE {table} SET wedged = NULL WHERE wedged IS NOT NULL");
+        tx.execute(&sql, [])?;
+    }
+    Ok(())
+}
+
+/// Tries ops again that were refused for now, if their last try was a while ago.
+pub fn try_refused(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    let tried = get_meta(tx, REFUSED_TRIED)?.and_then(|bytes| bytes.try_into().ok());
+    // A clock that was set back ends the wait.
+    let waits = tried.is_some_and(|tried| {
+        let waited_ms = now_ms.checked_sub(u64::from_be_bytes(tried));
+        waited_ms.is_some_and(|ms| ms < REFUSED_WAIT_MS)
+    });
+    if waits {
+        return Ok(());
+    }
+    let sql =
+        format!("UPDATE outbox_ops SET wedged = NULL WHERE wedged IS NOT NULL AND {OP_WAITS}");
+    if tx.execute(&sql, [])? > 0 {
+        set_meta(tx, REFUSED_TRIED, &now_ms.to_be_bytes())?;
+    }
+    Ok(())
+}
+
+/// Forgets refusals and the waits between tries: a person asks for the next one now.
 pub fn retry_now(tx: &Transaction<'_>) -> Result<(), Error> {
+    unwedge(tx)?;
     tx.execute(
         "UPDATE outbox_blobs SET retry_at_ms = 0 WHERE retry_at_ms > 0",
         [],
@@ -361,7 +408,7 @@ pub fn take_push_answer(
         tx.execute(
             "INSERT INTO outbox_ops (arrival, op, thread, wedged)
              SELECT arrival, id, thread, 'payload' FROM ops WHERE id = ?1
-             ON CONFLICT (op) DO UPDATE SET wedged = 'payload'",
+             ON CONFLICT DO UPDATE SET wedged = 'payload'",
             [id.0.as_slice()],
         )?;
     }
@@ -452,9 +499,10 @@ fn requeue_before(tx: &Transaction<'_>, run: &[VerifiedOp]) -> Result<(), Error>
     };
     let strand = first.strand();
     tx.execute(
-        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+        "INSERT INTO outbox_ops (arrival, op, thread)
          SELECT arrival, id, thread FROM ops
-         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq < ?4",
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq < ?4
+         ON CONFLICT DO UPDATE SET wedged = NULL",
         params![
             strand.thread.0.as_slice(),
             strand.seat.0.as_slice(),
@@ -489,9 +537,10 @@ pub fn requeue_beyond(
     beyond_seq: u32,
 ) -> Result<usize, Error> {
     Ok(tx.execute(
-        "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
+        "INSERT INTO outbox_ops (arrival, op, thread)
          SELECT arrival, id, thread FROM ops
-         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4",
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4
+         ON CONFLICT DO UPDATE SET wedged = NULL",
         params![
             strand.thread.0.as_slice(),
             strand.seat.0.as_slice(),
@@ -519,13 +568,11 @@ pub struct BlobOut {
 /// The next blob to send: by lane, then oldest first; those that wait for another try are passed.
 pub fn next_blob(db: &Connection, now_ms: u64) -> Result<Option<BlobOut>, Error> {
     let row = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT blob, thread, bytes, upload, attempts FROM outbox_blobs o
-             WHERE wedged IS NULL AND retry_at_ms <= ?1
-                AND NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
-                    WHERE b.blob = o.blob)
-             ORDER BY lane, queued LIMIT 1",
-        )?
+             WHERE {BLOB_WAITS} AND retry_at_ms <= ?1 AND {NOT_ERASED}
+             ORDER BY lane, queued LIMIT 1"
+        ))?
         .query_row([now_ms.cast_signed()], |row| {
             Ok((
                 row.get::<_, Vec<u8>>(0)?,
@@ -565,14 +612,15 @@ pub fn blob_progress(
     done_bytes: u64,
 ) -> Result<(), Error> {
     tx.execute(
-        "UPDATE outbox_blobs SET upload = ?2, done_bytes = ?3, attempts = 0, retry_at_ms = 0
+        "UPDATE outbox_blobs SET upload = ?2, done_bytes = ?3, attempts = 0, retry_at_ms = 0,
+                wedged = NULL
          WHERE blob = ?1",
         params![blob.0.as_slice(), upload, done_bytes.cast_signed()],
     )?;
     Ok(())
 }
 
-/// A blob can't be sent: it stays, explained.
+/// A blob can't be sent, or not now: it stays, explained.
 pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), Error> {
     tx.execute(
         "UPDATE outbox_blobs SET wedged = ?2 WHERE blob = ?1",

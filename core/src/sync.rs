@@ -422,6 +422,11 @@ impl<'a> Sync<'a> {
     }
 
     async fn run(mut self) -> Result<SyncReport, Error> {
+        blocking(self.inner, |inner| {
+            let now_ms = inner.now_ms();
+            inner.store.write(|tx| outbox::try_refused(tx, now_ms))
+        })
+        .await?;
         self.push().await?;
         self.pull().await?;
         self.push().await?;

@@ -596,6 +596,36 @@ async fn a_foreman_with_a_renewed_seat_changes_who_is_in_her_own_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_renewed_seat_wrote_reaches_a_hub_put_back_to_before_it() {
+    let (mut world, _, jonas) = with_pins().await;
+    let job = world.job("Dach", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    files::copy_folder(&world.path("hub"), &world.path("copy"));
+    world.start_hub();
+    let phone = &world.kolonne_3;
+    phone.core().want_new_seat(&jonas, "3094").unwrap();
+    phone.sync().await;
+    world.büro.sync().await;
+    let sabine = world.büro.seat();
+    world.büro.core().renew_seat(&sabine, &jonas).await.unwrap();
+    phone.sync().await;
+    world.stop_hub().await;
+    std::fs::remove_dir_all(world.path("hub")).unwrap();
+    std::fs::rename(world.path("copy"), world.path("hub")).unwrap();
+    world.start_hub();
+    let phone = &world.kolonne_3;
+    let new = phone.seat_of(JONAS);
+    phone.core().unlock(&new, "3094").unwrap();
+    let text = phone.text_as(&new, &job, "Auf dem alten Hub");
+    let _ = phone.try_sync().await;
+    phone.sync().await;
+    world.everyone_syncs().await;
+    assert_eq!(phone.core().status().unwrap().outbox.stuck, 0);
+    assert!(world.büro.holds_op(&text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_seat_that_ends_is_wiped_though_it_was_open() {
     let (world, _, jonas) = with_pins().await;
     let phone = &world.kolonne_3;

@@ -15,6 +15,9 @@ use kolonne_core::capture::{About, NewJob, SealFor};
 use kolonne_core::crypt::{self, CryptError};
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
+use kolonne_model::cbor;
+use kolonne_model::control::EraseReason;
+use kolonne_model::hub::{PushAnswer, RefusalCode, SegmentOutcome};
 use kolonne_model::ids::{DeviceId, RingId};
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
 use kolonne_tests::fence::files_below;
@@ -233,6 +236,53 @@ async fn a_phone_given_back_loses_nothing_that_was_written_before() {
     assert!(kept.iter().all(|kept| kept.entries == 0), "{kept:?}");
     let ended = record(&world, büro.core().devices().unwrap().last().unwrap().id).ended;
     assert!(!ended.unwrap().at_once);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_refuses_for_now_is_handed_over_before_a_phone_is_emptied() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    anna.offline();
+    anna.text(&job, "Nur auf diesem Handy");
+    end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
+    anna.online();
+    // As a hub that was put back to before it knew of her seat.
+    world.wire.lie(|asked, answer| {
+        if asked.what == "POST /v1/push" {
+            let mut told: PushAnswer = cbor::decode(answer).unwrap();
+            told.receipts.clear();
+            told.outcomes = vec![(0, SegmentOutcome::Refused(RefusalCode::Seat))];
+            *answer = cbor::encode(&told);
+        }
+    });
+    anna.sync().await;
+    let waits = anna.core().status().unwrap().outbox;
+    assert!(waits.stuck > 0, "{waits:?}");
+    world.wire.be_honest();
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+    büro.sync().await;
+    assert_eq!(texts(büro, &job), ["Nur auf diesem Handy"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_waits_for_no_picture_that_was_erased() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let photo = anna.photo(&job, &files::photo(1200, 900, 1));
+    anna.sync_within(0).await;
+    büro.sync().await;
+    let erased = büro
+        .core()
+        .erase(&büro.seat(), &[photo], EraseReason::PersonalData);
+    assert_eq!(erased.unwrap().entries, 1);
+    büro.sync().await;
+    anna.sync_within(0).await;
+    end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 //! keys, then its files.
 //!
 //! It leaves on the signed roster op alone, never on a hub's word. What is still on its way stays
-//! until it is handed over; only what the hub refused for good goes with the device, and is counted
-//! in the last word.
+//! until it is handed over, and so does what the hub refused for now; only what it refused for good
+//! goes with the device, and is counted in the last word.
 
 use kolonne_model::body::{Say, Wiped};
 
@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::founding::company_thread;
 use crate::kolonne::{Inner, outbox_of};
 use crate::oplog::Moment;
+use crate::outbox::{BLOB_WAITS, NOT_ERASED, OP_WAITS};
 use crate::records::Changed;
 use crate::{capture, keys, wipe};
 
@@ -51,14 +52,11 @@ impl Sync<'_> {
 
 /// Whether nothing waits but what the hub refused for good, or what is erased and goes nowhere.
 fn handed_over(tx: &rusqlite::Transaction<'_>) -> Result<bool, Error> {
-    let waits: bool = tx.query_row(
-        "SELECT EXISTS (SELECT 1 FROM outbox_ops WHERE wedged IS NULL)
-             OR EXISTS (SELECT 1 FROM outbox_blobs o WHERE o.wedged IS NULL
-                AND NOT EXISTS (SELECT 1 FROM blobs b JOIN erasures e ON e.op = b.entry
-                                WHERE b.blob = o.blob))",
-        [],
-        |row| row.get(0),
-    )?;
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM outbox_ops WHERE {OP_WAITS})
+             OR EXISTS (SELECT 1 FROM outbox_blobs o WHERE {BLOB_WAITS} AND {NOT_ERASED})"
+    );
+    let waits: bool = tx.query_row(&sql, [], |row| row.get(0))?;
     Ok(!waits)
 }
 

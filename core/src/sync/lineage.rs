@@ -9,6 +9,7 @@ use kolonne_model::ids::HubEpoch;
 use rusqlite::{Connection, Transaction};
 
 use crate::error::Error;
+use crate::outbox;
 use crate::store::{get_meta, set_meta};
 
 /// The newest sequence that a receipt named: epoch and number.
@@ -21,6 +22,7 @@ pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
     tx.execute("DELETE FROM receipts", [])?;
     tx.execute("DELETE FROM blob_receipts", [])?;
     tx.execute("UPDATE blobs SET at_hub = 0", [])?;
+    outbox::unwedge(tx)?;
     tx.execute(
         "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
          SELECT arrival, id, thread FROM ops WHERE class <> 3",
