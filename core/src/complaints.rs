@@ -66,11 +66,10 @@ impl Inner {
             let key_op = op.order.id;
             if keys::history(tx, thread, &made.key())?.is_none() {
                 for complaint in wrong_wraps(tx, &control, &key_op, made, &secret)? {
-                    wrote |=
-                        self.write_for(tx, moment, thread, &[complaint.ring], |tx, author| {
-                            let said = Saying::Control(Control::Complaint(complaint));
-                            oplog::append(tx, moment, author, thread, &said).map(drop)
-                        })?;
+                    wrote |= self.write_for(tx, moment, &[complaint.ring], |tx, author| {
+                        let said = Saying::Control(Control::Complaint(complaint));
+                        oplog::append(tx, moment, author, thread, &said).map(|_| true)
+                    })?;
                 }
             }
             let members: Vec<RingId> = control.member_rings().collect();
@@ -81,7 +80,7 @@ impl Inner {
             for complained in open {
                 let ring = complained.complaint.ring;
                 if members.contains(&ring) {
-                    wrote |= self.write_for(tx, moment, thread, &members, |tx, author| {
+                    wrote |= self.write_for(tx, moment, &members, |tx, author| {
                         wrap_again(tx, moment, author, thread, (&key_op, made), &ring)
                     })?;
                 }
@@ -94,29 +93,26 @@ impl Inner {
                 .member_rings()
                 .filter(|ring| direct || Some(*ring) == office)
                 .collect();
-            wrote |= self.write_for(tx, moment, thread, &makers, |tx, author| {
-                keys::make_key(tx, moment, author, thread, &control).map(drop)
+            wrote |= self.write_for(tx, moment, &makers, |tx, author| {
+                keys::make_key(tx, moment, author, thread, &control).map(|_| true)
             })?;
         }
         Ok(wrote)
     }
 
     /// Writes as whoever on this device speaks for one of these rings: the device itself, else a
-    /// person who is unlocked. Whether there was one.
+    /// person who is unlocked. Whether anything was written.
     fn write_for(
         &self,
         tx: &Transaction<'_>,
         moment: &Moment<'_>,
-        thread: &ThreadId,
         rings: &[RingId],
-        write: impl FnOnce(&Transaction<'_>, &Author) -> Result<(), Error>,
+        write: impl FnOnce(&Transaction<'_>, &Author) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         let Some(author) = self.speaker(tx, moment, rings)? else {
             return Ok(false);
         };
-        let before = oplog::highest_lamport(tx, thread)?;
-        write(tx, &author)?;
-        Ok(oplog::highest_lamport(tx, thread)? > before)
+        write(tx, &author)
     }
 
     /// Who on this device speaks for one of these rings now: the device, else an unlocked person.
@@ -155,11 +151,14 @@ pub fn someone_lacks_a_key(
     if control.kind() != Some(ThreadKind::Direct) {
         return is_key_off_the_chain(db, roster, thread, control);
     }
+    let company = roster.company();
     let mut here: BTreeSet<KeyId> = BTreeSet::new();
+    let mut keys = Vec::new();
     for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
         if keys::history(db, thread, &made.key())?.is_some() {
             here.insert(made.key());
         }
+        keys.push((made, keys::opened_by(db, &company, thread, made)?));
     }
     for ring in control.member_rings() {
         let Some((newest, _)) = roster.newest_generation(&ring) else {
@@ -167,14 +166,14 @@ pub fn someone_lacks_a_key(
         };
         let mut opens: BTreeSet<KeyId> = BTreeSet::new();
         // Seals lead to earlier keys only, so the newest first finds all.
-        for made in control.keys.iter().rev().filter_map(|op| op.key.as_ref()) {
+        for (made, opened) in keys.iter().rev() {
             let wrapped = made
                 .rings
                 .iter()
                 .any(|entry| entry.ring == ring && entry.generation == newest);
             if wrapped || opens.contains(&made.key()) {
                 opens.insert(made.key());
-                opens.extend(made.seals.iter().map(|seal| seal.earlier));
+                opens.extend(opened);
             }
         }
         if !here.is_subset(&opens) {
@@ -200,7 +199,7 @@ fn is_key_off_the_chain(
         let Some(made) = &op.key else { continue };
         let (position, digest) = &op.roster;
         if opened.contains(&made.key()) {
-            opened.extend(made.seals.iter().map(|seal| seal.earlier));
+            opened.extend(keys::opened_by(db, &roster.company(), thread, made)?);
         } else if !roster.stands(*position, digest)
             && keys::history(db, thread, &made.key())?.is_some()
         {
@@ -257,6 +256,7 @@ fn wrong_wraps(
     Ok(wrong)
 }
 
+/// Wraps a key again, if it is here. Whether it was.
 fn wrap_again(
     tx: &Transaction<'_>,
     moment: &Moment<'_>,
@@ -264,18 +264,18 @@ fn wrap_again(
     thread: &ThreadId,
     (key_op, made): (&OpId, &KeyMade),
     ring: &RingId,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let Some(secret) = keys::history(tx, thread, &made.key())? else {
-        return Ok(());
+        return Ok(false);
     };
     let Some(entry) = made.rings.iter().find(|entry| entry.ring == *ring) else {
-        return Ok(());
+        return Ok(false);
     };
     let recipient = usize::try_from(entry.generation)
         .ok()
         .and_then(|n| moment.roster.ring(ring)?.generations.get(n.checked_sub(1)?));
     let Some(recipient) = recipient else {
-        return Ok(());
+        return Ok(false);
     };
     let file = crypt::seal(secret.as_bytes(), &[keys::recipient(recipient)?])?;
     let again = Control::WrappedAgain(WrappedAgain {
@@ -285,7 +285,8 @@ fn wrap_again(
         file: part_hash(&file),
     });
     let op = oplog::append(tx, moment, author, thread, &Saying::Control(again))?;
-    oplog::keep_part(tx, &op.id(), &file).map(drop)
+    oplog::keep_part(tx, &op.id(), &file)?;
+    Ok(true)
 }
 
 impl Kolonne {

@@ -624,7 +624,7 @@ pub(crate) fn make_key(
     }
     let files: Vec<Hash32> = parts.iter().map(|part| part_hash(part)).collect();
     let mut seals = Vec::new();
-    for earlier in keys_to_seal(tx, thread, control)? {
+    for earlier in keys_to_seal(tx, &company, thread, control)? {
         let Some(old) = history(tx, thread, &earlier)? else {
             continue;
         };
@@ -656,24 +656,46 @@ pub(crate) fn make_key(
     Ok((key, id))
 }
 
-/// Every earlier key that is here and not already sealed under one that will be sealed too.
+/// Every earlier key that is here and isn't opened by one that will be sealed too.
 fn keys_to_seal(
     tx: &Transaction<'_>,
+    company: &CompanyId,
     thread: &ThreadId,
     control: &ThreadControl,
 ) -> Result<BTreeSet<KeyId>, Error> {
-    let mut known: BTreeSet<KeyId> = BTreeSet::new();
-    for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
-        if history(tx, thread, &made.key())?.is_some() {
-            known.insert(made.key());
+    let (mut to_seal, mut covered) = (BTreeSet::new(), BTreeSet::new());
+    // The newest first, so that no two cover each other.
+    for made in control.keys.iter().rev().filter_map(|op| op.key.as_ref()) {
+        let id = made.key();
+        if history(tx, thread, &id)?.is_some() && !covered.contains(&id) {
+            to_seal.insert(id);
+        }
+        covered.extend(opened_by(tx, company, thread, made)?);
+    }
+    Ok(to_seal)
+}
+
+/// The earlier keys that a key does open, if it is here itself. What its maker lists proves nothing:
+/// a seal counts once it gave the key that it is said to hold.
+pub(crate) fn opened_by(
+    db: &Connection,
+    company: &CompanyId,
+    thread: &ThreadId,
+    made: &KeyMade,
+) -> Result<Vec<KeyId>, Error> {
+    let mut opened = Vec::new();
+    let Some(secret) = history(db, thread, &made.key())? else {
+        return Ok(opened);
+    };
+    for KeySeal { earlier, sealed } in &made.seals {
+        let part = oplog::part(db, sealed)?;
+        let opens = part.is_some_and(|part| {
+            let found = secret.open_earlier(company, thread, earlier, &part);
+            found.is_some()
+        });
+        if opens {
+            opened.push(*earlier);
         }
     }
-    let covered: BTreeSet<KeyId> = control
-        .keys
-        .iter()
-        .filter_map(|op| op.key.as_ref())
-        .filter(|made| known.contains(&made.key()))
-        .flat_map(|made| made.seals.iter().map(|seal| seal.earlier))
-        .collect();
-    Ok(known.difference(&covered).copied().collect())
+    Ok(opened)
 }

@@ -235,7 +235,7 @@ fn last_of_strand(
 }
 
 /// The highest lamport seen in a thread; 0 in an empty one.
-pub fn highest_lamport(db: &Connection, thread: &ThreadId) -> Result<u64, Error> {
+fn highest_lamport(db: &Connection, thread: &ThreadId) -> Result<u64, Error> {
     // SQLite's integers are signed: a lamport beyond them is negative here, nobody's honest one,
     // and not worth following.
     let highest: Option<i64> = db

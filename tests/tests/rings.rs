@@ -311,6 +311,41 @@ async fn a_wrap_that_does_not_open_is_complained_of_and_made_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_seal_that_opens_nothing_hides_no_earlier_key() {
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    let (seat, crew) = (world.büro.seat(), world.ring("Kolonne 3"));
+    world.büro.text(&job, "Unter dem ersten Schlüssel");
+    let office = world.büro.core();
+    office.change_members(&seat, &job, &[], &[crew]).unwrap();
+    world.büro.text(&job, "Unter dem zweiten");
+    let seals = |device: &Device| -> i64 {
+        let sql = "SELECT count(*) FROM parts WHERE length(bytes) = 48 AND op =
+            (SELECT id FROM ops WHERE thread = ?1 AND class = 2 AND id IN (SELECT op FROM parts)
+                ORDER BY arrival DESC LIMIT 1)";
+        let db = device.database();
+        db.query_row(sql, [job.0.as_slice()], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(seals(&world.büro), 1);
+
+    // The second key lists the first, but what it has for it is nothing.
+    world.büro.switch_off();
+    let db = open_to_write(&world.büro);
+    let emptied = db.execute(
+        "UPDATE parts SET bytes = zeroblob(48) WHERE length(bytes) = 48 AND op IN
+            (SELECT id FROM ops WHERE thread = ?1)",
+        [job.0.as_slice()],
+    );
+    assert_eq!(emptied.unwrap(), 1);
+    drop(db);
+    world.büro.switch_on();
+    let office = world.büro.core();
+    office.change_members(&seat, &job, &[crew], &[]).unwrap();
+    assert_eq!(seals(&world.büro), 2, "the next key opens both by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_direct_thread_is_for_its_people_alone() {
     let world = World::new().await;
     let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
