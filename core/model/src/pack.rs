@@ -6,6 +6,7 @@
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use zeroize::Zeroize;
 
 use crate::cbor::{self, CborError};
 use crate::control::ThreadKind;
@@ -64,6 +65,14 @@ pub struct PackThread {
     /// Its customer.
     #[n(6)]
     pub customer: Option<String>,
+}
+
+impl Drop for PackThread {
+    fn drop(&mut self) {
+        if let Some(key) = &mut self.key {
+            key.zeroize();
+        }
+    }
 }
 
 impl std::fmt::Debug for PackThread {

@@ -15,7 +15,7 @@ use kolonne_model::roster::change::Recipient;
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use rusqlite::{Connection, Transaction, params};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::crypt::{self, Identity};
 use crate::error::Error;
@@ -175,12 +175,12 @@ pub fn keep(tx: &Transaction<'_>, company: &CompanyId, pack: &mut Pack) -> Resul
             last.map(|last| last.kind),
             last.map(|last| &last.text),
         ])?;
-        if let Some(mut key) = thread.key.take() {
-            if let Ok(secret) = <[u8; 32]>::try_from(key.as_slice()) {
-                let secret = HistorySecret::from_bytes(secret);
-                keys::keep_named_key(tx, company, &thread.thread, &secret)?;
-            }
-            key.zeroize();
+        let key = thread.key.take();
+        if let Some(key) = key.map(|key| Zeroizing::new(Vec::from(key)))
+            && let Ok(secret) = <[u8; 32]>::try_from(key.as_slice())
+        {
+            let secret = HistorySecret::from_bytes(secret);
+            keys::keep_named_key(tx, company, &thread.thread, &secret)?;
         }
     }
     Ok(())
