@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kolonne_core::capture::About;
 use kolonne_core::crypt::pin::{Lock, Share};
@@ -23,7 +23,7 @@ use kolonne_core::{Config, Error, Kolonne, PinCost};
 use kolonne_model::ids::SeatId;
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use kolonne_tests::device::config;
-use kolonne_tests::{Device, World, fence, files};
+use kolonne_tests::{Device, World, fence, files, world};
 use rusqlite::Connection;
 
 const MEHMET: &str = "Mehmet Yılmaz";
@@ -566,6 +566,50 @@ async fn a_forgotten_pin_is_a_new_seat() {
     world.everyone_syncs().await;
     phone.core().unlock(&new, "3094").unwrap();
     assert!(record(phone, &mehmet).has_pin);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_seat_lasts_no_longer_than_the_old_one_and_an_ended_one_is_not_renewed() {
+    let (world, mehmet, jonas) = with_pins().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let sabine = büro.seat();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let until = now + Duration::from_hours(10 * 24);
+    let invite = world::phone(
+        "Handy Aushilfe",
+        "Kolonne 9",
+        vec![world::person("Ida Aushilf", Role::Crew)],
+    );
+    let until_ms = u64::try_from(until.as_millis()).unwrap();
+    let helper = world.enrol_until("aushilfe", invite, until_ms).await;
+    helper.sync().await;
+    let old = helper.seat();
+    helper.core().set_pin(&old, None, Some(PIN)).unwrap();
+    helper.core().want_new_seat(&old, "3094").unwrap();
+    helper.sync().await;
+    büro.sync().await;
+    büro.core().renew_seat(&sabine, &old).await.unwrap();
+    helper.sync().await;
+    assert_ne!(helper.seat(), old);
+    büro.later(Duration::from_hours(11 * 24));
+    büro.sync().await;
+    helper.sync().await;
+    assert!(helper.core().me().unwrap().seats.is_empty());
+
+    // Asked for before they ended: a seat, and another on a device.
+    phone.core().want_new_seat(&jonas, "3094").unwrap();
+    phone.core().want_new_seat(&mehmet, "3094").unwrap();
+    world.everyone_syncs().await;
+    let device = phone.core().me().unwrap().device;
+    for (seat, subject) in [
+        (jonas, Subject::Seat(jonas)),
+        (mehmet, Subject::Device(device)),
+    ] {
+        let core = büro.core();
+        core.end(&sabine, subject, EndMode::Soft).await.unwrap();
+        let renewed = core.renew_seat(&sabine, &seat).await;
+        assert_eq!(code(renewed), "not_found.wanted_seat");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
