@@ -56,9 +56,10 @@ pub struct SeatRecord {
     /// Their role.
     #[serde(serialize_with = "role")]
     pub role: Role,
-    /// Whether a PIN is before it; without one it is always open.
+    /// Whether a PIN is before it. Without one it is open, but for a phone that several people
+    /// share: there it is locked until it has one.
     pub has_pin: bool,
-    /// Whether the PIN is asked for before anything is written.
+    /// Whether the PIN is asked for, or for its first one, before anything is written.
     pub locked: bool,
     /// Wrong PINs until it locks; 0: the office has to open it.
     pub tries_left: u32,
@@ -94,8 +95,12 @@ pub enum HubState {
     Unknown,
     /// The last try worked.
     Reachable,
-    /// The last try failed.
+    /// The last try failed: there is no way to it.
     Unreachable,
+    /// It takes nothing just now: too many ask, or its disk is full.
+    NotNow,
+    /// Something else than a hub of this company answers at its address.
+    Foreign,
     /// A hub answered whose key the office hasn't certified: it gets a copy, its word counts for
     /// nothing, and everything stays *on this phone*.
     Uncertified,

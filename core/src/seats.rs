@@ -29,12 +29,16 @@ use crate::kolonne::{Inner, Kolonne, lock};
 use crate::oplog::{self, Author};
 use crate::records::Changed;
 use crate::seats::rows::{Begun, TRIES};
+use crate::store::get_meta;
 
-pub(crate) use told::{locked_since_ms, take_shares, wanted_seat};
+pub(crate) use told::{has_told_pin, locked_since_ms, take_shares, wanted_seat};
 
 const LOCKED: Error = Error::Locked { code: "pin" };
 const WRONG_PIN: Error = Error::Locked { code: "wrong_pin" };
 const LOCKED_OUT: Error = Error::Locked { code: "locked_out" };
+const PIN_UNSET: Error = Error::Locked { code: "pin_unset" };
+/// Said at enrolment: seats of this phone are open without PINs although several people share it.
+pub(crate) const PINS_WAIVED: &str = "pins_waived";
 
 /// Minutes without use after which seats on a shared phone lock, unless the company says otherwise.
 const AUTO_LOCK_MIN: u32 = 5;
@@ -87,11 +91,12 @@ pub(crate) struct LockState {
 }
 
 impl Kolonne {
-    /// Lets a person in with their PIN; a seat without one is always open. The try is counted
-    /// before it is made, and the fifth wrong one locks the seat until the office opens it.
+    /// Lets a person in with their PIN; a seat without one is always open, but for a phone that
+    /// several people share: there it needs one first. The try is counted before it is made, and the
+    /// fifth wrong one locks the seat until the office opens it.
     ///
     /// # Errors
-    /// `Locked`: `wrong_pin`, `locked_out`; `Invalid` (`pin`, `malformed`) for what can be no PIN
+    /// `Locked`: `wrong_pin`, `locked_out`, `pin_unset`; `Invalid` (`pin`, `malformed`) for what can be no PIN
     /// and counts as no try; `NotFound` (`seat`); `AuthExpired` if the seat has ended.
     pub fn unlock(&self, seat: &SeatId, pin: &str) -> Result<(), Error> {
         let inner = &self.inner;
@@ -100,6 +105,10 @@ impl Kolonne {
             inner.seats.open(keys, inner.now_ms());
             inner.read_as_people()?;
             inner.tell(Changed::Me);
+            return Ok(());
+        }
+        if inner.store.read(|db| inner.needs_pins(db))? {
+            return Err(PIN_UNSET);
         }
         Ok(())
     }
@@ -140,7 +149,9 @@ impl Kolonne {
         let inner = &self.inner;
         match new {
             Some(pin) => pin::check_new(pin).map_err(bad_pin)?,
-            None if inner.is_shared_phone()? => return Err(invalid_pin("required")),
+            None if inner.store.read(|db| inner.is_shared_phone(db))? => {
+                return Err(invalid_pin("required"));
+            }
             None => {}
         }
         let (keys, _) = inner.keys_with(seat, old)?;
@@ -148,6 +159,8 @@ impl Kolonne {
         inner.seats.close(|id, _| id == seat);
         if new.is_some() {
             inner.seats.open(keys, inner.now_ms());
+            // The first PIN of a shared phone's seat is what opens it.
+            inner.read_as_people()?;
         }
         inner.tell_locks_soon();
         inner.tell(Changed::Me);
@@ -208,8 +221,8 @@ impl Inner {
     /// A person's seat of this device as an author. What was begun with it ends as theirs.
     ///
     /// # Errors
-    /// `Locked` while the seat is: `pin`, or `locked_out` after five wrong ones; `NotFound`
-    /// (`seat`); `AuthExpired` if the seat has ended.
+    /// `Locked` while the seat is: `pin`, `locked_out` after five wrong ones, or `pin_unset`;
+    /// `NotFound` (`seat`); `AuthExpired` if the seat has ended.
     pub(crate) fn author(&self, db: &Connection, seat: &SeatId) -> Result<Author, Error> {
         let author = self.reader(db, seat);
         match &author {
@@ -222,7 +235,11 @@ impl Inner {
     /// The same for who only looks, which is no use of the seat.
     pub(crate) fn reader(&self, db: &Connection, seat: &SeatId) -> Result<Author, Error> {
         if let Some(keys) = keys_in_clear(db, seat)? {
-            return Ok(keys.author());
+            return if self.needs_pins(db)? {
+                Err(PIN_UNSET)
+            } else {
+                Ok(keys.author())
+            };
         }
         let row = rows::get(db, seat)?.ok_or(Error::AuthExpired)?;
         if row.share.is_none() {
@@ -330,7 +347,7 @@ impl Inner {
         let Some(row) = rows::get(db, seat)? else {
             return Ok(LockState {
                 has_pin: false,
-                locked: false,
+                locked: self.needs_pins(db)?,
                 tries_left: 0,
             });
         };
@@ -390,8 +407,14 @@ impl Inner {
         Ok(minutes.unwrap_or(unsaid).min(MAX_AUTO_LOCK_MIN))
     }
 
-    fn is_shared_phone(&self) -> Result<bool, Error> {
-        let roster = self.store.read(|db| self.roster(db))?;
+    /// Whether a seat of this device that has no PIN stays shut until it has one: an enrolment that
+    /// was cut off before the PINs leaves no phone on which anyone writes as anyone.
+    fn needs_pins(&self, db: &Connection) -> Result<bool, Error> {
+        Ok(self.is_shared_phone(db)? && get_meta(db, PINS_WAIVED)?.is_none())
+    }
+
+    fn is_shared_phone(&self, db: &Connection) -> Result<bool, Error> {
+        let roster = self.roster(db)?;
         let is_phone = roster
             .device(&self.device)
             .is_some_and(|device| device.cert.kind == DeviceKind::Phone);

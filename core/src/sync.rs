@@ -159,9 +159,9 @@ impl Kolonne {
         }
         match &result {
             Ok((_, state)) => inner.set_hub_state(*state),
-            Err(Error::Offline { .. } | Error::Foreign) => {
-                inner.set_hub_state(HubState::Unreachable);
-            }
+            Err(Error::Offline { retry_after_ms: 0 }) => inner.set_hub_state(HubState::Unreachable),
+            Err(Error::Offline { .. }) => inner.set_hub_state(HubState::NotNow),
+            Err(Error::Foreign) => inner.set_hub_state(HubState::Foreign),
             Err(_) => {}
         }
         inner.tell(Changed::Me);

@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Firm, ask, jpeg, run, run_in, run_with, sparse};
+use support::{Answer, Firm, ask, jpeg, run, run_in, run_with, sparse};
 
 const JOB: &str = "Lindenweg 14: Sturmschaden";
 
@@ -793,4 +793,53 @@ fn a_running_hub_is_copied_and_the_copy_is_the_hub() {
     ask(&["sync", "--dir", &firm.office()]);
     let there = entries(&firm.office(), "Sabine");
     assert_eq!(of_kind(&there, "text")[0]["text"], "Vor der Sicherung");
+}
+
+/// A crew phone whose enrolment was cut off before the PINs: nobody writes on it as anyone, each is
+/// asked for a PIN first, and the office sees it.
+#[test]
+fn an_enrolment_cut_off_at_the_pins_leaves_no_open_phone() {
+    let firm = Firm::founded();
+    let office = firm.office();
+    let phone = firm.phone_without_pins("Kolonne 1", &["Mehmet", "Jonas"]);
+    let job = "Kirchplatz 2";
+    ask(&[
+        "job",
+        "open",
+        "--dir",
+        &office,
+        "--title",
+        job,
+        "--member",
+        "Kolonne 1",
+    ]);
+    ask(&["sync", "--dir", &office]);
+    ask(&["sync", "--dir", &phone]);
+    let send = |environment: &[(&str, &str)]| {
+        let args = [
+            "send", "--json", "--dir", &phone, "--as", "Jonas", "--job", job, "Ja.",
+        ];
+        run_in(environment, &args)
+    };
+    let unset = |answer: Answer| (answer.exit, answer.code());
+    assert_eq!(unset(send(&[])), (5, "locked.pin_unset".into()));
+    let guessed = [("KOLONNE_PIN", "8316")];
+    assert_eq!(unset(send(&guessed)), (5, "locked.pin_unset".into()));
+    let seats = ask(&["seat", "list", "--dir", &phone]);
+    assert_eq!(seats["seats"][1]["has_pin"], false);
+    assert_eq!(seats["seats"][1]["locked"], true);
+    let status = run(&["status", "--dir", &office]).stdout;
+    assert!(status.contains("noch ohne PIN: Jonas, Mehmet"), "{status}");
+
+    // The first command for which one is at hand sets it; the other's is still missing.
+    assert_eq!(send(&[("KOLONNE_NEW_PIN", "2749")]).exit, 0);
+    assert_eq!(send(&[("KOLONNE_PIN", "2749")]).exit, 0);
+    assert_eq!(send(&guessed).code(), "locked.wrong_pin");
+    ask(&["sync", "--dir", &office]);
+    let devices = run(&["device", "list", "--dir", &office]).stdout;
+    assert!(devices.contains("noch ohne PIN: Mehmet\n"), "{devices}");
+    // Where no PIN is, a given one isn't taken as if it were right.
+    let args = ["send", "--json", "--dir", &office, "--job", job, "Gut."];
+    let answer = run_in(&guessed, &args);
+    assert_eq!((answer.exit, answer.code()), (5, "locked.no_pin".into()));
 }

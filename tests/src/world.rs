@@ -264,7 +264,8 @@ pub async fn enrol(
     }
     let code = invitation.text();
     let on_phone = tokio::spawn(async move {
-        let mut enrolment = Kolonne::enrol(phone_config, &code).await.unwrap();
+        let enrolment = Kolonne::enrol(phone_config, &code).await.unwrap();
+        let mut enrolment = enrolment.without_pins();
         let words = enrolment.words().await.unwrap();
         (words, enrolment.admitted().await.unwrap())
     });

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use kolonne_core::records::{Part, State};
+use kolonne_core::records::{HubState, Part, State};
 use kolonne_core::{Config, InviteState, Kolonne};
 use kolonne_model::cbor;
 use kolonne_model::hub::{
@@ -34,6 +34,7 @@ use kolonne_model::roster::change::{
 use kolonne_tests::wire::Asked;
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn a_job(world: &World) -> JobId {
     let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
@@ -569,4 +570,49 @@ async fn a_phone_takes_no_roster_that_ends_before_its_code() {
     let refused = on_phone.await.unwrap();
     assert_eq!(refused.unwrap_err().code(), "invalid.code.forged");
     assert!(Kolonne::open(Config::new(world.path("kolonne-9"))).is_err());
+}
+
+/// Answers every connection with these bytes.
+async fn canned(answer: &'static str) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                drop(socket.read(&mut asked).await);
+                drop(socket.write_all(answer.as_bytes()).await);
+            });
+        }
+    });
+    address
+}
+
+/// A login page in the hub's place, and a hub whose disk is full, are no missing network: each is
+/// called what it is, and passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_answers_in_the_hubs_place_is_told_apart_from_no_network() {
+    let world = World::new().await;
+    let state = || world.anna.core().status().unwrap().hub;
+    let hub = world.hub.as_ref().unwrap().address;
+    for (answer, meant) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nLogin",
+            HubState::Foreign,
+        ),
+        (
+            "HTTP/1.1 507 Full\r\nkolonne-hub: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            HubState::NotNow,
+        ),
+    ] {
+        world.wire.lead_to(Some(canned(answer).await));
+        world.anna.try_sync().await.unwrap_err();
+        assert_eq!(state(), meant);
+    }
+    world.wire.lead_to(None);
+    world.anna.try_sync().await.unwrap_err();
+    assert_eq!(state(), HubState::Unreachable);
+    world.wire.lead_to(Some(hub));
+    world.anna.sync().await;
+    assert_eq!(state(), HubState::Reachable);
 }

@@ -177,6 +177,8 @@ pub struct DeviceRecord {
     pub ended: Option<EndedDevice>,
     /// Seats on it that wait for the office.
     pub locked_seats: Vec<LockedSeat>,
+    /// Of a phone that several people share: who has no PIN there, as far as it said.
+    pub without_pin: Vec<String>,
 }
 
 /// A seat that waits for the office.

@@ -346,6 +346,14 @@ pub(crate) fn locked_since_ms(db: &Connection, seat: &SeatId) -> Result<Option<u
     Ok(locked_seat(db, seat)?.map(|locked| locked.locked_ms))
 }
 
+/// Whether a seat's device said that a PIN is before it.
+pub(crate) fn has_told_pin(db: &Connection, seat: &SeatId) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS
+        (SELECT 1 FROM view_seat_locks WHERE seat = ?1 AND share IS NOT NULL)";
+    let mut statement = db.prepare_cached(sql)?;
+    Ok(statement.query_row([seat.0.as_slice()], |row| row.get(0))?)
+}
+
 /// The seat that a device asked for in place of one whose PIN is forgotten.
 pub(crate) fn wanted_seat(db: &Connection, seat: &SeatId) -> Result<Option<WantedSeat>, Error> {
     let wanted: Option<Option<Vec<u8>>> = db

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kolonne_model::ids::{DeviceId, RingId, RosterPosition, SeatId};
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::{EndMode, RingKind, Role, SeatKind, Subject};
+use kolonne_model::roster::change::{DeviceKind, EndMode, RingKind, Role, SeatKind, Subject};
 
 use super::Desk;
 use super::threads::backlog;
@@ -50,6 +50,10 @@ impl Kolonne {
                     backlog: backlog.iter().find(|b| b.device == *id).cloned(),
                     ended: ended(desk, id)?,
                     locked_seats: locked_seats(desk, seats.iter().map(|(seat, _)| *seat))?,
+                    without_pin: match device.cert.kind {
+                        DeviceKind::Phone => without_pin(desk, &seats)?,
+                        DeviceKind::Office => Vec::new(),
+                    },
                 });
             }
             records.sort_by(|a, b| {
@@ -85,6 +89,22 @@ fn locked_seats<'a>(
         }
     }
     Ok(waiting)
+}
+
+fn without_pin(desk: &Desk<'_>, seats: &[(&SeatId, RingId)]) -> Result<Vec<String>, Error> {
+    let mut people: BTreeMap<RingId, bool> = BTreeMap::new();
+    for (seat, person) in seats {
+        if desk.roster.ends_of(seat).next().is_none() {
+            *people.entry(*person).or_default() |= crate::seats::has_told_pin(desk.db, seat)?;
+        }
+    }
+    if people.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let without = people.into_iter().filter(|(_, has_pin)| !has_pin);
+    let mut names: Vec<String> = without.map(|(person, _)| desk.name(&person.0)).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// The newest word of a device that is here, by its author's clock; at first that it was admitted.

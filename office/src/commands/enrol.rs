@@ -48,6 +48,9 @@ pub async fn run(context: &Context, args: EnrolArgs) -> Outcome {
 async fn admit(context: &Context, config: kolonne_core::Config, code: &str, pins: Pins) -> Outcome {
     let out = context.output;
     let mut enrolment = Kolonne::enrol(config, code).await.map_err(needs_hub)?;
+    if pins == Pins::None {
+        enrolment = enrolment.without_pins();
+    }
     let words = enrolment.words().await.map_err(needs_hub)?;
     show_words(context, &words);
     out.hint(out.of(

@@ -36,7 +36,7 @@ use kolonne_core::{Budget, Config, Error, Kolonne, SyncReport};
 use crate::cli::{Acting, Cli, Command, KitCommand, Place};
 use crate::failure::{Failure, Outcome};
 use crate::lang::Language;
-use crate::output::Output;
+use crate::output::{Output, clean_line};
 
 /// Longest try to hand over after something was sent; what is left waits for the next one.
 const HAND_OVER: Duration = Duration::from_mins(1);
@@ -160,23 +160,49 @@ impl Context {
         })
     }
 
-    /// The device in this folder, and who looks at it: no PIN is asked for. One that is given opens
-    /// the seat, and with it what is for its person alone.
-    pub fn look(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
+    /// The device in this folder, and whose seat is meant; nothing is opened by it.
+    pub fn seated(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
         let kolonne = self.open(&acting.place)?;
         let me = kolonne.me()?;
-        let mut seat = pick::seat(&me, acting.who.as_deref())?.clone();
-        if let Some(pin) = seat::given_pin().filter(|_| seat.locked) {
-            seat::unlock(&kolonne, &seat, &pin)?;
-            seat.locked = false;
+        let seat = pick::seat(&me, acting.who.as_deref())?.clone();
+        Ok((kolonne, me, seat))
+    }
+
+    /// The same, and who looks at it: no PIN is asked for. One that is given opens the seat, and with
+    /// it what is for its person alone.
+    pub fn look(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
+        let (kolonne, me, mut seat) = self.seated(acting)?;
+        if let Some(pin) = seat::given_pin() {
+            if !seat.has_pin {
+                // A PIN that is no PIN here would look as if it were right.
+                let code = if seat.locked {
+                    "locked.pin_unset"
+                } else {
+                    "locked.no_pin"
+                };
+                return Err(Failure::new(code).about(clean_line(&seat.name)));
+            }
+            if seat.locked {
+                seat::unlock(&kolonne, &seat, &pin)?;
+                seat.locked = false;
+            }
         }
         Ok((kolonne, me, seat))
     }
 
-    /// The same, and whoever acts says their PIN.
+    /// The same, and whoever acts says their PIN, or sets the one that an enrolment cut off left out.
     pub fn act(&self, acting: &Acting) -> Outcome<(Kolonne, Me, SeatRecord)> {
         let (kolonne, me, seat) = self.look(acting)?;
-        if seat.locked {
+        if seat.locked && !seat.has_pin {
+            if !seat::can_be_asked() {
+                return Err(Failure::new("locked.pin_unset").about(clean_line(&seat.name)));
+            }
+            self.output.hint(self.output.of(
+                "Dieses Handy teilen sich mehrere. Lege zuerst deine PIN fest.",
+                "Several people share this phone. Set your PIN first.",
+            ));
+            seat::first_pin(self.output, &kolonne, &seat)?;
+        } else if seat.locked {
             let pin = seat::pin_of(self.output, &seat)?;
             seat::unlock(&kolonne, &seat, &pin)?;
         }

@@ -3,11 +3,11 @@
 //! Ending asks first: a device that has ended empties itself and can't be taken back.
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, role_word};
+use kolonne_core::records::{DeviceRecord, EndedDevice, KeptBack, KeptBackWhy, role_word};
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use serde_json::json;
 
-use super::seat::waiting_said;
+use super::seat::{waiting_said, without_pin_said};
 use super::{Context, pick};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
@@ -26,6 +26,9 @@ pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
                 out.line(&said_of(out, device));
                 for seat in &device.locked_seats {
                     out.line(&format!("  {}", waiting_said(out, seat)));
+                }
+                if let Some(said) = without_pin_said(out, &device.without_pin) {
+                    out.line(&format!("  {said}"));
                 }
             }
             Ok(())
@@ -203,17 +206,7 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
         said = format!("{said} ({})", clean_line(&device.people.join(", ")));
     }
     if let Some(ended) = &device.ended {
-        let how = match &ended.wiped {
-            None => out
-                .of("gesperrt, noch nicht geleert", "shut out, not emptied yet")
-                .to_owned(),
-            Some(wiped) => format!(
-                "{} {}",
-                out.of("gesperrt, geleert", "shut out, emptied"),
-                time(wiped.time_ms, out.language)
-            ),
-        };
-        return format!("{said}: {how}");
+        return format!("{said}: {}", ended_said(out, ended));
     }
     if let Some(backlog) = &device.backlog {
         let entries = match out.language {
@@ -223,6 +216,20 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
         said = format!("{said}: {entries}, {}", size(backlog.bytes, out.language));
     }
     said
+}
+
+/// How far a device that ended has got.
+pub fn ended_said(out: Output, ended: &EndedDevice) -> String {
+    match &ended.wiped {
+        None => out
+            .of("gesperrt, noch nicht geleert", "shut out, not emptied yet")
+            .to_owned(),
+        Some(wiped) => format!(
+            "{} {}",
+            out.of("gesperrt, geleert", "shut out, emptied"),
+            time(wiped.time_ms, out.language)
+        ),
+    }
 }
 
 fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String> {

@@ -35,7 +35,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             }
         }
         SeatCommand::Pin { acting, remove } => {
-            let (kolonne, _, seat) = context.look(&acting)?;
+            let (kolonne, _, seat) = context.seated(&acting)?;
             let old = if seat.has_pin {
                 Some(pin_of(out, &seat)?)
             } else {
@@ -60,7 +60,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             });
         }
         SeatCommand::Forgot { acting } => {
-            let (kolonne, _, seat) = context.look(&acting)?;
+            let (kolonne, _, seat) = context.seated(&acting)?;
             let new = new_pin(out, &seat.name)?;
             kolonne.want_new_seat(&seat.seat, &new)?;
             context.hand_over(&kolonne).await;
@@ -209,6 +209,10 @@ fn waiting(
 
 fn said_of(out: Output, seat: &SeatRecord) -> String {
     let how = match (seat.has_pin, seat.tries_left) {
+        (false, _) if seat.locked => out.of(
+            "noch ohne PIN und darum gesperrt (kolonne seat pin)",
+            "no PIN yet and so locked (kolonne seat pin)",
+        ),
         (false, _) => out.of("ohne PIN", "no PIN"),
         (true, 0) => out.of(
             "gesperrt, das Büro kann öffnen",
@@ -222,6 +226,14 @@ fn said_of(out: Output, seat: &SeatRecord) -> String {
         ""
     };
     format!("{}: {how}{wanted}", clean_line(&seat.name))
+}
+
+/// Who has no PIN on a phone that several people share, as a line says it; none: everyone has.
+pub fn without_pin_said(out: Output, names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        let names = clean_line(&names.join(", "));
+        format!("{}: {names}", out.of("noch ohne PIN", "no PIN yet"))
+    })
 }
 
 /// What waits for the office on a device, as a line says it.

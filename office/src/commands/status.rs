@@ -4,6 +4,8 @@ use kolonne_core::records::{Alarm, AlarmKind};
 use serde_json::json;
 
 use super::Context;
+use super::rights::ended_said;
+use super::seat::without_pin_said;
 use super::sync::show_outbox;
 use crate::cli::Acting;
 use crate::failure::Outcome;
@@ -81,11 +83,15 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         ));
     }
     for device in &devices {
+        let ended = device.ended.as_ref().map(|ended| ended_said(out, ended));
+        let pins = without_pin_said(out, &device.without_pin);
+        let people = clean_line(&device.people.join(", "));
+        let named = format!("{} ({people})", clean_line(&device.name));
+        let said: Vec<String> = [Some(named), ended, pins].into_iter().flatten().collect();
         out.line(&format!(
-            "{}: {} ({})",
+            "{}: {}",
             out.of("Gerät", "Device"),
-            clean_line(&device.name),
-            clean_line(&device.people.join(", ")),
+            said.join(", ")
         ));
     }
     for alarm in &status.alarms {

@@ -70,6 +70,14 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
                     "Ein neuer Hub antwortet, den das Büro noch nicht bestätigt hat.",
                     "A new hub answers that the office hasn't confirmed yet.",
                 ),
+                HubState::Foreign => out.of(
+                    "An der Adresse des Hubs antwortet ein anderer. Prüfe Netz (Anmeldeseite?) und Adresse.",
+                    "Someone else than your hub answers at its address. Check network (a login page?) and address.",
+                ),
+                HubState::NotNow => out.of(
+                    "Der Hub nimmt gerade nichts mehr an. Es geht von selbst weiter.",
+                    "The hub takes nothing more just now. It goes on by itself.",
+                ),
                 HubState::Unknown => out.of("Verbinde …", "Connecting …"),
                 HubState::Unreachable | HubState::Flight => {
                     out.of("Gerade keine Verbindung.", "No connection right now.")

@@ -148,7 +148,7 @@ async fn enrol(office: &Kolonne, new: NewInvite, config: Config) -> Outcome<Kolo
     let code = invitation.text();
     let (tell, told) = oneshot::channel::<Words>();
     let at_phone = async {
-        let mut enrolment = Kolonne::enrol(config, &code).await?;
+        let mut enrolment = Kolonne::enrol(config, &code).await?.without_pins();
         // Nobody waits for them any more only if the office has failed already.
         let _ = tell.send(enrolment.words().await?);
         Ok::<_, Failure>(enrolment.admitted().await?)

@@ -23,7 +23,13 @@ pub struct Running {
 
 impl Running {
     pub fn start(args: &[&str]) -> Self {
+        Self::start_in(&[], args)
+    }
+
+    /// Starts in an environment.
+    pub fn start_in(environment: &[(&str, &str)], args: &[&str]) -> Self {
         let mut child = program(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -236,8 +242,37 @@ impl Firm {
         self.phone_in(&format!("{crew} neu"), crew, people)
     }
 
+    /// Enrols a phone on which PINs are asked for, but no good one is given: as if the program were
+    /// killed at the question.
+    pub fn phone_without_pins(&self, crew: &str, people: &[&str]) -> String {
+        let phone = self.path(crew);
+        let bad = [("KOLONNE_NEW_PIN", "1234")];
+        let args = ["enrol", "--json", "--dir", &phone];
+        let (invite, mut enrol) = self.admit(crew, crew, people, &bad, &args);
+        assert_eq!(enrol.json()["error"]["code"], "invalid.pin.easy");
+        assert_eq!((enrol.finish(), invite.finish()), (3, 0));
+        phone
+    }
+
     fn phone_in(&self, folder: &str, crew: &str, people: &[&str]) -> String {
-        let (office, phone) = (self.office(), self.path(folder));
+        let phone = self.path(folder);
+        let args = ["enrol", "--no-pin", "--json", "--dir", &phone];
+        let (invite, mut enrol) = self.admit(folder, crew, people, &[], &args);
+        assert_eq!(enrol.json()["state"], "admitted");
+        assert_eq!((enrol.finish(), invite.finish()), (0, 0));
+        phone
+    }
+
+    /// Both ends of an enrolment, up to the office's last word.
+    fn admit(
+        &self,
+        folder: &str,
+        crew: &str,
+        people: &[&str],
+        environment: &[(&str, &str)],
+        enrol: &[&str],
+    ) -> (Running, Running) {
+        let office = self.office();
         let device = format!("Handy {folder}");
         let mut args = vec![
             "invite",
@@ -258,14 +293,13 @@ impl Firm {
         let mut invite = Running::start(&args);
         let code = invite.json()["code"].as_str().unwrap().to_owned();
         assert!(code.starts_with("KOLONNE1:"), "{code}");
-        let mut enrol = Running::start(&["enrol", "--no-pin", "--json", "--dir", &phone, &code]);
+        let enrol: Vec<&str> = enrol.iter().copied().chain([code.as_str()]).collect();
+        let mut enrol = Running::start_in(environment, &enrol);
         let (there, here) = (enrol.json(), invite.json());
         assert_eq!(there["words_de"], here["words_de"]);
         assert_eq!(there["words_de"].as_array().unwrap().len(), 4);
-        assert_eq!(enrol.json()["state"], "admitted");
         assert_eq!(invite.json()["state"], "admitted");
-        assert_eq!((enrol.finish(), invite.finish()), (0, 0));
-        phone
+        (invite, enrol)
     }
 }
 
