@@ -1,5 +1,5 @@
-//! Blobs over HTTP: resumable uploads (draft-ietf-httpbis-resumable-upload, interop version 8)
-//! and ranged downloads.
+//! Blobs over HTTP: resumable uploads (draft-ietf-httpbis-resumable-upload, interop versions 3 to
+//! 8 as `draft` tells them apart) and ranged downloads.
 //!
 //! Bodies go to disk as they come, never into memory whole; what arrived before a connection
 //! broke is kept.
@@ -13,16 +13,15 @@ use futures_util::stream;
 use kolonne_model::hub::{HubError, NewUpload, Upload};
 use kolonne_model::ids::BlobId;
 
+use super::draft::{Body as Piece, Dialect};
+use super::turns::Turns;
 use super::{
     Answer, App, Caller, FORM, Failed, SMALL_BYTES, UPLOAD_OFFSET, message, next_chunk, number,
 };
+use crate::service::STALE_UPLOAD_MS;
 
-const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
-const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const INTEROP: HeaderName = HeaderName::from_static("upload-draft-interop-version");
 const BLOB: HeaderName = HeaderName::from_static("kolonne-blob");
 const THREAD: HeaderName = HeaderName::from_static("kolonne-thread");
-const PARTIAL: &str = "application/partial-upload";
 /// Bytes read from disk at once.
 const PIECE_BYTES: u32 = 256 * 1024;
 
@@ -33,28 +32,13 @@ fn hex<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Result<T
         .ok_or(FORM)
 }
 
-fn speaks_the_draft(headers: &HeaderMap) -> Result<(), Failed> {
-    if headers.get(INTEROP).is_some_and(|v| v == "8") {
-        Ok(())
-    } else {
-        Err(FORM)
-    }
-}
-
 /// How an upload stands, as an answer.
-fn stands(status: StatusCode, upload: &Upload) -> Response {
-    let mut response = match upload {
-        Upload::Complete(receipt) => message(receipt),
-        Upload::Open { .. } => status.into_response(),
+fn stands(dialect: Dialect, status: StatusCode, upload: &Upload) -> Response {
+    let (mut response, piece, offset_bytes) = match upload {
+        Upload::Complete(receipt) => (message(receipt), Piece::Last, receipt.sealed_bytes),
+        Upload::Open { offset_bytes, .. } => (status.into_response(), Piece::Part, *offset_bytes),
     };
-    let headers = response.headers_mut();
-    headers.insert(INTEROP, HeaderValue::from_static("8"));
-    let (complete, offset_bytes) = match upload {
-        Upload::Complete(receipt) => ("?1", receipt.sealed_bytes),
-        Upload::Open { offset_bytes, .. } => ("?0", *offset_bytes),
-    };
-    headers.insert(UPLOAD_COMPLETE, HeaderValue::from_static(complete));
-    headers.insert(UPLOAD_OFFSET, offset_bytes.into());
+    dialect.stamp(&mut response, piece, offset_bytes);
     response
 }
 
@@ -66,13 +50,9 @@ pub(super) async fn create(
     let Caller { company, device } = who.0;
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    speaks_the_draft(headers)?;
-    let whole = headers.get(UPLOAD_COMPLETE).is_some_and(|v| v == "?1");
-    let length = match number(headers, &UPLOAD_LENGTH)? {
-        Some(length) => length,
-        None if whole => number(headers, &header::CONTENT_LENGTH)?.ok_or(FORM)?,
-        None => return Err(FORM),
-    };
+    let dialect = Dialect::of(headers)?;
+    let piece = dialect.body(headers)?;
+    let length = dialect.length(headers)?;
     let new = NewUpload {
         blob: hex(headers, &BLOB)?,
         sealed_bytes: length,
@@ -82,16 +62,17 @@ pub(super) async fn create(
         .run(move |hub| hub.create_upload(company, &device, &new))
         .await?;
     let Upload::Open { name, offset_bytes } = upload else {
-        return Ok(stands(StatusCode::OK, &upload));
+        return Ok(stands(dialect, StatusCode::OK, &upload));
     };
     let location = format!("/v1/uploads/{name}");
     // An upload that was begun goes on where it stands; this body begins at its first byte.
     let upload = if offset_bytes == 0 {
-        receive(app, who.0, name, 0, body).await?
+        receive(app, who.0, name, 0, piece, body).await?
     } else {
         Upload::Open { name, offset_bytes }
     };
-    let mut response = stands(StatusCode::CREATED, &upload);
+    let mut response = stands(dialect, StatusCode::CREATED, &upload);
+    dialect.stamp_limits(&mut response, length, STALE_UPLOAD_MS / 1000);
     if let (Upload::Open { .. }, Ok(location)) = (&upload, HeaderValue::from_str(&location)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -105,13 +86,21 @@ async fn receive(
     who: Caller,
     name: String,
     offset_bytes: u64,
+    piece: Piece,
     mut body: Body,
 ) -> Result<Upload, Failed> {
     let Caller { company, device } = who;
     let received = tokio::spawn(async move {
+        let turn = Turns::take(&app.0.turns, &name).await;
         let mut offset = offset_bytes;
         let mut upload = None;
-        while let Some(chunk) = next_chunk(&mut body).await? {
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = next_chunk(&mut body) => chunk?,
+                () = turn.give_way() => return Err(Failed(HubError::Unreachable)),
+            };
+            let Some(chunk) = chunk else { break };
             let (name, at) = (name.clone(), offset);
             offset = offset.saturating_add(chunk.len() as u64);
             upload = Some(
@@ -119,13 +108,18 @@ async fn receive(
                     .await?,
             );
         }
-        match upload {
-            Some(upload) => Ok(upload),
+        let upload = match upload {
+            Some(upload) => upload,
             // No bytes: still checks that the offset is the upload's.
             None => {
                 app.run(move |hub| hub.append_upload(company, &device, &name, offset, &[]))
-                    .await
+                    .await?
             }
+        };
+        match (piece, &upload) {
+            // Its last byte was to come, and didn't: the lengths contradict each other.
+            (Piece::Last, Upload::Open { .. }) => Err(FORM),
+            _ => Ok(upload),
         }
     });
     received.await.unwrap_or(Err(Failed(HubError::Unreachable)))
@@ -135,18 +129,23 @@ pub(super) async fn offset(
     State(app): State<App>,
     who: Extension<Caller>,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Answer {
+    let dialect = Dialect::of(&headers)?;
     let Caller { company, device } = who.0;
-    let (upload, length) = app
-        .run(move |hub| hub.upload(company, &device, &name))
-        .await?;
-    let mut response = stands(StatusCode::NO_CONTENT, &upload);
+    // Only whose upload it is takes the turn from another connection.
+    let stands_at = |name: String| app.run(move |hub| hub.upload(company, &device, &name));
+    stands_at(name.clone()).await?;
+    let turn = Turns::take(&app.0.turns, &name).await;
+    let (upload, length) = stands_at(name).await?;
+    drop(turn);
+    let mut response = stands(dialect, StatusCode::NO_CONTENT, &upload);
+    dialect.stamp_limits(&mut response, length, STALE_UPLOAD_MS / 1000);
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.body_mut() = Body::empty();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(UPLOAD_LENGTH, length.into());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -158,17 +157,16 @@ pub(super) async fn append(
     request: Request,
 ) -> Answer {
     let (parts, body) = request.into_parts();
-    speaks_the_draft(&parts.headers)?;
-    if parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_none_or(|v| v != PARTIAL)
-    {
-        return Err(FORM);
-    }
+    let dialect = Dialect::of(&parts.headers)?;
+    dialect.check_append(&parts.headers)?;
+    let piece = dialect.body(&parts.headers)?;
     let at = number(&parts.headers, &UPLOAD_OFFSET)?.ok_or(FORM)?;
-    let upload = receive(app, who.0, name, at, body).await?;
-    Ok(stands(StatusCode::NO_CONTENT, &upload))
+    let Caller { company, device } = who.0;
+    let own = name.clone();
+    app.run(move |hub| hub.upload(company, &device, &own))
+        .await?;
+    let upload = receive(app, who.0, name, at, piece, body).await?;
+    Ok(stands(dialect, StatusCode::NO_CONTENT, &upload))
 }
 
 pub(super) async fn cancel(

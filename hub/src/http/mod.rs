@@ -4,8 +4,10 @@
 //! routes and statuses, never ids or bodies.
 
 mod blobs;
+mod draft;
 pub mod limits;
 mod serve;
+mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::service::HubService;
 use limits::{Buckets, Budget, Limits, counted};
 pub use serve::{Hub, HubConfig, OpenError, Tls};
+use turns::Turns;
 
 /// A client that sends nothing for so long is gone.
 const BODY_IDLE: Duration = Duration::from_mins(1);
@@ -61,6 +64,7 @@ struct Inner {
     devices: Buckets<(CompanyId, DeviceId)>,
     budget: Budget,
     stop: CancellationToken,
+    turns: Arc<Turns>,
 }
 
 /// An error as an answer.
@@ -213,6 +217,7 @@ fn router(service: Arc<HubService>, limits: &Limits, stop: CancellationToken) ->
         devices: Buckets::new(limits.device),
         budget: Budget::new(limits.body_bytes),
         stop,
+        turns: Arc::default(),
     }));
     let strangers = Router::new()
         .route("/v1/hello", get(hello))

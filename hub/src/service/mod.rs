@@ -25,6 +25,9 @@ use crate::storage::{BlobStore, ErasedThing, Storage, StorageError};
 pub use connection::{Connection, DoorOf};
 use routing::{Access, View, Views};
 
+/// How long an upload that nobody goes on with is kept.
+pub(crate) const STALE_UPLOAD_MS: u64 = 30 * 24 * 3600 * 1000;
+
 /// How much the hub takes.
 #[derive(Debug, Clone)]
 pub struct Quotas {
@@ -226,7 +229,6 @@ impl HubService {
 
     /// Housekeeping, now and then: logins that ran out, uploads nobody came back to, what is erased.
     pub fn tidy(&self) {
-        const STALE_UPLOAD_MS: u64 = 30 * 24 * 3600 * 1000;
         let now_ms = self.now_ms();
         let done = self.storage.drop_sessions(now_ms).and_then(|()| {
             for upload in self
