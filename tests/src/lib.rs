@@ -16,6 +16,7 @@
 pub mod device;
 pub mod fence;
 pub mod files;
+pub mod line;
 pub mod log;
 pub mod wire;
 pub mod world;

@@ -35,6 +35,8 @@ const SLOWEST_BYTES_PER_S: u64 = 4 * 1024;
 /// About what a system takes from us before any of it is on the link.
 const SOCKET_BUFFER_BYTES: u64 = 256 * 1024;
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Largest body that is sent a second time without asking.
+const MAX_AGAIN_BYTES: usize = 16 * 1024;
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 const DEFAULT_RETRY_AFTER_MS: u64 = 5_000;
 const MAX_ADDRESS_BYTES: usize = 2048;
@@ -360,14 +362,17 @@ impl HttpDoor {
 
     /// Sends a request; anything but a good answer of the hub is an error. Once more over a new
     /// connection if the one it went out on turns out to have ended: networks drop idle ones
-    /// without a word, and every request can be repeated.
+    /// without a word, and every request can be repeated. Large ones aren't: part of them may have
+    /// come, and who knows how much sends the rest.
     pub(super) async fn send(
         &self,
         ask: &Ask,
         bearer: Option<&HeaderValue>,
     ) -> Result<Answer, HubError> {
         let answer = match self.send_once(ask, bearer).await {
-            Err(Failed::BrokeOff) => self.send_once(ask, bearer).await?,
+            Err(Failed::BrokeOff) if ask.body.len() <= MAX_AGAIN_BYTES => {
+                self.send_once(ask, bearer).await?
+            }
             answer => answer?,
         };
         if answer.header("kolonne-hub") != Some("1") {
