@@ -30,8 +30,8 @@ const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// networks without a word. Longer than the comment of a wake stream, so that one costs no ping.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
-/// The slowest link worth waiting for: EDGE at its edge.
-const SLOWEST_BYTES_PER_S: u64 = 4 * 1024;
+/// The slowest link worth waiting for: half of what a field link at its edge has.
+const SLOWEST_BYTES_PER_S: u64 = 512;
 /// About what a system takes from us before any of it is on the link.
 const SOCKET_BUFFER_BYTES: u64 = 256 * 1024;
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -132,6 +132,11 @@ impl Ask {
     }
 }
 
+/// What bytes under way need on the slowest link.
+pub(super) fn time_for(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / SLOWEST_BYTES_PER_S)
+}
+
 /// The time limit of one exchange, moved on by its bytes.
 struct Clock {
     pace: Pace,
@@ -179,17 +184,16 @@ impl Clock {
 
     fn deadline(&self) -> Instant {
         let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = |bytes: u64| Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
         match self.pace {
             Pace::Message => {
                 let bytes = moved.sent_bytes.saturating_add(moved.received_bytes);
-                self.start + self.patience.message + time(bytes)
+                self.start + self.patience.message + time_for(bytes)
             }
             // Once bytes come back, nothing of ours is under way any more.
             Pace::Idle if moved.received_bytes > 0 => moved.last + self.patience.idle,
             Pace::Idle => {
                 let under_way = moved.sent_bytes.min(SOCKET_BUFFER_BYTES);
-                moved.last + self.patience.idle + time(under_way)
+                moved.last + self.patience.idle + time_for(under_way)
             }
         }
     }

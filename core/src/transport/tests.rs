@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::door::Patience;
+use super::door::{Patience, time_for};
 use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -577,5 +577,13 @@ async fn a_firms_own_box_is_known_by_its_certificate() {
     // Nobody else vouches for it; a system without any authority has no door at all.
     if let Ok(door) = HttpDoor::new(&serve_box(), &Trust::System) {
         assert_eq!(door.hello().await, Err(HubError::NotTheHub));
+    }
+}
+
+#[test]
+fn a_field_link_of_one_kilobyte_a_second_is_waited_for() {
+    for bytes in [1_000, 10_000, 100_000, MAX_MESSAGE_BYTES as u64] {
+        let needed = Duration::from_millis(bytes);
+        assert!(time_for(bytes) > needed, "{bytes} bytes");
     }
 }
