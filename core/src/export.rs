@@ -27,6 +27,8 @@ pub struct ExportedFile {
     pub part: Part,
     /// Where.
     pub path: PathBuf,
+    /// What the file was called, if it had a name: as its author wrote it, so it names no path.
+    pub name: Option<String>,
     /// Length of what is in it; of a sealed attachment zeros follow.
     pub plain_bytes: u64,
 }
@@ -45,6 +47,7 @@ struct Out {
     part: Part,
     blob: BlobId,
     identity: BlobIdentity,
+    name: Option<String>,
     plain_bytes: u64,
 }
 
@@ -54,6 +57,7 @@ impl Out {
             part,
             blob: blob.blob,
             identity: BlobIdentity::from_bytes(blob.identity),
+            name: None,
             plain_bytes: blob.plain_bytes,
         }
     }
@@ -77,13 +81,17 @@ impl Kolonne {
                     Out::of(Part::Original, &photo.original),
                 ],
                 Say::Voice(voice) => vec![Out::of(Part::Voice, &voice.sound)],
-                Say::Document(document) => vec![Out::of(Part::Document, &document.file)],
+                Say::Document(document) => vec![Out {
+                    name: Some(document.name),
+                    ..Out::of(Part::Document, &document.file)
+                }],
                 Say::Sealed(_) => {
                     let (sealed, inside) = inner.inside(db, seat, entry)?;
                     vec![Out {
                         part: Part::Sealed,
                         blob: sealed.blob,
                         identity: BlobIdentity::from_bytes(inside.identity),
+                        name: Some(inside.name.clone()),
                         plain_bytes: inside.plain_bytes,
                     }]
                 }
@@ -115,6 +123,7 @@ impl Kolonne {
             files.push(ExportedFile {
                 part: out.part,
                 path,
+                name: out.name,
                 plain_bytes: out.plain_bytes,
             });
         }

@@ -111,7 +111,8 @@ pub enum Command {
     /// Erase entries for good, with a trace; list and confirm what is erased.
     #[command(subcommand)]
     Erase(EraseCommand),
-    /// Open a thread among a few people, without the office; then send and read as in a job.
+    /// Open a thread among a few people, without the office; then send and read as in a job. Foremen
+    /// and the office open one, everyone in it writes.
     Direct(DirectArgs),
     /// List, open, show and change jobs (Aufträge).
     #[command(subcommand)]

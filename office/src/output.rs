@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kolonne_core::records::EntryKind;
+use kolonne_model::control::EraseReason;
 use kolonne_model::roster::change::Role;
 use kolonne_model::words::WORDS;
 use qrcode::render::unicode::Dense1x2;
@@ -212,6 +213,15 @@ pub const fn role_said(role: Role, language: Language) -> &'static str {
         Role::Foreman => language.of("Vorarbeiter", "foreman"),
         Role::Office => language.of("Büro", "office"),
         Role::Admin => language.of("Leitung", "admin"),
+    }
+}
+
+/// Why something was erased, as people here call it.
+pub const fn reason_said(reason: EraseReason, language: Language) -> &'static str {
+    match reason {
+        EraseReason::PersonalData => language.of("persönliche Daten", "personal data"),
+        EraseReason::Mistake => language.of("Versehen", "mistake"),
+        EraseReason::Expired => language.of("Frist abgelaufen", "expired"),
     }
 }
 

@@ -577,6 +577,7 @@ fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
     let key = std::fs::read_to_string(exported["key"].as_str().unwrap()).unwrap();
     assert_eq!(key.matches("AGE-SECRET-KEY-1").count(), 1);
     assert_eq!(exported["files"][0]["plain_bytes"], note.len());
+    assert_eq!(exported["files"][0]["name"], "attest.jpg");
 
     // Words, captions and people who aren't there don't go with it.
     let unknown = ["--sealed-for", "Niemand", "--file", &file];
@@ -842,4 +843,76 @@ fn an_enrolment_cut_off_at_the_pins_leaves_no_open_phone() {
     let args = ["send", "--json", "--dir", &office, "--job", job, "Gut."];
     let answer = run_in(&guessed, &args);
     assert_eq!((answer.exit, answer.code()), (5, "locked.no_pin".into()));
+}
+
+/// What is said around erasing, a new kit, backups and merging is what happens.
+#[test]
+fn what_commands_say_is_what_they_do() {
+    let (firm, phone) = with_job();
+    let office = firm.office();
+    let long = run(&["seat", "auto-lock", "--json", "--dir", &office, "9999"]);
+    assert_eq!(long.code(), "invalid.minutes.too_large");
+    assert!(long.stdout.contains("1440"), "{}", long.stdout);
+
+    let send = [
+        "send",
+        "--dir",
+        &phone,
+        "--as",
+        "Jonas",
+        "--job",
+        "lindenweg",
+        "Krank heute.",
+    ];
+    assert_eq!(run(&send).exit, 0);
+    ask(&["sync", "--dir", &office]);
+    let erase = [
+        "erase",
+        "entry",
+        "--json",
+        "--dir",
+        &office,
+        "--job",
+        "lindenweg",
+        "--reason",
+        "mistake",
+        "Krank heute",
+    ];
+    let unasked = run(&erase);
+    assert_eq!((unasked.exit, unasked.code()), (2, "erase_unasked".into()));
+    assert_eq!(run(&[&erase, ["--yes"].as_slice()].concat()).exit, 0);
+    let thread = run(&["thread", "--dir", &office, "--job", "lindenweg"]).stdout;
+    assert!(
+        thread.contains("[gelöscht von Sabine: Versehen]"),
+        "{thread}"
+    );
+    assert!(!thread.contains('?'), "{thread}");
+
+    let merged = run(&["merge", "--dir", &office]);
+    assert!(
+        merged.stdout.contains("nichts zu vereinen"),
+        "{}",
+        merged.stdout
+    );
+
+    let kit = ["kit", "replace", "--dir", &office];
+    let unconfirmed = run_with(&kit, &firm.kit);
+    assert!(
+        unconfirmed.stderr.contains("nichts verändert"),
+        "{}",
+        unconfirmed.stderr
+    );
+    let backup = run(&["backup", "--dir", &office, &firm.path("before")]);
+    assert!(
+        backup.stdout.contains("keinem späteren"),
+        "{}",
+        backup.stdout
+    );
+    let replaced = run_with(&[&kit, ["--yes"].as_slice()].concat(), &firm.kit);
+    assert_eq!(replaced.exit, 0, "{}", replaced.stderr);
+    assert!(
+        replaced.stderr.contains("öffnet nur der alte"),
+        "{}",
+        replaced.stderr
+    );
 }

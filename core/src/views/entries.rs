@@ -18,8 +18,8 @@ use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, op_id};
 use crate::oplog;
 use crate::records::{
-    DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart, PhotoRecord,
-    Quote, RetractedRecord, SealedPerson, SealedRecord, State, VoiceRecord,
+    ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart,
+    PhotoRecord, Quote, RetractedRecord, SealedPerson, SealedRecord, State, VoiceRecord,
 };
 
 impl Kolonne {
@@ -246,7 +246,11 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
             _ => None,
         },
         time_ms: row.shown_time_ms(),
-        clock: row.clock(),
+        // What it said of its own time is gone with it.
+        clock: match kind {
+            EntryKind::Stub => ClockWord::Ok,
+            _ => row.clock(),
+        },
         state,
         stuck,
         pending: if row.retracted {

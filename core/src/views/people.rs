@@ -39,10 +39,7 @@ impl Kolonne {
                     name: desk.name(&id.0),
                     kind: device.cert.kind,
                     this_device: *id == desk.device,
-                    people: seats
-                        .iter()
-                        .map(|(_, person)| desk.name(&person.0))
-                        .collect(),
+                    people: people_of(desk, id, &seats),
                     crew: crew
                         .filter(|crew| !own_rings.contains_key(crew))
                         .map(|crew| desk.name(&crew.0)),
@@ -89,6 +86,21 @@ fn locked_seats<'a>(
         }
     }
     Ok(waiting)
+}
+
+/// Who writes on a device, each once however often their seat was renewed; of a device that ended,
+/// who did.
+fn people_of(desk: &Desk<'_>, device: &DeviceId, seats: &[(&SeatId, RingId)]) -> Vec<String> {
+    let all = desk.roster.device_has_ended(device);
+    let mut seen = BTreeSet::new();
+    let mut people = Vec::new();
+    for (seat, person) in seats {
+        let speaks = || desk.roster.ends_of(seat).next().is_none();
+        if (all || speaks()) && seen.insert(*person) {
+            people.push(desk.name(&person.0));
+        }
+    }
+    people
 }
 
 fn without_pin(desk: &Desk<'_>, seats: &[(&SeatId, RingId)]) -> Result<Vec<String>, Error> {

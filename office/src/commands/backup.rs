@@ -48,8 +48,8 @@ pub async fn run(context: &Context, args: BackupArgs) -> Outcome {
         ));
     }
     out.line(out.of(
-        "Sie öffnet sich mit dem Notfallbogen. Lege sie an einen anderen Ort als ihn und diesen Computer.",
-        "It opens with the recovery kit. Put it in another place than the kit and this computer.",
+        "Sie öffnet sich mit dem Notfallbogen, der jetzt gilt, und mit keinem späteren: nach „kolonne kit replace“ schreibe eine neue. Lege sie an einen anderen Ort als ihn und diesen Computer.",
+        "It opens with the recovery kit that holds now, and with no later one: after “kolonne kit replace” write a new one. Put it in another place than the kit and this computer.",
     ));
     Ok(())
 }

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::{Context, pick};
 use crate::cli::{EraseCommand, ReasonWord};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, clean_line, time};
+use crate::lang::Language;
+use crate::output::{Output, clean_line, counted, reason_said, time};
 
 /// Erases, lists, confirms, or sets the delay.
 pub async fn run(context: &Context, command: EraseCommand) -> Outcome {
@@ -93,14 +94,21 @@ async fn erase(
 ) -> Outcome {
     let out = context.output;
     if !yes {
-        let question = out.of(
-            "Einträge für alle löschen? Das lässt sich nicht zurücknehmen.",
-            "entries to erase for everyone? It can't be taken back.",
-        );
-        match out.ask(&format!("{} {question}", entries.len())).await {
+        let n = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let question = match out.language {
+            Language::De => format!(
+                "{} für alle löschen? Das lässt sich nicht zurücknehmen.",
+                counted(n, "Eintrag", "Einträge")
+            ),
+            Language::En => format!(
+                "Erase {} for everyone? It can't be taken back.",
+                counted(n, "entry", "entries")
+            ),
+        };
+        match out.ask(&question).await {
             Some(true) => {}
-            Some(false) => return Err(Failure::new("end_denied")),
-            None => return Err(Failure::new("end_unasked")),
+            Some(false) => return Err(Failure::new("erase_denied")),
+            None => return Err(Failure::new("erase_unasked")),
         }
     }
     let erased: Erased = kolonne.erase(seat, entries, reason)?;
@@ -130,11 +138,7 @@ async fn erase(
 
 fn said_of(out: Output, erasure: &ErasureRecord) -> String {
     let id: String = erasure.entry.to_string().chars().take(8).collect();
-    let reason = match erasure.reason {
-        EraseReason::PersonalData => out.of("persönliche Daten", "personal data"),
-        EraseReason::Mistake => out.of("Versehen", "mistake"),
-        EraseReason::Expired => out.of("Frist abgelaufen", "expired"),
-    };
+    let reason = reason_said(erasure.reason, out.language);
     let stands = match (erasure.needs_second, erasure.gone_ms) {
         (true, _) => out
             .of("wartet auf eine zweite Person", "waits for a second person")

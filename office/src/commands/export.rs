@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Context, pick};
 use crate::cli::ExportArgs;
 use crate::failure::{Failure, Outcome};
+use crate::output::clean_line;
 
 /// Exports.
 pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
@@ -16,7 +17,11 @@ pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
         .export(&seat.seat, &id, &args.to)
         .map_err(|error| Failure::from(error).about(args.to.display().to_string()))?;
     for file in &exported.files {
-        out.line(&file.path.display().to_string());
+        let path = file.path.display();
+        out.line(&match &file.name {
+            Some(name) => format!("{path}  ({})", clean_line(name)),
+            None => path.to_string(),
+        });
     }
     out.line(&exported.key.display().to_string());
     if let Some(file) = exported.files.first() {

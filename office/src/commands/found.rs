@@ -60,8 +60,8 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
         .await
         .map_err(|failure| failure.about(dir.display().to_string()))?;
     output.hint(output.of(
-        "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite.",
-        "Next: “kolonne invite” admits phones, “kolonne office” opens the page.",
+        "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite. Sitzen andere an diesem Computer, leg mit „kolonne seat pin“ eine PIN fest.",
+        "Next: “kolonne invite” admits phones, “kolonne office” opens the page. If others sit at this computer, set a PIN with “kolonne seat pin”.",
     ));
     Ok(())
 }

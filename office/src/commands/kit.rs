@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 
 use kolonne_core::crypt::{kit, random};
+use zeroize::Zeroizing;
 
 use super::Context;
 use crate::cli::KitArgs;
@@ -52,8 +53,14 @@ pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> O
         "Notfallbogen. Er öffnet alles wieder, wenn alle Computer des Büros verloren sind.\nEr wird nur jetzt gezeigt und nirgends aufbewahrt: drucke oder schreibe ihn zweimal\nund lege ihn an zwei sichere Orte, nicht auf einen Computer.\n",
         "Recovery kit. It opens everything again when all computers of the office are lost.\nIt is shown only now and kept nowhere: print or write it twice and put it in two safe\nplaces, not on a computer.\n",
     ));
+    // On a screen as on paper, where the groups have numbers; what a script keeps is the kit alone.
+    let by_eye = args.kit_pdf.is_some() || std::io::stdout().is_terminal();
     let shown = || {
-        say(page.kit);
+        if by_eye {
+            say(&numbered(page.kit));
+        } else {
+            say(page.kit);
+        }
         say("");
     };
     shown();
@@ -107,6 +114,24 @@ pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> O
     }
 }
 
+/// The kit with its groups' numbers above them.
+fn numbered(kit: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(kit.len() * 3));
+    let mut number = 0;
+    for line in kit.lines() {
+        for group in line.split('-') {
+            number += 1;
+            let width = group.len() + 1;
+            let above = format!("{number:<width$}");
+            text.push_str(&above);
+        }
+        text.push('\n');
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Asks for two groups as they stand on the paper.
 async fn has_it(context: &Context, kit: &str) -> Outcome<Option<bool>> {
     let out = context.output;
@@ -156,6 +181,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn groups_are_numbered_above() {
+        let shown = numbered("AAAAA-BBBBB\nCCCCC");
+        assert_eq!(*shown, "1     2     \nAAAAA-BBBBB\n3     \nCCCCC\n");
+    }
 
     #[test]
     fn two_different_groups_are_asked_for() {

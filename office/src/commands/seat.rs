@@ -66,8 +66,8 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             context.hand_over(&kolonne).await;
             out.json(&json!({ "seat": seat.seat, "new_wanted": true }));
             out.line(out.of(
-                "Das Büro ist gefragt. Sobald es zustimmt, gilt die neue PIN.",
-                "The office is asked. As soon as it agrees, the new PIN holds.",
+                "Das Büro ist gefragt; ruf dort an. Sobald es zustimmt, gilt die neue PIN. Was du geschrieben hast, bleibt; was für dich versiegelt war, muss dir jemand neu versiegeln.",
+                "The office is asked; call there. As soon as it agrees, the new PIN holds. What you wrote stays; what was sealed for you has to be sealed for you again.",
             ));
         }
         SeatCommand::Unlock { acting, person } => {
@@ -88,8 +88,8 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             renewed.map_err(needs_hub)?;
             out.json(&json!({ "seat": seat.seat }));
             out.line(out.of(
-                "Erneuert. Beim nächsten Kontakt gilt dort die neue PIN.",
-                "Renewed. At the next contact the new PIN holds there.",
+                "Erneuert. Beim nächsten Kontakt gilt dort die neue PIN; was schon geschrieben ist, bleibt. Was für diese Person versiegelt war, muss ihr jemand neu versiegeln („kolonne sealed again“).",
+                "Renewed. At the next contact the new PIN holds there; what is written stays. What was sealed for this person has to be sealed for them again (“kolonne sealed again”).",
             ));
         }
         SeatCommand::AutoLock { acting, minutes } => {

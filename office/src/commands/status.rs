@@ -97,7 +97,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
     for alarm in &status.alarms {
         out.line(&alarm_said(out, alarm));
     }
-    show_outbox(out, &status.outbox);
+    show_outbox(out, &status.outbox, status.new_hub.as_ref());
     if status.roster_stale {
         out.hint(out.of(
             "Seit über drei Tagen kein Abgleich mit dem Betrieb: Wer gesperrt wurde oder neu ist, weiß dieses Gerät noch nicht. Schreiben geht weiter und ist gesichert. Geh bei Gelegenheit ins Netz.",

@@ -1,6 +1,6 @@
 //! `kolonne sync`: exchanges what is new, once or until Ctrl-C.
 
-use kolonne_core::records::{HubState, Outbox};
+use kolonne_core::records::{HubState, NewHub, Outbox};
 use kolonne_core::{Budget, Kolonne};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -47,8 +47,9 @@ async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
         size(report.downloaded_bytes, out.language),
         out.of("her", "in"),
     ));
-    super::new_hub::show(out, kolonne.status()?.new_hub.as_ref());
-    show_outbox(out, &report.left);
+    let new_hub = kolonne.status()?.new_hub;
+    super::new_hub::show(out, new_hub.as_ref());
+    show_outbox(out, &report.left, new_hub.as_ref());
     Ok(())
 }
 
@@ -83,7 +84,7 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
                     out.of("Gerade keine Verbindung.", "No connection right now.")
                 }
             });
-            show_outbox(out, &status.outbox);
+            show_outbox(out, &status.outbox, status.new_hub.as_ref());
         }
         tokio::select! {
             changed = changes.recv() => if matches!(changed, Err(RecvError::Closed)) { break },
@@ -95,8 +96,12 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
 }
 
 /// What is still on its way, in words.
-pub fn show_outbox(out: Output, outbox: &Outbox) {
+pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
     if *outbox == Outbox::default() {
+        // At a hub that nobody has confirmed nothing counts as handed over.
+        if new_hub.is_some() {
+            return;
+        }
         out.line(out.of("Alles übertragen.", "Everything is handed over."));
         return;
     }

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
 use kolonne_core::records::{ClockWord, Entry, EntryKind, Part, SealedRecord};
+use kolonne_model::control::ThreadKind;
 use serde_json::json;
 
 use super::send::state_word;
 use super::{Context, pick};
 use crate::cli::ThreadArgs;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, clean, clean_line, size, status_word, time};
+use crate::lang::Language;
+use crate::output::{Output, clean, clean_line, counted, reason_said, size, status_word, time};
 
 /// Longest name of a saved file.
 const MAX_NAME_CHARS: usize = 120;
@@ -47,11 +49,20 @@ pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
         show(out, entry);
     }
     if page.held > 0 {
-        let said = out.of(
-            "Einträge werden noch geladen.",
-            "entries are still on their way.",
+        let entries = counted(
+            page.held,
+            out.of("Eintrag", "entry"),
+            out.of("Einträge", "entries"),
         );
-        out.hint(&format!("{} {said}", page.held));
+        let only_by_pin = thread.row.kind == ThreadKind::Direct && seat.locked;
+        out.hint(&match (out.language, only_by_pin) {
+            (Language::De, true) => {
+                format!("Noch nicht geöffnet, dazu braucht es deine PIN: {entries}.")
+            }
+            (Language::En, true) => format!("Not opened yet, that takes your PIN: {entries}."),
+            (Language::De, false) => format!("Noch unterwegs hierher: {entries}."),
+            (Language::En, false) => format!("Still on the way here: {entries}."),
+        });
     }
     for path in &saved {
         out.line(path);
@@ -111,7 +122,15 @@ fn show(out: Output, entry: &Entry) {
                 code => format!("— {code} {value}"),
             }
         }),
-        EntryKind::Stub => out.of("[entfernt]", "[removed]").to_owned(),
+        EntryKind::Stub => match &entry.erased {
+            Some(erased) => format!(
+                "[{} {}: {}]",
+                out.of("gelöscht von", "erased by"),
+                erased.by.join(", "),
+                reason_said(erased.reason, out.language)
+            ),
+            None => out.of("[kommt noch]", "[still to come]").to_owned(),
+        },
         EntryKind::Unknown => out
             .of("[braucht ein neueres Programm]", "[needs a newer program]")
             .to_owned(),

@@ -31,14 +31,29 @@ pub fn list(context: &Context, place: &Place) -> Outcome {
 pub async fn merge(context: &Context, place: &Place) -> Outcome {
     let out = context.output;
     let kolonne = context.open(place)?;
+    let before = merges(&kolonne)?;
     kolonne.merge_roster().await.map_err(needs_hub)?;
     context.hand_over(&kolonne).await;
-    out.json(&json!({ "alarms": kolonne.alarms()? }));
-    out.line(out.of(
-        "Es gilt ein Stand: wer irgendwo gesperrt wurde, ist gesperrt; wer aufgenommen wurde, ist aufgenommen.",
-        "There is one roster: whoever was shut out in either is out; whoever was admitted is in.",
-    ));
+    let merged = merges(&kolonne)? > before;
+    out.json(&json!({ "merged": merged, "alarms": kolonne.alarms()? }));
+    out.line(if merged {
+        out.of(
+            "Es gilt ein Stand: wer irgendwo gesperrt wurde, ist gesperrt; wer aufgenommen wurde, ist aufgenommen.",
+            "There is one roster: whoever was shut out in either is out; whoever was admitted is in.",
+        )
+    } else {
+        out.of(
+            "Es gibt nichts zu vereinen: dieses Gerät und der Hub kennen denselben Stand.",
+            "There is nothing to merge: this device and the hub know the same roster.",
+        )
+    });
     Ok(())
+}
+
+fn merges(kolonne: &Kolonne) -> Outcome<usize> {
+    let events = kolonne.roster_history()?;
+    let what = events.iter().flat_map(|event| &event.what);
+    Ok(what.filter(|what| what.code == "merged").count())
 }
 
 /// `kolonne undo`
@@ -122,13 +137,18 @@ pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> 
         made_ms: (context.config(Context::dir(&acting.place)?).clock)(),
     };
     out.json(&json!({ "recovery_kit": &*new }));
-    kit::hand_out(context, args, page).await?;
+    kit::hand_out(context, args, page)
+        .await
+        .map_err(|failure| match failure.code.as_str() {
+            "kit_unshown" => Failure::new("kit_unshown.replace"),
+            _ => failure,
+        })?;
     let replaced = kolonne.replace_kit(&seat.seat, &old, &new).await;
     replaced.map_err(needs_hub)?;
     context.hand_over(&kolonne).await;
     out.hint(out.of(
-        "Der neue Notfallbogen gilt. Der alte öffnet und darf nichts mehr: vernichte ihn, wo du ihn findest.",
-        "The new recovery kit holds. The old one opens nothing and may do nothing any more: destroy it where you find it.",
+        "Der neue Notfallbogen gilt. Sicherungen von früher öffnet nur der alte, und nur er. Schreibe jetzt eine neue mit „kolonne backup“; erst danach vernichte den alten Bogen und die alten Sicherungen.",
+        "The new recovery kit holds. Earlier backups open with the old one, and with it only. Write a new one now with “kolonne backup”; only then destroy the old kit and the old backups.",
     ));
     Ok(())
 }
