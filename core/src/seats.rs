@@ -173,6 +173,12 @@ impl Kolonne {
         inner.store.read(|db| inner.auto_lock_min(db))
     }
 
+    /// After how many minutes without use the company says that seats on its phones lock; 0: never;
+    /// none: it said nothing, and phones that several people share lock after five.
+    pub fn phones_auto_lock_min(&self) -> Result<Option<u32>, Error> {
+        self.inner.store.read(|db| said_auto_lock_min(db))
+    }
+
     /// Says after how many minutes without use the seats on the company's phones lock; 0: never.
     /// The office.
     ///
@@ -397,11 +403,7 @@ impl Inner {
         if device.is_none_or(|device| device.cert.kind == DeviceKind::Office) {
             return Ok(0);
         }
-        let said: Option<String> = db
-            .prepare_cached("SELECT value FROM view_policies WHERE field = ?1")?
-            .query_row([field::AUTO_LOCK], |row| row.get(0))
-            .optional()?;
-        let minutes = said.and_then(|minutes| minutes.parse::<u32>().ok());
+        let minutes = said_auto_lock_min(db)?;
         let shared = people_on(&roster, &self.device).len() > 1;
         let unsaid = if shared { AUTO_LOCK_MIN } else { 0 };
         Ok(minutes.unwrap_or(unsaid).min(MAX_AUTO_LOCK_MIN))
@@ -508,6 +510,14 @@ impl Inner {
         self.tell(Changed::Me);
         Ok(())
     }
+}
+
+fn said_auto_lock_min(db: &Connection) -> Result<Option<u32>, Error> {
+    let said: Option<String> = db
+        .prepare_cached("SELECT value FROM view_policies WHERE field = ?1")?
+        .query_row([field::AUTO_LOCK], |row| row.get(0))
+        .optional()?;
+    Ok(said.and_then(|minutes| minutes.parse().ok()))
 }
 
 /// A seat's keys, if no PIN is before them; none: behind a PIN, or ended.

@@ -379,3 +379,77 @@ fn a_locked_seat_asks_for_its_pin_and_says_how_many_tries_are_left() {
     let used = serde_json::json!({ "seat": seat });
     assert_eq!(ask("POST /api/seat/used", used).0, 200);
 }
+
+#[test]
+fn the_office_sees_who_changed_what_and_sets_when_phones_lock() {
+    let page = Page::open();
+    let history = page.ask("GET /api/roster", b"").json();
+    let first = &history["roster"][0];
+    assert_eq!(
+        (&first["place"], &first["by"]),
+        (&1.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(first["what"][0]["code"], "founded");
+
+    let minutes = || page.ask("GET /api/auto-lock", b"").json()["minutes"].clone();
+    assert_eq!(minutes(), serde_json::Value::Null);
+    assert_eq!(
+        page.ask("POST /api/auto-lock", br#"{"minutes":15}"#).status,
+        200
+    );
+    assert_eq!(minutes(), 15);
+    let long = page.ask("POST /api/auto-lock", br#"{"minutes":9999}"#);
+    assert_eq!(
+        (long.status, &long.json()["error"]["field"]),
+        (400, &"minutes".into())
+    );
+    assert_eq!(minutes(), 15);
+
+    let sabine = page.ask("GET /api/people", b"").json()["people"][0]["id"].clone();
+    let role = format!("POST /api/people/{}/role", sabine.as_str().unwrap());
+    for (wanted, refused) in [
+        (r#"{"role":"crew"}"#, "subject"),
+        (r#"{"role":"chef"}"#, "role"),
+    ] {
+        let own = page.ask(&role, wanted.as_bytes());
+        assert_eq!(
+            (own.status, &own.json()["error"]["field"]),
+            (400, &refused.into())
+        );
+    }
+}
+
+/// Nobody sits down on a shared phone before their PIN is set, whatever PIN they type.
+#[test]
+fn a_shared_phones_page_asks_for_the_first_pin() {
+    let firm = Firm::founded();
+    let phone = firm.phone_without_pins("Kolonne 1", &["Mehmet", "Jonas"]);
+    let mut running = Running::start(&["office", "--json", "--dir", &phone]);
+    let url = running.json()["url"].as_str().unwrap().to_owned();
+    let (host, token) = url
+        .trim_start_matches("http://")
+        .split_once("/#t=")
+        .unwrap();
+    let bearer = format!("Bearer {token}");
+    let ask = |request: &str, body: &str| {
+        let headers = [("Host", host), ("Authorization", bearer.as_str())];
+        http(host, request, &headers, body.as_bytes())
+    };
+    let me = ask("GET /api/me", "").json();
+    for seat in me["seats"].as_array().unwrap() {
+        assert_eq!(
+            (&seat["has_pin"], &seat["locked"]),
+            (&false.into(), &true.into())
+        );
+    }
+    let seat = me["seats"][1]["seat"].as_str().unwrap();
+    let sit = format!(r#"{{"seat":"{seat}"}}"#);
+    assert_eq!(ask("POST /api/seat", &sit).status, 423);
+    let any = format!(r#"{{"seat":"{seat}","pin":"8316"}}"#);
+    assert_eq!(ask("POST /api/seat", &any).status, 423);
+    let first = format!(r#"{{"seat":"{seat}","old":null,"new":"2749"}}"#);
+    assert_eq!(ask("POST /api/seat/pin", &first).status, 200);
+    let sat = ask("POST /api/seat", &sit);
+    assert_eq!(sat.status, 200);
+    assert_eq!(sat.json()["seats"][1]["active"], true);
+}

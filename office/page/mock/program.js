@@ -38,6 +38,13 @@ export function makeProgram(now = Date.now()) {
   /** Jonas has a PIN, 2580. */
   const jonas = { locked: true, tries_left: 5, new_wanted: false };
   const started = Date.now();
+  /** @type {number | null} */
+  let autoLock = null;
+  const did = (/** @type {number} */ place, /** @type {string | null} */ by, /** @type {[string, string | null][]} */ what, standing = "holds") => ({ place, time_ms: now - (12 - place) * 26 * 3_600_000, by, standing, what: what.map(([code, subject]) => ({ code, subject })) });
+  const history = [
+    did(1, null, [["founded", null]]), did(2, world.sabine.name, [["device", world.CREW3], ["person", world.mehmet.name], ["person", world.jonas.name]]),
+    did(3, world.sabine.name, [["device", "Handy Karl"], ["person", world.karl.name]]), did(4, world.sabine.name, [["role", world.karl.name]], "undone"), did(5, null, [["undone", null]]), did(6, world.sabine.name, []),
+  ];
   /** The world's own time goes on from its beginning. */
   const clock = () => now + Date.now() - started;
 
@@ -254,6 +261,11 @@ export function makeProgram(now = Date.now()) {
       case "POST seats/:/unlock": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
       case "POST threads/:/erase": { const { entries, reason } = await json(); for (const of of entries) { const { e } = entryOf(of); Object.assign(e, { kind: "stub", text: null, photo: null, erased: { entry: of, thread: id, reason, by: [who.name], time_ms: here, needs_second: false, destroyed: false, gone_ms: here + 604_800_000 } }); } changed(`thread:${id}`, "threads"); return { entries: entries.length, need_second: 0, days: 7 }; }
       case "GET erasures": return { erasures: world.threads.flatMap((t) => t.entries).flatMap((e) => /** @type {any} */ (e).erased ?? []) };
+      case "GET auto-lock": return { minutes: autoLock };
+      case "POST auto-lock": autoLock = (await json()).minutes; changed("devices"); return {};
+      case "POST people/:/role": { const p = world.people.find((x) => x.id === id); if (p) p.role = (await json()).role; changed("people"); return {}; }
+      case "POST seats/:/renew": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
+      case "GET roster": return { roster: history };
       case "GET people": return { people: world.people, crews: world.crews };
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now", wiped: null }, backlog: null }); changed("devices"); return {}; }

@@ -136,6 +136,15 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await page.keyboard.press("Escape");
   await page.getByRole("link", { name: "Geräte" }).click();
   await shot("devices");
+  await page.getByRole("heading", { name: "Wer was geändert hat" }).scrollIntoViewIfNeeded();
+  await page.locator("section").evaluate((node) => node.scrollTo(0, node.scrollHeight));
+  await shot("company");
+  await page.getByRole("button", { name: /^Rolle von Karl/ }).click();
+  await shot("role");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Neu anmelden lassen" }).click();
+  await shot("renew");
+  await page.keyboard.press("Escape");
   await page.getByRole("button", { name: /^Handy Kolonne 3 sperren$/ }).click();
   await page.getByRole("radio").last().check();
   await shot("end");
@@ -143,6 +152,9 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await page.getByRole("button", { name: "Gerät aufnehmen" }).click();
   await shot("invite-form");
   await page.getByRole("checkbox").first().check();
+  await page.getByRole("textbox", { name: /^Neue Leute/ }).fill("karl huber, Neue");
+  await shot("invite-same-name");
+  await page.getByRole("textbox", { name: /^Neue Leute/ }).fill("");
   await page.getByRole("button", { name: "Code zeigen" }).click();
   await shot("invite-code");
   await page.getByRole("button", { name: "Aufnehmen", exact: true }).waitFor({ timeout: 8000 });
@@ -173,6 +185,9 @@ await story("office-390", { who: "office", width: 390, height: 844 }, async (pag
   await shot("thread");
   await page.goto(page.url().replace(/#.*/, "#/devices"));
   await shot("devices");
+  await page.getByRole("heading", { name: "Wer was geändert hat" }).waitFor();
+  await page.locator("section").evaluate((node) => node.scrollTo(0, node.scrollHeight));
+  await shot("company");
 });
 for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false, "de"], ["phone-390-dark-en", true, "en"]])) {
   await story(name, { who: "phone", width: 390, height: 844, dark, language }, async (page, shot) => {
@@ -212,6 +227,8 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
 // Twice as large letters in a 1280 × 720 window.
 await story("zoom-200", { who: "office", width: 640, height: 360 }, async (page, shot) => {
   await page.getByRole("link", { name: "Geräte" }).click();
+  await page.getByRole("heading", { name: "Wer was geändert hat" }).scrollIntoViewIfNeeded();
+  await shot("company");
   await page.getByRole("link", { name: "Verläufe" }).click();
   await openRoof(page);
   await shot("thread");

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { PendingPart } from "../src/lib/api";
+import type { PendingPart, Person } from "../src/lib/api";
 import { browserLanguage, known, text } from "../src/lib/texts";
 import type { Status } from "../src/lib/api";
-import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lineWords, outboxWords, pendingWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
+import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lineWords, namesakes, outboxWords, pendingWords, rosterWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
 
 const at = (month: number, day: number, hour: number, minute = 0, year = 2026) => new Date(year, month - 1, day, hour, minute).getTime();
 const NOW = at(11, 24, 15, 20); // a Tuesday
@@ -109,5 +109,20 @@ describe("tables", () => {
     expect(browserLanguage(["en-GB", "de"])).toBe("en");
     expect(browserLanguage(["pl", "de-AT", "en"])).toBe("de");
     expect(browserLanguage(["tr"])).toBe("de");
+  });
+});
+
+describe("people", () => {
+  it("are one to ask about when a typed name is theirs", () => {
+    const person = (id: string, name: string): Person => ({ id, name, role: "crew", crew: null, seats: 1 });
+    const people = [person("1", "Jonas Huber"), person("2", "jonas huber"), person("3", "Ali")];
+    expect(namesakes(["Jonas huber", "Neue"], people, []).map((one) => one.known.map((p) => p.id))).toEqual([["1", "2"]]);
+    expect(namesakes(["Jonas Huber"], people, ["1", "2"])).toEqual([]);
+  });
+  it("and rights have a history in plain sentences", () => {
+    const what = [{ code: "device", subject: "Handy 3" }, { code: "person", subject: "Jonas {name} $&" }, { code: "kit", subject: null }];
+    expect(rosterWords("de", { what })).toBe("hat Handy 3, Jonas {name} $& aufgenommen; hat den Notfallbogen ersetzt");
+    expect(rosterWords("en", { what: [] })).toBe("renewed keys");
+    expect(rosterWords("de", { what: [{ code: "of_tomorrow", subject: null }] })).toContain("neuere Version");
   });
 });

@@ -153,6 +153,8 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/me", get(api::me))
         .route("/api/devices/{id}/end", post(rights::end_device))
         .route("/api/people/{id}/end", post(rights::end_person))
+        .route("/api/people/{id}/role", post(rights::set_role))
+        .route("/api/roster", get(rights::history))
         .route("/api/threads/{id}/kept-back", get(rights::kept_back))
         .route("/api/threads/{id}/admit", post(rights::admit))
         .route("/api/hub", get(new_hub::hub))
@@ -167,7 +169,10 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/seat/used", post(seats::used))
         .route("/api/seat/forgotten", post(seats::forgotten))
         .route("/api/lock", post(seats::lock))
-        .route("/api/auto-lock", post(seats::auto_lock))
+        .route(
+            "/api/auto-lock",
+            get(seats::auto_lock).post(seats::set_auto_lock),
+        )
         .route("/api/seats/{id}/unlock", post(seats::unlock))
         .route("/api/seats/{id}/renew", post(seats::renew))
         .route("/api/flight", post(api::flight))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use kolonne_core::records::KeptBack;
+use kolonne_core::records::{KeptBack, RosterEvent};
 use kolonne_model::ids::SeatId;
 use kolonne_model::roster::change::{EndMode, Subject};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Page;
 use super::api::{Asked, thread_id};
 use super::problem::{Answer, Problem};
-use super::shapes::{Done, SeatAsk};
+use super::shapes::{Done, SeatAsk, role};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,6 +24,17 @@ pub enum How {
 #[derive(Deserialize)]
 pub struct EndAsk {
     how: How,
+}
+
+#[derive(Deserialize)]
+pub struct RoleAsk {
+    role: String,
+}
+
+/// Oldest first, as `kolonne roster` numbers it.
+#[derive(Serialize)]
+pub struct HistoryShape {
+    roster: Vec<RosterEvent>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +70,32 @@ async fn end(page: &Page, subject: Subject, how: How) -> Answer<Json<Done>> {
     let ended = page.kolonne.end(&page.seat()?, subject, mode).await;
     ended.map_err(Problem::needs_hub)?;
     Ok(Json(Done {}))
+}
+
+/// `POST /api/people/{id}/role`
+pub async fn set_role(
+    State(page): State<Arc<Page>>,
+    Path(id): Path<String>,
+    Asked(ask): Asked<RoleAsk>,
+) -> Answer<Json<Done>> {
+    let id = id.parse().map_err(|_| Problem::not_found("person"))?;
+    let given = page
+        .kolonne
+        .set_role(&page.seat()?, &id, role(&ask.role)?)
+        .await;
+    given.map_err(Problem::needs_hub)?;
+    page.tell("people");
+    Ok(Json(Done {}))
+}
+
+/// `GET /api/roster`
+pub async fn history(State(page): State<Arc<Page>>) -> Answer<Json<HistoryShape>> {
+    page.run(|page| {
+        let roster = page.kolonne.roster_history()?;
+        Ok(HistoryShape { roster })
+    })
+    .await
+    .map(Json)
 }
 
 /// `GET /api/threads/{id}/kept-back`

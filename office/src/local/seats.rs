@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use kolonne_core::Error;
 use kolonne_model::ids::SeatId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::Page;
@@ -54,6 +54,12 @@ pub struct UsedAsk {
 #[derive(Deserialize)]
 pub struct AutoLockAsk {
     minutes: u32,
+}
+
+/// What the company says of its phones; none: nothing yet.
+#[derive(Serialize)]
+pub struct AutoLockShape {
+    minutes: Option<u32>,
 }
 
 impl Page {
@@ -143,10 +149,24 @@ pub async fn lock(State(page): AtPage) -> Answer<Json<MeShape>> {
     page.run(Page::me).await.map(Json)
 }
 
+/// `GET /api/auto-lock`
+pub async fn auto_lock(State(page): AtPage) -> Answer<Json<AutoLockShape>> {
+    page.run(|page| {
+        let minutes = page.kolonne.phones_auto_lock_min()?;
+        Ok(AutoLockShape { minutes })
+    })
+    .await
+    .map(Json)
+}
+
 /// `POST /api/auto-lock`
-pub async fn auto_lock(State(page): AtPage, Asked(ask): Asked<AutoLockAsk>) -> Answer<Json<Done>> {
+pub async fn set_auto_lock(
+    State(page): AtPage,
+    Asked(ask): Asked<AutoLockAsk>,
+) -> Answer<Json<Done>> {
     page.run(move |page| Ok(page.kolonne.set_auto_lock(&page.seat()?, ask.minutes)?))
         .await?;
+    page.tell("devices");
     Ok(Json(Done {}))
 }
 

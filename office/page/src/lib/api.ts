@@ -21,9 +21,9 @@ export interface Seat {
   role: Role;
   /** Who writes now. At most one seat is active. */
   active: boolean;
-  /** Whether a PIN is before it; without one it is always open. */
+  /** Whether a PIN is before it. Without one it is open, but for a shared phone: there it is locked until it has one. */
   has_pin: boolean;
-  /** The PIN is asked for before anything is written. */
+  /** The PIN is asked for, or for its first one, before anything is written. */
   locked: boolean;
   /** Wrong PINs until it locks; 0: the office has to open it. */
   tries_left: number;
@@ -31,8 +31,8 @@ export interface Seat {
   new_wanted: boolean;
 }
 
-/** "flight": the demo's switch is on. "unknown": not tried since the start. */
-export type HubState = "reachable" | "unreachable" | "uncertified" | "unknown" | "flight";
+/** "not_now": it takes nothing just now. "foreign": something else answers. "flight": the demo's switch is on. "unknown": not tried since the start. */
+export type HubState = "reachable" | "unreachable" | "not_now" | "foreign" | "uncertified" | "unknown" | "flight";
 
 export interface Outbox {
   ops: number;
@@ -291,6 +291,8 @@ export interface Device {
   backlog: Backlog | null;
   /** Seats on it that wait for the office. */
   locked_seats: LockedSeat[];
+  /** Of a phone that several people share: who has no PIN there. */
+  without_pin: string[];
   /** Its rights ended; wiped: what it said last, null until it was heard of. */
   ended: { at_once: boolean; wiped: { time_ms: number; lost: number } | null } | null;
 }
@@ -302,6 +304,15 @@ export interface LockedSeat {
   locked_ms: number | null;
   /** The PIN is forgotten: a new seat was asked for. */
   new_wanted: boolean;
+}
+
+/** What one entry of the roster did; `what` empty: new keys only. `by` null: the recovery kit. */
+export interface RosterEvent {
+  place: number;
+  time_ms: number;
+  by: string | null;
+  standing: "holds" | "undone" | "void";
+  what: { code: string; subject: string | null }[];
 }
 
 export type KeptBackWhy = "foreign_roster" | "not_certified" | "ended" | "cut" | "not_member" | "right";

@@ -1,7 +1,7 @@
 // One way to the program on this computer: the token on every request, and every failure as a Problem in whole sentences.
 import type {
   Changed, Created, Devices, EndHow, EntryPage, EraseReason, Erased, Erasure, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewHub,
-  NewInvite, NewJob, NewSealed, NewText, Part, People, Problem, Thread, ThreadChange, ThreadPage,
+  NewInvite, NewJob, NewSealed, NewText, Part, People, Problem, Role, RosterEvent, Thread, ThreadChange, ThreadPage,
 } from "./api";
 import { text, type TextKey } from "./texts";
 import { size } from "./words";
@@ -150,6 +150,10 @@ export const api = {
   devices: () => json<Devices>("GET", "/api/devices"),
   endDevice: (id: Id, how: EndHow) => json<object>("POST", `/api/devices/${id}/end`, { how }),
   endPerson: (id: Id, how: EndHow) => json<object>("POST", `/api/people/${id}/end`, { how }),
+  setRole: (id: Id, role: Role) => json<object>("POST", `/api/people/${id}/role`, { role }),
+  roster: async () => (await json<{ roster: RosterEvent[] }>("GET", "/api/roster")).roster,
+  autoLock: async () => (await json<{ minutes: number | null }>("GET", "/api/auto-lock")).minutes,
+  setAutoLock: (minutes: number) => json<object>("POST", "/api/auto-lock", { minutes }),
   keptBack: async (id: Id) => (await json<{ kept_back: KeptBack[] }>("GET", `/api/threads/${id}/kept-back`)).kept_back,
   letIn: (id: Id, seat: Id) => json<object>("POST", `/api/threads/${id}/admit`, { seat }),
   invite: (invite: NewInvite) => json<Invite>("POST", "/api/invites", invite),

@@ -1,5 +1,5 @@
 // Times, sizes and counts as people say them. Pure: "now" and the language are arguments.
-import type { Backlog, Entry, JobStatus, Language, LastLine, PendingPart, Status } from "./api";
+import type { Backlog, Entry, JobStatus, Language, LastLine, PendingPart, Person, RosterEvent, Status } from "./api";
 import { count, known, text } from "./texts";
 
 const DAY_MS = 86_400_000;
@@ -153,4 +153,23 @@ export function lineWords(language: Language, line: Pick<LastLine, "kind" | "tex
   if (line.kind === "text" || line.kind === "notice") return line.text;
   const kind = text(language, `kind_${line.kind}`);
   return line.text ? `${kind}: ${line.text}` : kind;
+}
+
+/** "hat Handy Kolonne 3, Jonas Huber aufgenommen", after the name of who did it. */
+export function rosterWords(language: Language, event: Pick<RosterEvent, "what">): string {
+  if (event.what.length === 0) return text(language, "roster_keys");
+  const said = new Map<string, string[]>();
+  for (const { code, subject } of event.what) {
+    const words = known(language, `roster_${code}`) ?? text(language, "roster_newer");
+    said.set(words, [...(said.get(words) ?? []), subject ?? "?"]);
+  }
+  return [...said].map(([words, names]) => words.replace("{name}", () => names.join(", "))).join("; ");
+}
+
+/** Typed names that the company knows already, with who bears them and isn't chosen anyway. */
+export function namesakes(typed: readonly string[], people: readonly Person[], chosen: readonly string[]): { name: string; known: Person[] }[] {
+  const same = (a: string, b: string) => a.trim().toLowerCase() === b.trim().toLowerCase();
+  return typed
+    .map((name) => ({ name, known: people.filter((p) => same(p.name, name) && !chosen.includes(p.id)) }))
+    .filter(({ known }) => known.length > 0);
 }
