@@ -25,15 +25,26 @@ use kolonne_model::roster::part_hash;
 struct World {
     dir: tempfile::TempDir,
     hub: std::sync::Arc<HubService>,
+    clock: std::sync::Arc<std::sync::atomic::AtomicU64>,
     company: Company,
 }
 
 fn world() -> World {
+    world_with(Quotas::default())
+}
+
+fn world_with(quotas: Quotas) -> World {
     let dir = tempfile::tempdir().unwrap();
-    let hub = open(dir.path());
+    let (env, clock) = env();
+    let hub = HubService::open(dir.path(), env, quotas).unwrap();
     let company = Company::new(20);
     company.settle(&hub);
-    World { dir, hub, company }
+    World {
+        dir,
+        hub,
+        clock,
+        company,
+    }
 }
 
 impl World {
@@ -462,12 +473,8 @@ fn payloads_here(w: &World) -> i64 {
 
 #[test]
 fn what_is_erased_is_destroyed_after_its_days_and_taken_from_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let (env, clock) = env();
-    let hub = HubService::open(dir.path(), env, Quotas::default()).unwrap();
-    let company = Company::new(20);
-    company.settle(&hub);
-    let w = World { dir, hub, company };
+    let w = world();
+    let clock = w.clock.clone();
     let c = &w.company;
     let ops = w.push_job(&["eins", "zwei"]);
     let thread = ops[0].context().thread;
@@ -530,12 +537,8 @@ fn what_is_erased_is_destroyed_after_its_days_and_taken_from_nobody() {
 
 #[test]
 fn whose_time_is_over_is_served_nothing_more() {
-    let dir = tempfile::tempdir().unwrap();
-    let (env, clock) = env();
-    let hub = HubService::open(dir.path(), env, Quotas::default()).unwrap();
-    let company = Company::new(20);
-    company.settle(&hub);
-    let w = World { dir, hub, company };
+    let w = world();
+    let clock = w.clock.clone();
     let c = &w.company;
     w.push_job(&["eins"]);
     let (device, person) = (key(90), key(91));
@@ -672,6 +675,112 @@ fn who_knows_more_of_the_roster_shows_that_the_hub_was_put_back() {
         ..FROM_START
     };
     assert_eq!(now(w.phone().pull(old)), Err(HubError::OtherEpoch));
+}
+
+/// Each life makes all devices send everything anew, so no branch draws one at will.
+#[test]
+fn nobody_makes_all_begin_anew_again_and_again() {
+    let mut w = world();
+    let life = |w: &World| now(w.office().roster(RosterFrom { seq: 1 })).unwrap().epoch;
+    let give = |w: &World, page: &[u8]| {
+        let founding = Founding {
+            company: w.company.id,
+            page: page.to_vec().into(),
+        };
+        now(w.hub.door().found(founding))
+    };
+    let (office, crew) = (w.company.office.person.clone(), w.company.crew);
+    let to_crew = |w: &World| {
+        vec![Change::Move(Move {
+            device: w.company.other.id,
+            crew: Some(crew),
+        })]
+    };
+    // Twenty branches of an office seat: real ones, each another op on the same link.
+    let branches: Vec<_> = (0..20)
+        .map(|_| w.company.draft(&office, to_crew(&w)).0)
+        .collect();
+    let changes = to_crew(&w);
+    w.company.change(&office, changes);
+    let page = w.company.roster_pages.last().unwrap().clone();
+    let append = |w: &World, page: &[u8]| {
+        now(w.office().append_roster(AppendRoster {
+            page: page.to_vec().into(),
+            parts: vec![],
+        }))
+    };
+    assert_eq!(append(&w, &page), Ok(()));
+    let mut lives = std::collections::BTreeSet::from([life(&w)]);
+    for branch in &branches {
+        assert_eq!(give(&w, branch), Err(HubError::RosterMoved));
+        lives.insert(life(&w));
+    }
+    assert_eq!(lives.len(), 1 + 4, "four a day");
+    w.clock
+        .fetch_add(25 * 3600 * 1000, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(give(&w, &branches[19]), Err(HubError::RosterMoved));
+    assert!(lives.insert(life(&w)), "a day later there is room again");
+
+    // Whom the chain has ended is no sign, nor is a root that another replaced.
+    let (before, office_ended) = (
+        life(&w),
+        Change::End(End {
+            subject: Subject::Seat(w.company.office.seat),
+            mode: EndMode::Hard,
+            cuts: vec![],
+            below_known: None,
+            more: None,
+        }),
+    );
+    let lost = w.company.draft(&office, to_crew(&w)).0;
+    let root = w.company.root.clone();
+    let page = w.company.change(&root, vec![office_ended]);
+    assert_eq!(give(&w, &page), Ok(()));
+    let after = life(&w);
+    assert_ne!(after, before, "the root's word on the newest is one");
+    assert_eq!(give(&w, &lost), Err(HubError::RosterMoved));
+    assert_eq!(life(&w), after);
+}
+
+/// The chain lies on every device for ever: who may not change anything doesn't make it longer.
+#[test]
+fn a_roster_op_without_its_right_is_not_kept() {
+    let w = world();
+    let c = &w.company;
+    let head = || {
+        now(w.office().roster(RosterFrom { seq: 1 }))
+            .unwrap()
+            .newest
+    };
+    let before = head();
+    let changes = vec![Change::Move(Move {
+        device: c.phone.id,
+        crew: None,
+    })];
+    let (_, honest) = c.draft(&c.office.person, changes);
+    let by_phone = |payload: Option<&[u8]>| {
+        let mut context = *honest.context();
+        context.seat = c.phone.seat;
+        let payload = payload.map_or_else(|| honest.op().payload.clone().unwrap(), <[u8]>::to_vec);
+        segment(&c.phone.person, &[Op::new(context, payload)])
+    };
+    for page in [by_phone(None), by_phone(Some(&[0; 60_000]))] {
+        let append = AppendRoster {
+            page: page.clone().into(),
+            parts: vec![],
+        };
+        assert_eq!(
+            now(w.phone().append_roster(append)),
+            Err(HubError::NotAllowed)
+        );
+        // Nor by the door where whoever knows more is heard.
+        let founding = Founding {
+            company: c.id,
+            page: page.into(),
+        };
+        assert_eq!(now(w.hub.door().found(founding)), Ok(()));
+        assert_eq!(head(), before);
+    }
 }
 
 #[test]
@@ -842,15 +951,11 @@ fn what_an_ended_seat_had_said_routes_on_by_its_cuts() {
 
 #[test]
 fn over_the_quota_payloads_go_missing_but_no_op_does() {
-    let dir = tempfile::tempdir().unwrap();
     let small = Quotas {
         company_bytes: 0,
         ..Quotas::default()
     };
-    let hub = HubService::open(dir.path(), env().0, small).unwrap();
-    let company = Company::new(20);
-    company.settle(&hub);
-    let w = World { dir, hub, company };
+    let w = world_with(small);
     let ops = w.job(&["eins"]);
     let answer = now(w.phone().push(push(segment(&w.company.phone.person, &ops)))).unwrap();
     assert_eq!(answer.payloads_refused, [ops[1].form.id()]);
@@ -1028,11 +1133,7 @@ fn two_companies_see_nothing_of_each_other() {
 
 #[test]
 fn a_restart_keeps_everything_and_an_older_copy_is_noticed() {
-    let dir = tempfile::tempdir().unwrap();
-    let company = Company::new(20);
-    let hub = open(dir.path());
-    company.settle(&hub);
-    let w = World { dir, hub, company };
+    let w = world();
     let ops = w.push_job(&["Canary-Ziegel-Ortgang"]);
     let pulled = now(w.office().pull(FROM_START)).unwrap();
     let (path, key) = (w.dir.path(), w.hub.key());

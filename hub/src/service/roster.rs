@@ -1,7 +1,9 @@
 //! The roster at the hub: appended to by compare-and-swap, handed out in order, and how far seats
 //! have come when their rights are to end.
 //!
-//! The hub refuses only what isn't the next link; who had the right, devices judge.
+//! The hub refuses what isn't the next link, and what changes nothing because its author may not:
+//! the chain is kept by everyone for ever, and no stranger makes it long. Whatever else a roster op
+//! says, devices judge.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,18 +11,24 @@ use kolonne_model::hub::{
     AppendRoster, HubError, LastOps, LastOpsAnswer, MAX_PART_BYTES, Part, RefusalCode,
     RosterAnswer, RosterFrom,
 };
-use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, SeatId};
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
 use kolonne_model::roster::change::DeviceKind;
+use kolonne_model::roster::state::Void;
 use kolonne_model::roster::{Effect, Roster, RosterRefusal, part_hash};
+use kolonne_model::strand::VerifiedOp;
 
 use super::pull::{MAX_ANSWER_BYTES, is_for, newest_link};
 use super::routing::{Access, all_parts};
 use super::{HubService, answer, trouble};
-use crate::storage::{Keep, PartToKeep, RosterKept};
+use crate::storage::{Keep, PartToKeep, RosterKept, SignOfRestore};
 
 /// Heads with their proofs in one answer.
 const MAX_LAST_OPS: usize = 1000;
+/// Signs of a restore taken from one author in a day. Each makes all devices send anew, so nobody
+/// may cause that at will; an honest restore needs one, and its copy knows no signs after itself.
+const MAX_SIGNS_PER_DAY: u32 = 4;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Who hands roster ops over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +39,19 @@ pub(super) enum From {
     WhoKnowsMore,
 }
 
+/// Whether an op lies in the chain for nothing: who wrote it may not, or nobody can read it.
+const fn is_for_nothing(effect: Effect) -> bool {
+    matches!(effect, Effect::Void(Void::Right | Void::Malformed))
+}
+
+/// Whom this hub's own chain still hears: a seat that stands, or the root of today.
+fn stands(roster: &Roster, seat: &SeatId) -> bool {
+    let is_root = roster.root_key().map(SeatId::of_key) == Some(*seat);
+    is_root || (roster.seat(seat).is_some() && roster.ends_of(seat).next().is_none())
+}
+
 /// An op that proves itself on an earlier link: a branch that this hub doesn't know.
-fn other_branch(roster: &Roster, segment: &ReceivedSegment) -> Option<OpId> {
+fn other_branch(roster: &Roster, segment: &ReceivedSegment) -> Option<VerifiedOp> {
     let first = segment.ops.first()?;
     let links = roster.links();
     let fork = links
@@ -44,11 +63,7 @@ fn other_branch(roster: &Roster, segment: &ReceivedSegment) -> Option<OpId> {
     }
     let mut branch = roster.through(fork);
     let op = branch.verify(segment.clone()).ok()?;
-    // Whom this chain has ended says nothing about it any more.
-    if roster.ends_of(&op.context().seat).next().is_some() {
-        return None;
-    }
-    (branch.append(&op) == Effect::Applied).then(|| op.id())
+    (branch.append(&op) == Effect::Applied).then_some(op)
 }
 
 impl HubService {
@@ -65,9 +80,9 @@ impl HubService {
         if segments.is_empty() || (from == From::Author && segments.len() > 1) {
             return Err(FORM);
         }
-        let mut roster = self.view(company)?.roster.clone();
-        let known = roster.links().len();
-        let (mut ops, mut sign) = (Vec::new(), None);
+        let view = self.view(company)?;
+        let mut roster = view.roster.clone();
+        let (mut ops, mut sign, mut through) = (Vec::new(), None, 0);
         for segment in segments {
             let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
             if let [op] = segment.ops.as_slice()
@@ -78,7 +93,7 @@ impl HubService {
             if from == From::WhoKnowsMore
                 && let Some(sign) = other_branch(&roster, &segment)
             {
-                self.put_back(company, &sign)?;
+                self.put_back(&view.roster, &sign)?;
                 return Err(HubError::RosterMoved);
             }
             let op = roster.verify(segment).map_err(|refusal| match refusal {
@@ -92,11 +107,19 @@ impl HubService {
             if effect != Effect::Applied && founds {
                 return Err(HubError::Refused(RefusalCode::Company));
             }
-            if effect == Effect::Applied {
-                sign = sign.or_else(|| Some(op.id()).filter(|_| known > 0));
+            if is_for_nothing(effect) && from == From::Author {
+                return Err(HubError::NotAllowed);
+            }
+            if effect == Effect::Applied && stands(&view.roster, &op.context().seat) {
+                sign.get_or_insert_with(|| op.clone());
             }
             ops.push(op);
+            if !is_for_nothing(effect) {
+                through = ops.len();
+            }
         }
+        // What lies under an op that holds is part of the chain; what nobody went on from is not.
+        ops.truncate(through);
         if ops.is_empty() {
             return Ok(());
         }
@@ -134,7 +157,7 @@ impl HubService {
                 }
                 // Who knows more than this hub shows that it was put back.
                 if let Some(sign) = sign.filter(|_| from == From::WhoKnowsMore) {
-                    self.put_back(company, &sign)?;
+                    self.put_back(&view.roster, &sign)?;
                 }
                 self.wake_up(company);
                 Ok(())
@@ -144,11 +167,27 @@ impl HubService {
     }
 
     /// What was promised since the copy that this hub goes on from may be lost: promises begin anew.
-    fn put_back(&self, company: CompanyId, sign: &OpId) -> Result<(), HubError> {
-        tracing::warn!(%company, "a device knows more of the roster: this hub was put back");
-        let random = self.env.random();
-        let begun = self.storage.begin_epoch(&company, sign, random);
-        begun.map_err(trouble)
+    /// Whom the hub's own chain doesn't hear (any more) is no sign of it.
+    fn put_back(&self, chain: &Roster, sign: &VerifiedOp) -> Result<(), HubError> {
+        let (company, author) = (chain.company(), sign.context().seat);
+        if !stands(chain, &author) {
+            return Ok(());
+        }
+        let now_ms = self.now_ms();
+        let sign = SignOfRestore {
+            op: sign.id(),
+            author,
+            at_ms: now_ms,
+        };
+        let most = (MAX_SIGNS_PER_DAY, now_ms.saturating_sub(DAY_MS));
+        let begun = self
+            .storage
+            .begin_epoch(&company, &sign, most, self.env.random())
+            .map_err(trouble)?;
+        if begun {
+            tracing::warn!(%company, "a device knows more of the roster: this hub was put back");
+        }
+        Ok(())
     }
 
     pub(crate) fn append_roster(

@@ -38,6 +38,17 @@ pub enum StorageError {
 /// What a storage call answers.
 pub type Stored<T> = Result<T, StorageError>;
 
+/// A roster op that a device knew and this database did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignOfRestore {
+    /// The op.
+    pub op: OpId,
+    /// Who wrote it.
+    pub author: SeatId,
+    /// When it was shown.
+    pub at_ms: u64,
+}
+
 /// A company, as far as its sequence has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Company {
@@ -269,8 +280,15 @@ pub trait Storage: Send + Sync {
     /// A company's life here: the hub's, or its own since it was put back.
     fn epoch_of(&self, company: &CompanyId) -> Stored<HubEpoch>;
     /// A roster op shows that this database was put back: the company's life begins anew. The same
-    /// op shows it once.
-    fn begin_epoch(&self, company: &CompanyId, sign: &OpId, random: [u8; 8]) -> Stored<()>;
+    /// op shows it once, and one author no more than `most` times since a moment, ms. Whether it
+    /// began.
+    fn begin_epoch(
+        &self,
+        company: &CompanyId,
+        sign: &SignOfRestore,
+        most: (u32, u64),
+        random: [u8; 8],
+    ) -> Stored<bool>;
     /// A company is found by another root from now on.
     fn name_by_root(&self, root: &CompanyId, company: &CompanyId) -> Stored<()>;
     /// The company of a root that isn't its first.

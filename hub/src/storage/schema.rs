@@ -114,6 +114,11 @@ STRICT, WITHOUT ROWID;
 -- By which recovery kit a company is found: the id that a company founded by it would have.
 CREATE TABLE roots (id BLOB PRIMARY KEY, company BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Whose sign it was and when it was shown: one author makes everybody begin anew a few times a day.
+ALTER TABLE signs_of_restore ADD COLUMN author BLOB;
+ALTER TABLE signs_of_restore ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Brings a database to the newest schema; a newer one stays untouched.

@@ -18,8 +18,8 @@ use super::append::{Append, PART};
 use super::rows::{all, company_of, id, number, one, run, small};
 use super::{
     BlobRow, Company, DueErasure, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, Session,
-    Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy, UploadRow, erasures,
-    schema,
+    SignOfRestore, Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy,
+    UploadRow, erasures, schema,
 };
 
 const MAX_READERS: usize = 4;
@@ -205,14 +205,29 @@ impl Storage for Sqlite {
         Ok(own.unwrap_or(self.epoch))
     }
 
-    fn begin_epoch(&self, company: &CompanyId, sign: &OpId, random: [u8; 8]) -> Stored<()> {
+    fn begin_epoch(
+        &self,
+        company: &CompanyId,
+        sign: &SignOfRestore,
+        (most, since_ms): (u32, u64),
+        random: [u8; 8],
+    ) -> Stored<bool> {
         let mut writer = lock(&self.writer);
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let is_new = run(
             &tx,
-            "INSERT OR IGNORE INTO signs_of_restore (c, op)
-             SELECT c, ?2 FROM companies WHERE id = ?1",
-            params![company.0, sign.0],
+            "INSERT OR IGNORE INTO signs_of_restore (c, op, author, at_ms)
+             SELECT c, ?2, ?3, ?4 FROM companies k WHERE id = ?1
+                AND (SELECT count(*) FROM signs_of_restore s
+                     WHERE s.c = k.c AND s.author = ?3 AND s.at_ms BETWEEN ?5 AND ?4) < ?6",
+            params![
+                company.0,
+                sign.op.0,
+                sign.author.0,
+                sign.at_ms.cast_signed(),
+                since_ms.cast_signed(),
+                most
+            ],
         )?;
         if is_new > 0 {
             run(
@@ -221,7 +236,8 @@ impl Storage for Sqlite {
                 params![company.0, random],
             )?;
         }
-        Ok(tx.commit()?)
+        tx.commit()?;
+        Ok(is_new > 0)
     }
 
     fn name_by_root(&self, root: &CompanyId, company: &CompanyId) -> Stored<()> {
