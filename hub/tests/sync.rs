@@ -764,7 +764,7 @@ fn a_roster_op_without_its_right_is_not_kept() {
         let payload = payload.map_or_else(|| honest.op().payload.clone().unwrap(), <[u8]>::to_vec);
         segment(&c.phone.person, &[Op::new(context, payload)])
     };
-    for page in [by_phone(None), by_phone(Some(&[0; 60_000]))] {
+    for page in [by_phone(None), by_phone(Some(&vec![0; 60_000]))] {
         let append = AppendRoster {
             page: page.clone().into(),
             parts: vec![],

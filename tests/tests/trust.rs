@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kolonne_core::capture::{About, NewJob, SealFor};
@@ -16,9 +17,11 @@ use kolonne_core::crypt::{self, CryptError};
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::cbor;
-use kolonne_model::control::EraseReason;
-use kolonne_model::hub::{PushAnswer, RefusalCode, SegmentOutcome};
-use kolonne_model::ids::{DeviceId, RingId};
+use kolonne_model::control::{self, Control, EraseReason};
+use kolonne_model::hub::{PullAnswer, PushAnswer, RefusalCode, SegmentOutcome};
+use kolonne_model::ids::{CompanyId, DeviceId, RingId};
+use kolonne_model::op::Class;
+use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
 use kolonne_tests::fence::files_below;
 use kolonne_tests::world::{RunningHub, person, phone};
@@ -283,6 +286,54 @@ async fn a_phone_waits_for_no_picture_that_was_erased() {
     anna.sync_within(0).await;
     end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
     assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+}
+
+/// It gets nothing of its threads any more but what is erased there: else it would bring for ever
+/// what nobody takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_ended_before_it_hears_of_an_erasure_leaves_all_the_same() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let photo = anna.photo(&job, &files::photo(1200, 900, 1));
+    anna.sync_within(0).await;
+    büro.sync().await;
+    anna.offline();
+    büro.text(&job, "Das darf sie nicht mehr lesen");
+    let erased = büro
+        .core()
+        .erase(&büro.seat(), &[photo], EraseReason::PersonalData);
+    assert_eq!(erased.unwrap().entries, 1);
+    büro.sync().await;
+    end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
+    anna.online();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    world.wire.lie(move |asked, answer| {
+        if let ("POST /v1/pull", Ok(told)) =
+            (asked.what.as_str(), cbor::decode::<PullAnswer>(answer))
+        {
+            let ops = page::read(&told.page).unwrap().into_iter().flat_map(|raw| {
+                let segment = raw.resolve(&CompanyId::ZERO, &NoBases).unwrap();
+                segment.ops
+            });
+            hears.lock().unwrap().extend(
+                ops.filter(|op| {
+                    op.form.context.class.class != Class::Roster && op.payload.is_some()
+                }),
+            );
+        }
+    });
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+    let heard = heard.lock().unwrap();
+    assert!(matches!(
+        heard
+            .iter()
+            .map(|op| control::read(op.payload.as_deref().unwrap()))
+            .collect::<Vec<_>>()[..],
+        [Ok(Control::Erase(_))]
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

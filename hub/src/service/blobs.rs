@@ -114,7 +114,7 @@ impl HubService {
         if *access == Access::Root {
             return Err(HubError::NotAllowed);
         }
-        if let Access::Ended(_) = access {
+        if let Access::Ended { .. } = access {
             let since = self.now_ms().saturating_sub(DAY_MS);
             let brought = self
                 .storage

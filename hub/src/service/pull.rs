@@ -13,7 +13,7 @@ use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, StoreId, Strand, Stran
 use kolonne_model::op::Class;
 use kolonne_model::page::MAX_PAGE_BYTES;
 
-use super::routing::{Access, View, cut_lists_of};
+use super::routing::{Access, View, cut_lists_of, erases};
 use super::{HubService, answer, trouble};
 use crate::storage::{Item, LogEntry, StoredOp, ThreadOp};
 
@@ -195,7 +195,14 @@ impl HubService {
                     return Ok((entries, last));
                 }
                 last = Some(entry);
-                if entry.thread == roster || view.may_have(access, &entry.thread, entry.hub_seq) {
+                let tells = match entry.item {
+                    Item::Op { id, .. } => view.tells_of_erasure(access, &entry.thread, &id),
+                    _ => false,
+                };
+                if tells
+                    || entry.thread == roster
+                    || view.may_have(access, &entry.thread, entry.hub_seq)
+                {
                     bytes = bytes.saturating_add(entry.bytes);
                     entries.push(entry);
                 }
@@ -254,12 +261,14 @@ impl HubService {
         id: &OpId,
     ) -> Result<Option<StoredOp>, HubError> {
         let op = self.storage.op(company, id).map_err(trouble)?;
-        Ok(op.filter(|op| is_for(access, op)).map(|mut op| {
-            if view.is_erased(&op.op.form.context.thread, id) {
-                op.op.payload = None;
-            }
-            op
-        }))
+        let Some(mut op) = op else { return Ok(None) };
+        let thread = op.op.form.context.thread;
+        let tells = view.tells_of_erasure(access, &thread, id);
+        // What lies before an erase is proof only.
+        if view.is_erased(&thread, id) || (tells && !erases(&op.op)) {
+            op.op.payload = None;
+        }
+        Ok(Some(op).filter(|op| tells || is_for(access, op)))
     }
 
     pub(crate) fn fetch(
@@ -446,13 +455,15 @@ pub(super) fn newest_link(view: &View, access: &Access) -> Option<Head> {
 }
 
 /// Whether an op whose thread the device sees is for it: one that ended has the roster up to and
-/// with its end.
+/// with its end (and by [`View::tells_of_erasure`] what is erased).
 pub(super) fn is_for(access: &Access, op: &StoredOp) -> bool {
     let context = &op.op.form.context;
     match access {
         Access::Unknown => false,
         Access::Root => context.class.class == Class::Roster,
-        Access::Ended(place) => context.class.class == Class::Roster && context.seq <= *place,
+        Access::Ended { through, .. } => {
+            context.class.class == Class::Roster && context.seq <= *through
+        }
         Access::Rings(_) => true,
     }
 }

@@ -34,6 +34,8 @@ struct Route {
     /// may have.
     taken_out: BTreeMap<RingId, u64>,
     erasures: Erasures,
+    /// The erases that count, and what lies before them in their strands.
+    erasing: BTreeSet<OpId>,
     /// Something waits for the roster: look again when it grows.
     has_held: bool,
     /// Something to erase isn't here yet: look again when anything comes.
@@ -45,8 +47,13 @@ struct Route {
 pub enum Access {
     /// Not admitted.
     Unknown,
-    /// Its rights ended; it may have the roster up to this place.
-    Ended(u32),
+    /// Its rights ended.
+    Ended {
+        /// It may have the roster up to this place.
+        through: u32,
+        /// It hears what is erased in these threads, so that it keeps and brings nothing of it.
+        was_in: BTreeSet<ThreadId>,
+    },
     /// The recovery kit: the roster, to read and to write; nothing else.
     Root,
     /// Its rings, each with the hub sequence since when it has them.
@@ -225,6 +232,7 @@ impl View {
             .map(|ring| (ring, before.get(&ring).copied().unwrap_or(since)))
             .collect();
         let taken_out = taken_out(&state, chains);
+        let erasing = erasing(&state.erasures, chains);
         let has_held = state
             .judgements
             .values()
@@ -235,6 +243,7 @@ impl View {
                 members,
                 taken_out,
                 erasures: state.erasures,
+                erasing,
                 has_held,
                 awaits_erased,
             },
@@ -299,7 +308,10 @@ impl View {
         if self.roster.device_has_ended(device) {
             // And up to where it learns which hub takes its last work: it leaves no other way.
             let ended = self.ended.get(device).copied().unwrap_or(1);
-            return Access::Ended(ended.max(self.hub_key_at));
+            return Access::Ended {
+                through: ended.max(self.hub_key_at),
+                was_in: self.was_in(device, ended),
+            };
         }
         let since = |ring: &RingId| {
             let crew = record
@@ -356,6 +368,42 @@ impl View {
                 .map(|ring| (*ring, since(ring)))
                 .collect(),
         )
+    }
+
+    /// The threads with erasures that a device was in when a roster op ended it.
+    fn was_in(&self, device: &DeviceId, end: u32) -> BTreeSet<ThreadId> {
+        let index = usize::try_from(end).ok().and_then(|n| n.checked_sub(1));
+        let until = index.and_then(|n| self.roster_seqs.get(n)).copied();
+        let record = self.roster.device(device);
+        let crew = record.and_then(|record| record.crews.last()?.1);
+        let is_office = record.is_some_and(|record| record.cert.kind == DeviceKind::Office);
+        let office = is_office.then(|| self.roster.the_ring(RingKind::Office));
+        let seats = self.roster.seats();
+        let people = seats
+            .filter(|(_, seat)| seat.cert.device == *device)
+            .filter_map(|(_, seat)| seat.cert.person);
+        let rings: BTreeSet<RingId> = people.chain(crew).chain(office.flatten()).collect();
+        let was_in = |route: &Route| {
+            let since = rings.iter().filter_map(|ring| route.members.get(ring));
+            let is_in = since.min().is_some_and(|since| until >= Some(*since));
+            is_in || rings.iter().any(|ring| route.taken_out.contains_key(ring))
+        };
+        let erasing = self
+            .threads
+            .iter()
+            .filter(|(_, route)| !route.erasing.is_empty() && was_in(route));
+        erasing.map(|(thread, _)| *thread).collect()
+    }
+
+    /// Whether a device whose rights ended gets an op all the same: an erase where it was, or what
+    /// lies before one in its strand, which is needed to prove it.
+    #[must_use]
+    pub fn tells_of_erasure(&self, access: &Access, thread: &ThreadId, op: &OpId) -> bool {
+        let Access::Ended { was_in, .. } = access else {
+            return false;
+        };
+        let route = self.threads.get(thread).filter(|_| was_in.contains(thread));
+        route.is_some_and(|route| route.erasing.contains(op))
     }
 
     /// Since which sequence a device with this access sees a thread; none: not at all.
@@ -489,6 +537,14 @@ pub fn cut_lists_of(op: &StoredOp, thread: &ThreadId) -> BTreeSet<Hash32> {
     }
 }
 
+/// Whether an op erases something.
+#[must_use]
+pub fn erases(op: &Op) -> bool {
+    let is_control = op.form.context.class.class == Class::Control;
+    let control = op.payload.as_deref().map(control::read);
+    is_control && matches!(control, Some(Ok(Control::Erase(_))))
+}
+
 /// The hashes of all parts that an op names.
 #[must_use]
 pub fn all_parts(op: &Op) -> BTreeSet<Hash32> {
@@ -528,6 +584,26 @@ fn add_erased(
         }
     }
     Ok(awaits)
+}
+
+/// The erases that count, and all that lies before them in their strands.
+fn erasing(erasures: &Erasures, chains: &[StoredOp]) -> BTreeSet<OpId> {
+    let of_ops = erasures.ops.values().flat_map(|erasure| &erasure.by);
+    let of_blobs = erasures.blobs.values().flat_map(|erasure| &erasure.by);
+    let previous: HashMap<OpId, OpId> = chains
+        .iter()
+        .map(|op| (op.id, op.op.form.context.previous))
+        .collect();
+    let mut erasing = BTreeSet::new();
+    for erase in of_ops.chain(of_blobs) {
+        let mut at = *erase;
+        while let Some(before) = previous.get(&at)
+            && erasing.insert(at)
+        {
+            at = *before;
+        }
+    }
+    erasing
 }
 
 /// The rings that were taken out of a thread, each with the sequence of the first op that did it
