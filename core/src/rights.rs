@@ -10,7 +10,7 @@ pub(crate) mod cuts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kolonne_model::ids::{DeviceId, Hash32, RingId, SeatId, StrandHead};
+use kolonne_model::ids::{DeviceId, Hash32, OpId, RingId, SeatId, StrandHead};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
     Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Move, RingKind, Role, RoleChange,
@@ -18,6 +18,7 @@ use kolonne_model::roster::change::{
 };
 use rusqlite::Connection;
 
+use crate::crypt::SigningSecret;
 use crate::error::Error;
 use crate::founding::roster_op;
 use crate::kolonne::{Inner, Kolonne};
@@ -34,6 +35,13 @@ pub(crate) use append::{Drafted, append};
 const CUTS_IN_END: usize = 200;
 /// Cuts in one batch: with their hashes they fit a payload.
 const CUTS_IN_BATCH: usize = 1000;
+
+/// Cuts that went ahead of an end: their batches, and the ops that carried them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SentCuts {
+    pub hashes: Vec<Hash32>,
+    pub ops: Vec<OpId>,
+}
 
 impl Kolonne {
     /// Ends rights: of a device with all its seats, a person with all theirs, or one seat. With a
@@ -64,7 +72,10 @@ impl Kolonne {
             (seats, Arc::new(heads))
         };
         let batches = match mode {
-            EndMode::Hard => self.send_cuts(&hub, &author, &seats, &hub_heads).await?,
+            EndMode::Hard => {
+                let sent = self.send_cuts(&hub, &author.secret, &seats, &hub_heads);
+                sent.await?.map(|sent| sent.hashes)
+            }
             EndMode::Soft => None,
         };
         let clock = Arc::clone(&inner.config.clock);
@@ -83,16 +94,17 @@ impl Kolonne {
             })
         })
         .await
+        .map(drop)
     }
 
-    /// Sends the cuts ahead if they don't fit beside the end: their hashes, else none.
-    async fn send_cuts(
+    /// Sends the cuts ahead if they don't fit beside the end, else nothing.
+    pub(crate) async fn send_cuts(
         &self,
         hub: &HttpHub,
-        author: &Author,
+        secret: &SigningSecret,
         seats: &BTreeSet<SeatId>,
         hub_heads: &[StrandHead],
-    ) -> Result<Option<Vec<Hash32>>, Error> {
+    ) -> Result<Option<SentCuts>, Error> {
         let (listed, parts) = self
             .inner
             .store
@@ -100,7 +112,7 @@ impl Kolonne {
         if listed.len() <= CUTS_IN_END {
             return Ok(None);
         }
-        let mut hashes = Vec::new();
+        let mut sent = SentCuts::default();
         let batches = listed
             .chunks(CUTS_IN_BATCH)
             .zip(parts.chunks(CUTS_IN_BATCH));
@@ -108,20 +120,22 @@ impl Kolonne {
             let batch = CutBatch {
                 cuts: cuts.to_vec(),
             };
-            hashes.push(batch.hash());
-            let (author, parts) = (author.clone(), parts.to_vec());
+            sent.hashes.push(batch.hash());
+            let (secret, parts) = (secret.clone(), parts.to_vec());
             let clock = Arc::clone(&self.inner.config.clock);
-            self.change_roster(hub, move |_, roster| {
-                let changes = vec![Change::Cuts(batch.clone())];
-                Ok(Drafted {
-                    op: roster_op(roster, &author.secret, clock(), changes)?,
-                    parts: parts.clone(),
-                    with: (),
+            let op = self
+                .change_roster(hub, move |_, roster| {
+                    let changes = vec![Change::Cuts(batch.clone())];
+                    Ok(Drafted {
+                        op: roster_op(roster, &secret, clock(), changes)?,
+                        parts: parts.clone(),
+                        with: (),
+                    })
                 })
-            })
-            .await?;
+                .await?;
+            sent.ops.push(op);
         }
-        Ok(Some(hashes))
+        Ok(Some(sent))
     }
 
     /// Moves a device to another crew. What its people wrote for the old one still counts.
@@ -171,6 +185,7 @@ impl Kolonne {
             })
         })
         .await
+        .map(drop)
     }
 
     /// Gives a person another role, on all their seats.
@@ -207,6 +222,7 @@ impl Kolonne {
             })
         })
         .await
+        .map(drop)
     }
 
     /// Takes what the hub has before a decision is built on it; blobs don't matter for it.
@@ -222,9 +238,11 @@ impl Kolonne {
         &self,
         hub: &HttpHub,
         draft: impl Fn(&Connection, &Roster) -> Result<Drafted<()>, Error> + Clone + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> Result<OpId, Error> {
         let drafted = append(&self.inner, hub, &mut Vec::new(), draft).await?;
-        blocking(&self.inner, move |inner| inner.keep_change(&drafted)).await
+        let op = drafted.op.id();
+        blocking(&self.inner, move |inner| inner.keep_change(&drafted)).await?;
+        Ok(op)
     }
 }
 

@@ -63,24 +63,30 @@ impl Kolonne {
             let heads = cuts::heads_at_hub(&hub, &before, &seats).await?;
             (seats, Arc::new(heads))
         };
+        // What doesn't fit goes ahead, and is taken up again with what the kit made.
+        let sent = self
+            .send_cuts(&hub, &root.signing_secret(), &seats, &heads)
+            .await?;
         let (kit, clock) = (root.clone(), Arc::clone(&inner.config.clock));
         let own = inner.device;
         let drafted = append(inner, &hub, &mut Vec::new(), move |db, roster| {
             let secret = kit.signing_secret();
             let named = link_before(roster, &undo)?;
             let named = (named.position, named.digest);
-            let mut changes = vec![Change::Adopt(Adopt {
-                ops: kit_made(db, roster, &own, undo.since)?,
-                branch: None,
-            })];
-            let (listed, parts) = cuts::lists(db, &seats, &heads)?;
+            let mut ops = kit_made(db, roster, &own, undo.since)?;
+            ops.extend(sent.iter().flat_map(|sent| &sent.ops));
+            let mut changes = vec![Change::Adopt(Adopt { ops, branch: None })];
+            let (listed, parts) = match &sent {
+                Some(_) => (Vec::new(), Vec::new()),
+                None => cuts::lists(db, &seats, &heads)?,
+            };
             changes.extend(subjects.iter().map(|subject| {
                 Change::End(End {
                     subject: *subject,
                     mode: EndMode::Hard,
                     cuts: listed.clone(),
                     below_known: None,
-                    more: None,
+                    more: sent.as_ref().map(|sent| sent.hashes.clone()),
                 })
             }));
             let undone = roster_op_on(named, roster, &secret, clock(), changes.clone())?;

@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+use kolonne_core::capture::NewJob;
 use kolonne_core::crypt::{self, RootSeed};
 use kolonne_core::records::{AlarmKind, RosterStanding, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
@@ -336,6 +337,61 @@ async fn a_hub_put_back_after_which_two_offices_appended_ends_in_one_roster() {
     world.büro.sync().await;
     lea.sync().await;
     assert_eq!(lea.state(&job, &text), State::Office);
+}
+
+/// More threads than the cuts of one op have room for: they go ahead, in undoing too.
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_and_undoing_cut_in_any_number_of_threads() {
+    let world = World::new().await;
+    let captured = second_office(&world, "Karl Kern", Role::Admin).await;
+    let since = u32::try_from(world.büro.core().roster_history().unwrap().len()).unwrap() + 1;
+    let open = |device: &Device, number: usize| {
+        let new = NewJob {
+            title: format!("Auftrag {number}"),
+            ..NewJob::default()
+        };
+        device.core().open_job(&device.seat(), &new).unwrap()
+    };
+    let jobs: Vec<JobId> = (0..230).map(|number| open(&captured, number)).collect();
+    captured.sync().await;
+    world.büro.sync().await;
+    // It shuts a colleague's computer out, with as many threads to cut in.
+    for job in &jobs {
+        world.büro.text(job, "Vom Büro");
+    }
+    world.büro.sync().await;
+    captured.sync().await;
+    let honest = Subject::Device(device_id(&world.büro));
+    let (core, seat) = (captured.core(), captured.seat());
+    core.end(&seat, honest, EndMode::Hard).await.unwrap();
+    captured.sync().await;
+    captured.offline();
+    let late = captured.text(&jobs[7], "Später");
+
+    let new = recover(&world, &world.kit, "Sabine Brandt", "büro-neu")
+        .await
+        .unwrap();
+    let undo = Undo {
+        kit: world.kit.clone().into(),
+        since,
+        captured: vec![device_id(&captured)],
+    };
+    new.core().undo(undo).await.unwrap();
+    new.sync().await;
+    world.everyone_syncs().await;
+    captured.online();
+    drop(captured.try_sync().await);
+    new.sync().await;
+    for device in [&new, &world.büro] {
+        for job in &jobs {
+            assert_eq!(
+                texts(device, job),
+                ["Vom Büro"],
+                "what it wrote before counts"
+            );
+        }
+        assert!(!device.entries(&jobs[7]).iter().any(|e| e.id == late));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -175,6 +175,7 @@ impl Kolonne {
             })
         })
         .await
+        .map(drop)
     }
 }
 
