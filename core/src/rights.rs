@@ -201,7 +201,7 @@ impl Kolonne {
         self.change_roster(&hub, move |_, roster| {
             let own = roster.seat(&author.seat).and_then(|seat| seat.cert.person);
             if own == Some(person) {
-                return Err(invalid("subject", "own"));
+                return Err(invalid("role", "own"));
             }
             let (position, _) = roster.head();
             let seats: Vec<SeatId> = seats_of(roster, &[Subject::Person(person)])

@@ -219,6 +219,7 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
     await page.goto(page.url().replace(/#.*/, "#/"));
     await page.getByRole("button", { name: /PIN ändern|Change PIN/ }).click();
     await shot("set-pin");
+    if (!(await page.getByRole("dialog").getByRole("textbox").evaluate((field) => field === document.activeElement))) wrong.push(`${name}: the PIN isn't typed at once`);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: /Sperren|Lock/ }).click();
     await shot("locked");
