@@ -58,6 +58,7 @@ impl Mark {
 }
 
 /// What the file beside the database says.
+#[derive(Clone, Copy)]
 enum Beside {
     Nothing,
     /// Another file than it was, or not in its form.
@@ -66,29 +67,41 @@ enum Beside {
 }
 
 /// Comes in: whether the database was put back or copied since it was last here. Then its next op
-/// goes into a new store.
+/// goes into a new store. On a full disk that is found out with the next thing that is written:
+/// reading needs no room.
 pub fn come_in(dir: &Path, store: &Store) -> Result<bool, Error> {
     let beside = beside(dir)?;
-    let moved = store.write(|tx| {
-        let here = Mark::in_database(tx)?;
-        let (mark, moved) = match (here, beside) {
-            (None, Beside::Nothing) => (Mark::fresh()?, false),
-            // A crash can leave the file behind the database, never before it.
-            (Some(here), Beside::Mark(mark))
-                if mark.name == here.name && mark.counter <= here.counter =>
-            {
-                (here, false)
-            }
-            _ => (Mark::fresh()?, true),
-        };
-        let counter = mark.counter.saturating_add(1);
-        Mark { counter, ..mark }.keep(tx)?;
-        if moved {
-            oplog::new_store(tx)?;
+    let moved = match store.write(|tx| arrive(tx, beside)) {
+        Err(Error::StorageFull { .. }) => {
+            store.write_first(move |tx| arrive(tx, beside).map(drop));
+            return Ok(false);
         }
-        Ok(moved)
-    })?;
-    write_beside(dir, store)?;
+        moved => moved?,
+    };
+    match write_beside(dir, store) {
+        // It stays behind the database, and is brought up to it before anything leaves.
+        Ok(()) | Err(Error::StorageFull { .. }) => Ok(moved),
+        Err(error) => Err(error),
+    }
+}
+
+fn arrive(tx: &Transaction<'_>, beside: Beside) -> Result<bool, Error> {
+    let here = Mark::in_database(tx)?;
+    let (mark, moved) = match (here, beside) {
+        (None, Beside::Nothing) => (Mark::fresh()?, false),
+        // A crash can leave the file behind the database, never before it.
+        (Some(here), Beside::Mark(mark))
+            if mark.name == here.name && mark.counter <= here.counter =>
+        {
+            (here, false)
+        }
+        _ => (Mark::fresh()?, true),
+    };
+    let counter = mark.counter.saturating_add(1);
+    Mark { counter, ..mark }.keep(tx)?;
+    if moved {
+        oplog::new_store(tx)?;
+    }
     Ok(moved)
 }
 

@@ -8,13 +8,19 @@
     clippy::indexing_slicing
 )]
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use kolonne_core::capture::About;
-use kolonne_core::records::{Part, State};
+use kolonne_core::records::{HubState, Part, State};
 use kolonne_core::{Budget, Error};
 use kolonne_tests::line::{Fault, Line};
-use kolonne_tests::{Device, JobId, World, files};
+use kolonne_tests::world::RunningHub;
+use kolonne_tests::{Device, JobId, World, files, log};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Holzbau Brandt on a line that can be bad.
 async fn on_a_line() -> (World, Line, JobId) {
@@ -118,4 +124,161 @@ async fn a_large_file_on_a_line_that_breaks_costs_hardly_more_than_once() {
     line.suffers(Fault::None);
     world.büro.sync().await;
     assert_eq!(world.büro.media(&sent, Part::Document).unwrap().bytes, file);
+}
+
+const FULL: &str = "KOLONNE_TEST_FULL_DISK";
+
+/// Runs a test of this file again, alone, where it may mount a small disk.
+fn where_disks_are_small(name: &str) {
+    let mut ran = false;
+    for namespace in ["-Urm", "-m"] {
+        let may = Command::new("unshare").args([namespace, "true"]).status();
+        if !may.is_ok_and(|status| status.success()) {
+            continue;
+        }
+        let status = Command::new("unshare")
+            .arg(namespace)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(FULL, "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        ran = true;
+        break;
+    }
+    assert!(
+        ran,
+        "this test needs unshare(1), as root or with user namespaces"
+    );
+}
+
+/// A disk of 8 MB; it goes with the namespace.
+fn small_disk(world: &World, name: &str) -> PathBuf {
+    let disk = world.path(name);
+    std::fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=8m", "none"])
+        .arg(&disk)
+        .status();
+    assert!(mounted.unwrap().success());
+    disk
+}
+
+/// Copies a folder to a disk.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+/// Fills a disk to its last byte.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    for bytes in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![7; bytes]).is_ok() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_read_and_loses_nothing() {
+    if std::env::var_os(FULL).is_none() {
+        return where_disks_are_small("a_full_disk_is_read_and_loses_nothing");
+    }
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    world.anna.text(&job, "Noch Platz");
+    let disk = small_disk(&world, "disk");
+    world.anna.switch_off();
+    let there = disk.join("anna");
+    copy(&world.anna.dir, &there);
+    world.anna.dir = there;
+    fill(&disk.join("fill"));
+
+    // Opened on a disk without one free byte: everything is shown.
+    world.anna.switch_on();
+    assert_eq!(texts(&world.anna, &job), ["Noch Platz"]);
+    let status = world.anna.core().status().unwrap();
+    assert_eq!(status.outbox.ops, 1, "{status:?}");
+    let seat = world.anna.seat();
+    let say = |text: &str| {
+        let about = About::default();
+        world.anna.core().send_text(&seat, &job, text, &about)
+    };
+    let refused = say("Kein Platz mehr");
+    assert!(
+        matches!(refused, Err(Error::StorageFull { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(texts(&world.anna, &job), ["Noch Platz"]);
+
+    // Room again: the same process writes on, and what waited arrives.
+    std::fs::remove_file(disk.join("fill")).unwrap();
+    say("Wieder Platz").unwrap();
+    world.anna.sync().await;
+    world.büro.sync().await;
+    assert_eq!(texts(&world.büro, &job), ["Noch Platz", "Wieder Platz"]);
+    world.anna.switch_on();
+    assert_eq!(texts(&world.anna, &job), ["Noch Platz", "Wieder Platz"]);
+    world.anna.switch_off();
+    assert!(
+        Command::new("umount")
+            .arg(&disk)
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// What a hub answers who asks for its health.
+async fn health(hub: &RunningHub) -> String {
+    let mut socket = TcpStream::connect(hub.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer.lines().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_on_a_full_disk_takes_nothing_and_says_so() {
+    if std::env::var_os(FULL).is_none() {
+        return where_disks_are_small("a_hub_on_a_full_disk_takes_nothing_and_says_so");
+    }
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let disk = small_disk(&world, "disk");
+    world.stop_hub().await;
+    copy(&world.path("hub"), &disk.join("hub"));
+    world.start_hub_on("disk/hub");
+    world.anna.sync().await;
+    assert!(health(world.hub.as_ref().unwrap()).await.contains("200"));
+    fill(&disk.join("fill"));
+
+    let text = world.anna.text(&job, "Canary-Ziegelfieber");
+    let photo = world.anna.photo(&job, &files::photo(1200, 900, 1));
+    world.anna.try_sync().await.unwrap_err();
+    assert_eq!(world.anna.core().status().unwrap().hub, HubState::NotNow);
+    for entry in [&text, &photo] {
+        assert_eq!(world.anna.state(&job, entry), State::Saved);
+    }
+    assert!(health(world.hub.as_ref().unwrap()).await.contains("503"));
+    let logged = String::from_utf8_lossy(&log::heard()).into_owned();
+    assert!(logged.contains("storage takes nothing") && logged.contains("storage failed"));
+    assert!(!logged.contains("Ziegelfieber"));
+
+    std::fs::remove_file(disk.join("fill")).unwrap();
+    assert!(health(world.hub.as_ref().unwrap()).await.contains("200"));
+    world.everyone_syncs().await;
+    assert_eq!(texts(&world.büro, &job), ["Canary-Ziegelfieber"]);
+    assert_eq!(world.anna.state(&job, &photo), State::Office);
+    world.stop_hub().await;
+    assert!(
+        Command::new("umount")
+            .arg(&disk)
+            .status()
+            .unwrap()
+            .success()
+    );
 }

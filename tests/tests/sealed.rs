@@ -9,10 +9,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{Entry, EntryKind, Part, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
+use kolonne_model::control::EraseReason;
 use kolonne_model::ids::OpId;
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
@@ -454,4 +456,30 @@ async fn a_replaced_phone_gets_what_was_sealed_from_another_named_person() {
     kit.sync().await;
     let opened = kit.core().open_sealed(&kit.seat(), &entry).unwrap();
     assert_eq!((opened.name.as_str(), opened.bytes.as_slice()), file);
+}
+
+/// What nobody but the named can open is erased like all else, also where it can't be opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_sealed_attachment_is_destroyed_where_it_lies() {
+    let world = World::new().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let named = ("Attest.jpg", &note()[..]);
+    let entry = seal(phone, "Mehmet Yılmaz", &job, &office(), named);
+    world.everyone_syncs().await;
+    for device in [büro, phone] {
+        assert_eq!(device.blob_files().len(), 1);
+    }
+    let reason = EraseReason::PersonalData;
+    büro.core().erase(&büro.seat(), &[entry], reason).unwrap();
+    world.everyone_syncs().await;
+    let opened = büro.core().open_sealed(&büro.seat(), &entry);
+    assert!(opened.is_err(), "hidden at once");
+    for device in [büro, phone] {
+        device.later(Duration::from_hours(8 * 24));
+        device.sync().await;
+        assert_eq!(device.blob_files(), []);
+        assert!(device.entry(&job, &entry).erased.unwrap().destroyed);
+    }
 }

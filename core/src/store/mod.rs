@@ -8,7 +8,8 @@ mod schema;
 
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -16,12 +17,19 @@ use crate::crypt::at_rest::private;
 use crate::error::Error;
 
 const READERS: usize = 2;
+/// How long a read waits for the one connection there is on a full disk.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The database.
 pub struct Store {
     writer: Mutex<Slot>,
-    readers: [Mutex<Slot>; READERS],
+    /// None on a full disk: then the writer reads.
+    readers: Vec<Mutex<Slot>>,
+    first: Mutex<Option<First>>,
 }
+
+/// What has to be written before, and with, the first thing that is.
+type First = Box<dyn Fn(&Transaction<'_>) -> Result<(), Error> + Send>;
 
 /// A connection, until the store is closed.
 type Slot = Option<Connection>;
@@ -33,11 +41,23 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens or makes the database under a 32-byte key.
+    /// Opens or makes the database under a 32-byte key. On a disk so full that the log's index has no
+    /// room beside it, it is this process's alone until it is closed, and can be read.
     pub fn open(path: &Path, key: &[u8; 32]) -> Result<Self, Error> {
         // The database's own files beside it (WAL, index) take their mode from it.
         private(OpenOptions::new().append(true).create(true)).open(path)?;
+        match Self::open_as(path, key, READERS) {
+            Err(Error::StorageFull { .. }) => Self::open_as(path, key, 0),
+            opened => opened,
+        }
+    }
+
+    fn open_as(path: &Path, key: &[u8; 32], readers: usize) -> Result<Self, Error> {
         let mut writer = connect(path, key, OpenFlags::default())?;
+        if readers == 0 {
+            // The index is in memory then.
+            writer.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        }
         schema::check(&writer)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
@@ -56,8 +76,17 @@ impl Store {
         };
         Ok(Self {
             writer: Mutex::new(Some(writer)),
-            readers: [reader()?, reader()?],
+            readers: (0..readers).map(|_| reader()).collect::<Result<_, _>>()?,
+            first: Mutex::new(None),
         })
+    }
+
+    /// Does this in the next transaction that writes, before what it is for: neither without the other.
+    pub fn write_first(
+        &self,
+        first: impl Fn(&Transaction<'_>) -> Result<(), Error> + Send + 'static,
+    ) {
+        *lock(&self.first) = Some(Box::new(first));
     }
 
     /// Runs `work` in one transaction; it commits if `work` succeeds, and it can't await.
@@ -67,8 +96,13 @@ impl Store {
     ) -> Result<T, Error> {
         let mut writer = lock(&self.writer);
         let tx = open(&mut writer)?.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut first = lock(&self.first);
+        if let Some(first) = &*first {
+            first(&tx)?;
+        }
         let value = work(&tx)?;
         tx.commit()?;
+        *first = None;
         Ok(value)
     }
 
@@ -92,10 +126,24 @@ impl Store {
         let mut reader = match (free, self.readers.first()) {
             (Some(reader), _) => reader,
             (None, Some(reader)) => lock(reader),
-            (None, None) => return Err(Error::internal("readers")),
+            (None, None) => self.writer_to_read()?,
         };
         let tx = open(&mut reader)?.transaction()?;
         work(&tx)
+    }
+
+    fn writer_to_read(&self) -> Result<MutexGuard<'_, Slot>, Error> {
+        let since = Instant::now();
+        loop {
+            match self.writer.try_lock() {
+                Ok(writer) => return Ok(writer),
+                Err(TryLockError::Poisoned(writer)) => return Ok(writer.into_inner()),
+                Err(TryLockError::WouldBlock) if since.elapsed() > PATIENCE => {
+                    return Err(Error::Busy);
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
     }
 
     /// Closes the store for good if `done` says so; nothing is written in between. Whether it is
@@ -119,7 +167,7 @@ impl Store {
 }
 
 /// A panic while a lock was held rolled its transaction back; the connection is still good.
-fn lock(mutex: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

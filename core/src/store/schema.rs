@@ -205,6 +205,10 @@ ALTER TABLE view_quarantine ADD COLUMN photos INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE view_quarantine ADD COLUMN voices INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE view_quarantine ADD COLUMN files INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- Ops aren't tried one by one: nobody counts.
+ALTER TABLE outbox_ops DROP COLUMN attempts;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.
