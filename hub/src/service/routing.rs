@@ -4,21 +4,23 @@
 //! Everything here is a cache over the storage, brought up to the company's sequence before use,
 //! so a second node that appended is seen too. It decides routing only; it judges nobody's ops.
 
+mod chains;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kolonne_model::control::{self, Control, MemberChange};
 use kolonne_model::erasure::{BlobErasure, Erasure, Erasures, Standing};
 use kolonne_model::ids::{
     BlobId, CompanyId, DeviceId, Hash32, OpId, RingId, RosterPosition, SeatId, ThreadId,
 };
-use kolonne_model::judge::{Judgement, Membership, ThreadControl, ThreadOps, control_state};
-use kolonne_model::op::{Class, Op};
+use kolonne_model::judge::{Judgement, ThreadOps, control_state};
 use kolonne_model::roster::change::{Change, DeviceKind, RingKind};
 use kolonne_model::roster::{self, Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
 
 use crate::storage::{ErasedThing, Storage, Stored, StoredOp, ToDestroy};
+use chains::{Named, add_erased, erasing, last_member_change, named_parts, taken_out};
+pub use chains::{all_parts, cut_lists_of, erases};
 
 /// Companies whose rosters stay in memory.
 const MAX_COMPANIES: usize = 256;
@@ -497,156 +499,6 @@ impl View {
             _ => BTreeSet::new(),
         }
     }
-}
-
-enum Named {
-    Nothing,
-    Key(control::KeyMade),
-    Wrap(control::WrappedAgain),
-    Cuts(Vec<(ThreadId, Hash32)>),
-}
-
-fn named_parts(op: &Op) -> Named {
-    let Some(payload) = op.payload.as_deref() else {
-        return Named::Nothing;
-    };
-    match op.form.context.class.class {
-        Class::Control => match control::read(payload) {
-            Ok(Control::KeyMade(key)) => Named::Key(key),
-            Ok(Control::WrappedAgain(again)) => Named::Wrap(again),
-            _ => Named::Nothing,
-        },
-        Class::Roster => {
-            let cuts = roster::cuts_named(Some(payload)).into_iter();
-            Named::Cuts(cuts.map(|cut| (cut.thread, cut.list)).collect())
-        }
-        Class::Data => Named::Nothing,
-    }
-}
-
-/// The hashes of the cut lists that a roster op names for a thread.
-#[must_use]
-pub fn cut_lists_of(op: &StoredOp, thread: &ThreadId) -> BTreeSet<Hash32> {
-    match named_parts(&op.op) {
-        Named::Cuts(cuts) => cuts
-            .into_iter()
-            .filter(|(of, _)| of == thread)
-            .map(|(_, list)| list)
-            .collect(),
-        _ => BTreeSet::new(),
-    }
-}
-
-/// Whether an op erases something.
-#[must_use]
-pub fn erases(op: &Op) -> bool {
-    let is_control = op.form.context.class.class == Class::Control;
-    let control = op.payload.as_deref().map(control::read);
-    is_control && matches!(control, Some(Ok(Control::Erase(_))))
-}
-
-/// The hashes of all parts that an op names.
-#[must_use]
-pub fn all_parts(op: &Op) -> BTreeSet<Hash32> {
-    match named_parts(op) {
-        Named::Nothing => BTreeSet::new(),
-        Named::Key(key) => key.all_parts().into_iter().collect(),
-        Named::Wrap(again) => BTreeSet::from([again.file]),
-        Named::Cuts(cuts) => cuts.into_iter().map(|(_, list)| list).collect(),
-    }
-}
-
-/// Adds the data ops that are to be erased, since only what is here is judged; the answer is
-/// whether some aren't.
-fn add_erased(
-    storage: &dyn Storage,
-    company: &CompanyId,
-    chains: &mut Vec<StoredOp>,
-) -> Stored<bool> {
-    let mut named = BTreeSet::new();
-    for op in chains.iter() {
-        let control = op.op.payload.as_deref().map(control::read);
-        if let Some(Ok(Control::Erase(erase))) = control {
-            named.extend(erase.ops);
-        }
-    }
-    let mut awaits = false;
-    for id in named {
-        if chains.iter().any(|op| op.id == id) {
-            continue;
-        }
-        match storage.op(company, &id)?.filter(|op| op.hub_seq.is_some()) {
-            Some(mut op) => {
-                op.op.payload = None;
-                chains.push(op);
-            }
-            None => awaits = true,
-        }
-    }
-    Ok(awaits)
-}
-
-/// The erases that count, and all that lies before them in their strands.
-fn erasing(erasures: &Erasures, chains: &[StoredOp]) -> BTreeSet<OpId> {
-    let of_ops = erasures.ops.values().flat_map(|erasure| &erasure.by);
-    let of_blobs = erasures.blobs.values().flat_map(|erasure| &erasure.by);
-    let previous: HashMap<OpId, OpId> = chains
-        .iter()
-        .map(|op| (op.id, op.op.form.context.previous))
-        .collect();
-    let mut erasing = BTreeSet::new();
-    for erase in of_ops.chain(of_blobs) {
-        let mut at = *erase;
-        while let Some(before) = previous.get(&at)
-            && erasing.insert(at)
-        {
-            at = *before;
-        }
-    }
-    erasing
-}
-
-/// The rings that were taken out of a thread, each with the sequence of the first op that did it
-/// and still holds.
-fn taken_out(state: &ThreadControl, chains: &[StoredOp]) -> BTreeMap<RingId, u64> {
-    let is_out = |(_, member): &(&RingId, &Membership)| matches!(member, Membership::Out { .. });
-    let mut taken_out = BTreeMap::new();
-    for (ring, _) in state.members.iter().filter(is_out) {
-        let writes = state.member_writes.get(ring);
-        let outs = chains.iter().filter(|op| {
-            let control = op.op.payload.as_deref().map(control::read);
-            let Some(Ok(Control::Members(members))) = control else {
-                return false;
-            };
-            writes.is_some_and(|writes| writes.contains(&op.id.short()))
-                && members.writes.iter().any(|write| {
-                    write.ring == *ring && matches!(write.change, MemberChange::Out { .. })
-                })
-        });
-        if let Some(first) = outs.filter_map(|op| op.hub_seq).min() {
-            taken_out.insert(*ring, first);
-        }
-    }
-    taken_out
-}
-
-fn last_member_change(chains: &[StoredOp]) -> u64 {
-    chains
-        .iter()
-        .filter(|op| op.op.form.context.class.class == Class::Control)
-        .filter(|op| {
-            let control = op.op.payload.as_deref().map(control::read);
-            !matches!(
-                control,
-                Some(Ok(Control::KeyMade(_)
-                    | Control::Complaint(_)
-                    | Control::WrappedAgain(_)
-                    | Control::Erase(_)))
-            )
-        })
-        .filter_map(|op| op.hub_seq)
-        .max()
-        .unwrap_or_default()
 }
 
 type Slot = Arc<Mutex<Arc<View>>>;
