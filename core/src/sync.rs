@@ -230,6 +230,7 @@ async fn sleep_or_nudge(inner: &Inner, time: Duration) {
 
 /// Syncs with the hub that answers: the company's own, or one in its place.
 async fn meet(inner: &Arc<Inner>, budget: Budget) -> Result<(SyncReport, HubState), Error> {
+    let mut told = false;
     // Certified while it was given things: then it is the company's own.
     for _ in 0..2 {
         match Sync::new(inner, budget)?.run().await {
@@ -238,8 +239,13 @@ async fn meet(inner: &Arc<Inner>, budget: Budget) -> Result<(SyncReport, HubStat
                 code: "uncertified",
             }) => {}
             Err(Error::Internal { code: "hub_login" }) => {
+                if told {
+                    // It has heard all that is known here: an undo took this device out.
+                    return Err(Error::AuthExpired);
+                }
                 // A restored hub that hasn't heard of this device yet.
                 roster::hand_over_roster(inner, &*inner.hub()?).await?;
+                told = true;
                 continue;
             }
             result => return Ok((result?, HubState::Reachable)),
