@@ -12,6 +12,7 @@ use kolonne_model::judge::{Judgement, Quarantine, ThreadOps};
 use kolonne_model::roster::change::Role;
 use rusqlite::Transaction;
 
+use crate::capture::job::needs_role;
 use crate::error::Error;
 use crate::folding;
 use crate::kolonne::{Kolonne, seat_id, thread_id};
@@ -32,10 +33,7 @@ impl Kolonne {
     pub fn admit(&self, seat: &SeatId, thread: &ThreadId, of: &SeatId) -> Result<(), Error> {
         self.inner.write_in(thread, |tx, moment| {
             let author = self.inner.author(tx, seat)?;
-            let (position, _) = moment.roster.head();
-            if moment.roster.role_at(seat, position) < Some(Role::Office) {
-                return Err(Error::Locked { code: "right" });
-            }
+            needs_role(moment, seat, Role::Office)?;
             let through = self.admissible(tx, moment, thread, of)?;
             if through.is_empty() {
                 return Err(Error::NotFound { kind: "kept_back" });

@@ -15,9 +15,10 @@ use kolonne_model::body::{Say, Set, field};
 use kolonne_model::ids::{DeviceId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::{ThreadOps, control_state};
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::{DeviceKind, RingKind, SeatKind};
+use kolonne_model::roster::change::{DeviceKind, RingKind, Role, SeatKind};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::capture::job::needs_role;
 use crate::capture::{self, field_names};
 use crate::crypt::pin::{self, BadPin, Lock, Share};
 use crate::crypt::{Identity, SigningSecret, random};
@@ -195,7 +196,7 @@ impl Kolonne {
         let thread = inner.store.read(|db| company_thread(db))?;
         inner.write_in(&thread, |tx, moment| {
             let author = inner.author(tx, seat)?;
-            told::needs_office(moment, seat)?;
+            needs_role(moment, seat, Role::Office)?;
             let view = folding::refold(tx, moment.roster, &inner.device, &thread)?;
             let set = Set {
                 field: field::AUTO_LOCK,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::{Body, Retract, Say, SeenHead, Set, Wiped, field};
 use crate::control::{self, Control, MemberChange};
-use crate::ids::{BlobId, DeviceId, OpId, OpName, RingId, SeatId, StoreId, ThreadId};
+use crate::ids::{BlobId, DeviceId, OpId, OpName, RingId, SeatId, StoreId};
 use crate::judge::{
     AuthorRights, CountedOp, Held, Ignored, Judge, Judgement, Order, Quarantine, ThreadControl,
     ThreadOps, Timeliness,
@@ -665,10 +665,4 @@ const fn seen_head(op: &VerifiedOp) -> SeenHead {
         store: context.store,
         head: op.head(),
     }
-}
-
-/// The thread an op belongs to; for grouping.
-#[must_use]
-pub const fn thread_of(op: &VerifiedOp) -> ThreadId {
-    op.context().thread
 }

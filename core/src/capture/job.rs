@@ -219,6 +219,7 @@ pub(crate) fn set_name(
     set_field(tx, moment, author, thread, set)
 }
 
+/// Refuses who hasn't this role by the newest roster.
 pub(crate) fn needs_role(moment: &Moment<'_>, seat: &SeatId, role: Role) -> Result<(), Error> {
     let (position, _) = moment.roster.head();
     if moment.roster.role_at(seat, position) >= Some(role) {

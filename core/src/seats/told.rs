@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Inner, Kolonne, bad_pin, rows};
 use crate::capture;
+use crate::capture::job::needs_role;
 use crate::crypt::pin::{self, Share};
 use crate::crypt::{self, Identity};
 use crate::error::Error;
@@ -49,7 +50,7 @@ impl Kolonne {
         let thread = inner.store.read(|db| company_thread(db))?;
         inner.write_in(&thread, |tx, moment| {
             let author = inner.author(tx, by)?;
-            needs_office(moment, by)?;
+            needs_role(moment, by, Role::Office)?;
             let found = locked_seat(tx, seat)?.ok_or(Error::NotFound {
                 kind: "locked_seat",
             })?;
@@ -279,16 +280,6 @@ fn keepers_identities(tx: &Transaction<'_>, moment: &Moment<'_>) -> Result<Vec<I
         identities.extend(keys::ring_secret(tx, &office, generation)?);
     }
     Ok(identities)
-}
-
-/// Office or above, as the newest roster says.
-pub(super) fn needs_office(moment: &Moment<'_>, seat: &SeatId) -> Result<(), Error> {
-    let (position, _) = moment.roster.head();
-    if moment.roster.role_at(seat, position) >= Some(Role::Office) {
-        Ok(())
-    } else {
-        Err(Error::Locked { code: "right" })
-    }
 }
 
 /// Keys that were made for a seat before and that nobody admitted.
