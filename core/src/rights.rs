@@ -23,11 +23,10 @@ use crate::error::Error;
 use crate::founding::roster_op;
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::Author;
-use crate::records::Changed;
 use crate::rings::{self, Leaving};
-use crate::sync::{Budget, another_hub, blocking};
+use crate::seats;
+use crate::sync::{Budget, blocking};
 use crate::transport::HttpHub;
-use crate::{folding, keys, seats};
 
 pub(crate) use append::{Drafted, append};
 
@@ -251,27 +250,16 @@ impl Inner {
     pub(crate) fn keep_change<T>(&self, drafted: &Drafted<T>) -> Result<(), Error> {
         let roster = self.store.write(|tx| {
             let before = self.roster(tx)?;
-            let mut roster = (*self.chain(tx)?).clone();
-            drafted.keep(tx, &mut roster)?;
-            another_hub(tx, &before, &roster)?;
-            seats::drop_ended(tx, &roster)?;
-            keys::open_rings(tx, &roster)?;
-            for thread in folding::all_threads(tx, &roster)? {
-                folding::refold(tx, &roster, &self.device, &thread)?;
-            }
-            self.open_as_people(tx, &roster, folding::all_threads(tx, &roster)?)?;
-            Ok(roster)
+            let mut chain = (*self.chain(tx)?).clone();
+            drafted.keep(tx, &mut chain)?;
+            let both = self.beside_other(tx, &chain)?;
+            let roster = both.as_ref().unwrap_or(&chain);
+            seats::drop_ended(tx, roster)?;
+            self.judge_by(tx, &before, roster)?;
+            Ok(chain)
         })?;
-        self.keep_roster(roster);
-        self.forget_other_hub()?;
-        for changed in [
-            Changed::People,
-            Changed::Devices,
-            Changed::Threads,
-            Changed::Me,
-        ] {
-            self.tell(changed);
-        }
+        self.went_on(roster)?;
+        self.tell_all();
         self.nudged.notify_one();
         Ok(())
     }

@@ -358,6 +358,40 @@ impl Inner {
         Ok(())
     }
 
+    /// What follows, in the same transaction, when another roster holds than before: everything is
+    /// judged by it. All threads.
+    pub(crate) fn judge_by(
+        &self,
+        tx: &Transaction<'_>,
+        before: &Roster,
+        roster: &Roster,
+    ) -> Result<BTreeSet<ThreadId>, Error> {
+        another_hub(tx, before, roster)?;
+        keys::open_rings(tx, roster)?;
+        let threads = folding::all_threads(tx, roster)?.into_iter().collect();
+        self.judge_threads(tx, roster, &threads)?;
+        Ok(threads)
+    }
+
+    fn judge_threads(
+        &self,
+        tx: &Transaction<'_>,
+        roster: &Roster,
+        threads: &BTreeSet<ThreadId>,
+    ) -> Result<(), Error> {
+        for thread in threads {
+            folding::refold(tx, roster, &self.device, thread)?;
+        }
+        self.open_as_people(tx, roster, threads.iter().copied())
+            .map(drop)
+    }
+
+    /// What follows once a chain that [`Inner::judge_by`] judged by lies on the disk.
+    pub(crate) fn went_on(&self, chain: Roster) -> Result<(), Error> {
+        self.keep_roster(chain);
+        self.forget_other_hub()
+    }
+
     /// Takes a page in one transaction and folds what it touched.
     pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
         let (taken, roster) = self.store.write(|tx| {
@@ -367,20 +401,15 @@ impl Inner {
             let both = self.beside_other(tx, &chain)?;
             let roster = both.as_ref().unwrap_or(&chain);
             if taken.roster_grew {
-                another_hub(tx, &before, roster)?;
-                keys::open_rings(tx, roster)?;
-                taken.threads = folding::all_threads(tx, roster)?.into_iter().collect();
+                taken.threads = self.judge_by(tx, &before, roster)?;
+            } else {
+                self.judge_threads(tx, roster, &taken.threads)?;
             }
-            for thread in &taken.threads {
-                folding::refold(tx, roster, &self.device, thread)?;
-            }
-            self.open_as_people(tx, roster, taken.threads.iter().copied())?;
             seats::take_shares(tx)?;
             Ok((taken, chain))
         })?;
         if taken.roster_grew {
-            self.keep_roster(roster);
-            self.forget_other_hub()?;
+            self.went_on(roster)?;
             self.tell(Changed::People);
             self.tell(Changed::Devices);
         }
@@ -397,11 +426,7 @@ impl Inner {
 }
 
 /// The roster certified another hub: receipts of the one before say nothing any more.
-pub(crate) fn another_hub(
-    tx: &Transaction<'_>,
-    before: &Roster,
-    now: &Roster,
-) -> Result<(), Error> {
+fn another_hub(tx: &Transaction<'_>, before: &Roster, now: &Roster) -> Result<(), Error> {
     if before.hub_key().is_some() && before.hub_key() != now.hub_key() {
         lineage::begin_again(tx)?;
         new_hub::forget(tx)?;

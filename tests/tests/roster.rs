@@ -396,6 +396,50 @@ async fn ends_and_undoing_cut_in_any_number_of_threads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_ended_gets_nobody_in_by_a_hub_that_was_put_back() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    let seat = world.büro.seat();
+    let paul = Subject::Device(device_id(&second));
+    let core = world.büro.core();
+    core.end(&seat, paul, EndMode::Hard).await.unwrap();
+    world.büro.sync().await;
+    world.anna.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+
+    // The hub forgot it. Who sits at the computer that was shut out lets a ghost in.
+    admit(&world, &second, "Niemand", "ghost").await;
+    second.sync().await;
+    for _ in 0..3 {
+        world.büro.sync().await;
+        world.anna.sync().await;
+        for device in [&world.büro, &world.anna] {
+            let known = names(device);
+            assert!(!known.contains(&"Niemand".to_owned()), "{known:?}");
+        }
+    }
+    let alarms = world.büro.core().status().unwrap().alarms;
+    let kinds: Vec<_> = alarms.iter().map(|alarm| alarm.kind).collect();
+    assert_eq!(kinds, [AlarmKind::TwoRosters]);
+
+    // An office that looked at both may merge them; the removal holds.
+    world.büro.core().merge_roster().await.unwrap();
+    world.büro.sync().await;
+    world.anna.sync().await;
+    for device in [&world.büro, &world.anna] {
+        assert_eq!(device.core().status().unwrap().alarms, []);
+    }
+    assert!(second.try_sync().await.is_err(), "the removal holds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_shows_two_rosters_raises_the_alarm_on_both_sides() {
     let mut world = World::new().await;
     let second = second_office(&world, "Paul Kern", Role::Office).await;

@@ -486,6 +486,9 @@ fn who_was_removed_merges_nothing_and_brings_nobody_in() {
         &chief.key,
         vec![end(Subject::Person(crew.ring), EndMode::Soft)],
     );
+    let (ours, theirs) = (&job.company.roster, &other.roster);
+    assert!(theirs.was_changed_by_ended_of(ours));
+    assert!(!ours.was_changed_by_ended_of(theirs), "ends let nobody in");
     let carried = merge(&other.roster_ops[shared..]);
     for removed in [&chief.key, &ghost] {
         let op = job.company.sign_roster_op(

@@ -27,7 +27,6 @@ use crate::error::Error;
 use crate::founding::{checked_name, company_thread, device_seat, hello, roster_op, the_newest};
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{Author, Moment};
-use crate::records::Changed;
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
 use crate::sync::{Budget, blocking, pull_roster};
@@ -599,18 +598,22 @@ fn take_in(
     author: &Author,
 ) -> Result<(RosterPosition, RosterDigest), Error> {
     let plan = &admitting.with;
-    let (roster, at) = inner.store.write(|tx| {
-        let mut roster = (*inner.roster(tx)?).clone();
-        let link = admitting.keep(tx, &mut roster)?;
-        keys::open_rings(tx, &roster)?;
+    let (chain, at) = inner.store.write(|tx| {
+        let before = inner.roster(tx)?;
+        let mut chain = (*inner.chain(tx)?).clone();
+        let link = admitting.keep(tx, &mut chain)?;
+        let both = inner.beside_other(tx, &chain)?;
+        let roster = both.as_ref().unwrap_or(&chain);
+        keys::open_rings(tx, &chain)?;
+        // Who comes in while two branches stand side by side is known to this one alone.
         let moment = Moment {
-            roster: &roster,
+            roster: &chain,
             now_ms: inner.now_ms(),
         };
         let thread = company_thread(tx)?;
         let crew: Vec<RingId> = plan.crew.into_iter().collect();
         job::add_members(tx, &moment, author, &thread, &crew)?;
-        let view = folding::refold(tx, &roster, &inner.device, &thread)?;
+        let view = folding::refold(tx, roster, &inner.device, &thread)?;
         for (subject, name) in &plan.names {
             let now = view.fields.get(&(field::NAME, subject.clone()));
             if now.and_then(|f| f.value.as_ref()) != Some(name) {
@@ -620,20 +623,11 @@ fn take_in(
         if let (Some(crew), Some(title)) = (plan.crew, &plan.crew_thread) {
             job::open_crew_thread(tx, &moment, author, crew, title)?;
         }
-        for thread in folding::all_threads(tx, &roster)? {
-            folding::refold(tx, &roster, &inner.device, &thread)?;
-        }
-        Ok((roster, (link.position, link.digest)))
+        inner.judge_by(tx, &before, roster)?;
+        Ok((chain, (link.position, link.digest)))
     })?;
-    inner.keep_roster(roster);
-    for changed in [
-        Changed::People,
-        Changed::Devices,
-        Changed::Threads,
-        Changed::Me,
-    ] {
-        inner.tell(changed);
-    }
+    inner.went_on(chain)?;
+    inner.tell_all();
     inner.nudged.notify_one();
     Ok(at)
 }

@@ -23,7 +23,7 @@ use crate::oplog::{self, Author};
 use crate::records::Changed;
 use crate::store::{get_meta, set_meta};
 use crate::transport::HttpHub;
-use crate::{folding, keys, rings};
+use crate::{keys, rings};
 
 /// Answers of a hub taken for one roster: 256 ops each.
 const MAX_ANSWERS: usize = 1000;
@@ -218,7 +218,10 @@ async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<b
     let epoch = hub.roster(asked).await?.epoch;
     let confirmed = inner.store.read(|db| confirmed(db))?;
     let lies = confirmed.is_some_and(|(life, place)| Some(life) == epoch && place >= from);
-    if !lies || merging == Merging::OfAll {
+    // Whom this branch ended lets nobody in by the hub's, unless a person wants it.
+    let contested = theirs.roster.was_changed_by_ended_of(&mine);
+    let alarming = lies || contested;
+    if !alarming || merging == Merging::OfAll {
         let author = inner
             .store
             .read(|db| merger(inner, db, &mine, &theirs.roster))?;
@@ -228,10 +231,10 @@ async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<b
             return merge(inner, hub, &author, &mine, theirs, epoch).await;
         }
     }
-    if theirs.roster.head().0.term() > mine.head().0.term() {
+    if !contested && theirs.roster.head().0.term() > mine.head().0.term() {
         return go_over(inner, theirs).await.map(|()| true);
     }
-    blocking(inner, move |inner| inner.stand_beside(&theirs, lies)).await?;
+    blocking(inner, move |inner| inner.stand_beside(&theirs, alarming)).await?;
     Ok(false)
 }
 
@@ -380,52 +383,50 @@ impl Inner {
     /// Goes on from the hub's branch, which knows all that is here or has a later term.
     fn go_over(&self, theirs: &Theirs) -> Result<(), Error> {
         self.store.write(|tx| {
+            let before = self.roster(tx)?;
             keep_branch(tx, theirs)?;
             let head = theirs.roster.links().last().ok_or(Error::Corrupt)?.id;
             oplog::set_roster_heads(tx, &head, None)?;
             tx.execute("DELETE FROM meta WHERE key = ?1", [ALARM])?;
-            keys::open_rings(tx, &theirs.roster)?;
-            self.judge_anew(tx, &theirs.roster)
+            self.judge_by(tx, &before, &theirs.roster).map(drop)
         })?;
-        self.keep_roster(theirs.roster.clone());
+        self.went_on(theirs.roster.clone())?;
         self.tell_all();
         Ok(())
     }
 
     /// Remembers the hub's branch beside this one: removals of both hold, additions of neither.
-    fn stand_beside(&self, theirs: &Theirs, lies: bool) -> Result<(), Error> {
+    fn stand_beside(&self, theirs: &Theirs, alarming: bool) -> Result<(), Error> {
         let chain = self.store.read(|db| self.chain(db))?;
         let head = theirs.roster.links().last().ok_or(Error::Corrupt)?.id;
         let own = chain.links().last().ok_or(Error::Corrupt)?.id;
         let known = self.store.read(|db| {
             let alarmed = get_meta(db, ALARM)?.is_some();
-            Ok(oplog::other_roster_head(db)? == Some(head) && alarmed == lies)
+            Ok(oplog::other_roster_head(db)? == Some(head) && alarmed == alarming)
         })?;
         if known {
             return Ok(());
         }
         self.store.write(|tx| {
+            let before = self.roster(tx)?;
             keep_branch(tx, theirs)?;
             oplog::set_roster_heads(tx, &own, Some(&head))?;
-            if lies {
+            if alarming {
                 set_meta(tx, ALARM, &self.now_ms().to_be_bytes())?;
             }
             let both = self.beside_other(tx, &chain)?.ok_or(Error::Corrupt)?;
-            self.judge_anew(tx, &both)
+            self.judge_by(tx, &before, &both).map(drop)
         })?;
-        tracing::warn!(lies, "the hub goes on from another branch of the roster");
+        tracing::warn!(
+            alarming,
+            "the hub goes on from another branch of the roster"
+        );
         self.tell_all();
         Ok(())
     }
 
-    fn judge_anew(&self, tx: &Transaction<'_>, roster: &Roster) -> Result<(), Error> {
-        for thread in folding::all_threads(tx, roster)? {
-            folding::refold(tx, roster, &self.device, &thread)?;
-        }
-        Ok(())
-    }
-
-    fn tell_all(&self) {
+    /// Tells that everything may look different.
+    pub(crate) fn tell_all(&self) {
         for changed in [
             Changed::People,
             Changed::Devices,

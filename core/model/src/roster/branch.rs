@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::change::{Adopt, Change, RootKey};
-use super::state::{Author, State, Void};
+use super::state::{Author, State, Void, covers};
 use super::{Link, Roster};
 use crate::ids::{OpId, RosterDigest, RosterPosition, SeatId};
 use crate::op::signed_by;
@@ -335,6 +335,28 @@ impl Roster {
     pub fn shared_with(&self, other: &Self) -> usize {
         let pairs = self.links.iter().zip(&other.links);
         pairs.take_while(|(a, b)| a.id == b.id).count()
+    }
+
+    /// Whether somebody whom another branch ended did more here than end others, beyond what both
+    /// share. Their merge would let that in: only a person decides it.
+    #[must_use]
+    pub fn was_changed_by_ended_of(&self, other: &Self) -> bool {
+        let beyond = self.links.iter().zip(&self.steps);
+        beyond
+            .skip(self.shared_with(other))
+            .filter(|(link, _)| link.holds() && other.has_ended(link.author, self))
+            .flat_map(|(_, step)| &step.applied)
+            .any(|(_, change)| !matches!(change, Change::End(_) | Change::Cuts(_)))
+    }
+
+    /// Whether an end here covers a seat, by its certificate on another branch.
+    fn has_ended(&self, seat: SeatId, certified_by: &Self) -> bool {
+        let cert = certified_by.certificate(&seat);
+        let covered = |cert| {
+            let mut ended = self.state.ended.iter();
+            ended.any(|end| covers(&end.subject, &seat, cert))
+        };
+        cert.is_some_and(covered)
     }
 
     /// What holds while two branches stand side by side: what they share, with the removals of
