@@ -751,6 +751,46 @@ fn names_are_told_apart_and_devices_of_one_name_are_told_as_several() {
 }
 
 #[test]
+fn jobs_of_one_title_are_told_apart_and_short_ids_are_enough() {
+    let (firm, _) = with_job();
+    let office = firm.office();
+    let open = |customer: &str| {
+        let args = ["job", "open", "--dir", &office, "--title", JOB];
+        let args = args.into_iter().chain(["--customer", customer]);
+        ask(&args.collect::<Vec<_>>())["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let second = open("Frau Petersen");
+    let several = run(&["thread", "--dir", &office, "--job", "Lindenweg", "--json"]);
+    assert_eq!((several.exit, several.code().as_str()), (3, "ambiguous"));
+    for customer in ["Familie Reuter", "Frau Petersen"] {
+        assert!(several.stderr.contains(customer), "{}", several.stderr);
+        let listed = run(&["job", "list", "--dir", &office]);
+        assert!(listed.stdout.contains(customer), "{}", listed.stdout);
+    }
+    let thread = |job: &str| run(&["thread", "--dir", &office, "--job", job, "--json"]);
+    assert_eq!(thread(&second[..5]).exit, 0);
+    // A house number is a name before it is the beginning of an id.
+    assert_eq!(thread("14").code(), "ambiguous");
+    assert_eq!(thread("").code(), "not_found.thread");
+    assert!(!thread("").stderr.contains("\": \""));
+
+    // A recording that can't be taken is found out before anything is kept.
+    let torn = firm.file("torn.m4a", b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom");
+    let refused = run(&[
+        "send", "Hallo", "--dir", &office, "--job", &second, "--voice", &torn, "--json",
+    ]);
+    assert_eq!(refused.exit, 3, "{}", refused.stderr);
+    let kept = ask(&["thread", "--dir", &office, "--job", &second]);
+    assert!(!kept.to_string().contains("Hallo"), "{kept}");
+    // What an office computer wrote is at the office once the hub has it too.
+    let sent = ask(&["send", "Hallo", "--dir", &office, "--job", &second]);
+    assert_eq!(sent["entries"][0]["state"], "office", "{sent}");
+}
+
+#[test]
 fn a_running_hub_is_copied_and_the_copy_is_the_hub() {
     let (mut firm, phone) = with_job();
     let data = firm.path("hub");

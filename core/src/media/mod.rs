@@ -114,7 +114,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            input_bytes: 64 << 20,
+            input_bytes: 64_000_000,
             pixels: 210_000_000,
             memory_bytes: 384 << 20,
             scans: 64,

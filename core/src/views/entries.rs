@@ -419,23 +419,27 @@ fn state(
             .prepare_cached(&sql)?
             .query_row(strand, |row| row.get(0))?)
     };
-    // What this office device itself holds is at the office.
-    let at_office = if desk.is_office && !from_here {
-        carried.clone().all(|blob| blob.here)
-    } else {
-        row.seen && carried.clone().all(|blob| blob.seen)
-    };
-    if at_office {
-        return Ok((State::Office, None));
-    }
     // What came from elsewhere came through the hub; of what is from here its signature tells.
     let at_hub = if from_here {
         !desk.hub_is_new
             && known("receipts")?
-            && carried.all(|blob| blob.hub_has == HubHas::ByReceipt)
+            && carried
+                .clone()
+                .all(|blob| blob.hub_has == HubHas::ByReceipt)
     } else {
-        carried.all(|blob| blob.hub_has >= HubHas::ByItsWord)
+        carried
+            .clone()
+            .all(|blob| blob.hub_has >= HubHas::ByItsWord)
     };
+    // What this office device itself holds is at the office; its own, once the hub has it too.
+    let at_office = if desk.is_office {
+        carried.all(|blob| blob.here) && (at_hub || !from_here)
+    } else {
+        row.seen && carried.all(|blob| blob.seen)
+    };
+    if at_office {
+        return Ok((State::Office, None));
+    }
     let state = if at_hub { State::Sent } else { State::Saved };
     Ok((state, None))
 }

@@ -71,7 +71,7 @@ export function makeProgram(now = Date.now()) {
         ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
         : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false }],
       language: null, flight_mode: phone ? flight : null,
-      rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
+      rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, media_bytes: 64_000_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       status: {
         hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: [],
         outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },

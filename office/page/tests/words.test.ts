@@ -69,7 +69,7 @@ describe("what waits where", () => {
     const all = [part("thumb"), part("picture"), original(null)];
     expect(entryPendingWords("de", all)).toEqual(["Bild noch hier", "Original noch hier"]);
     expect(entryPendingWords("de", [part("thumb")])).toEqual(["Bild noch hier"]);
-    expect(groupPendingWords("de", [{ pending: all }, { pending: all }])).toEqual(["2 Fotos noch hier", "2 Originale noch hier"]);
+    expect(groupPendingWords("de", [{ pending: all }, { pending: all }])).toEqual(["2 Bilder noch hier", "2 Originale noch hier"]);
   });
   it("sums up photos that are shown together", () => {
     const photos = [{ pending: [original("Handy Karl")] }, { pending: [original("Handy Karl")] }, { pending: [original(null)] }];

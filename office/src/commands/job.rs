@@ -137,6 +137,10 @@ fn show_row(out: Output, row: &ThreadRow) {
     }
     let id: String = row.id.to_string().chars().take(8).collect();
     let mut parts = vec![format!("{id}  {}", clean_line(&row.title))];
+    // Two jobs at one address are told apart by for whom they are.
+    if let Some(customer) = &row.customer {
+        parts.push(format!(", {}", clean_line(customer)));
+    }
     if let Some(status) = &row.status {
         parts.push(format!(
             "  [{}]",

@@ -9,8 +9,10 @@ use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use crate::failure::{Failure, Outcome};
 use crate::output::clean_line;
 
-/// Fewest hex digits that count as the beginning of an id.
+/// Fewest hex digits that count as the beginning of an id, before any name; and after all of them,
+/// since a house number may look like it.
 const MIN_ID_CHARS: usize = 6;
+const MIN_SHORT_ID_CHARS: usize = 3;
 /// Characters of an id in a list.
 const SHORT_ID_CHARS: usize = 8;
 /// Most that an ambiguous name lists.
@@ -26,14 +28,30 @@ fn unique<'a, T>(
     name: impl Fn(&T) -> &str,
     kind: &'static str,
 ) -> Outcome<&'a T> {
+    unique_told_apart(items, wanted, id, &name, |item| name(item).to_owned(), kind)
+}
+
+/// The same; `label` tells several of one name apart.
+fn unique_told_apart<'a, T>(
+    items: &'a [T],
+    wanted: &str,
+    id: impl Fn(&T) -> String,
+    name: impl Fn(&T) -> &str,
+    label: impl Fn(&T) -> String,
+    kind: &'static str,
+) -> Outcome<&'a T> {
     let wanted = wanted.trim();
     let lower = wanted.to_lowercase();
-    let looks_like_id =
-        wanted.len() >= MIN_ID_CHARS && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let by_id = |item: &&T| looks_like_id && id(item).starts_with(&lower);
+    let begins = |item: &&T, fewest: usize| {
+        wanted.len() >= fewest
+            && wanted.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && id(item).starts_with(&lower)
+    };
+    let by_id = |item: &&T| begins(item, MIN_ID_CHARS);
+    let by_short_id = |item: &&T| begins(item, MIN_SHORT_ID_CHARS);
     let whole = |item: &&T| name(item).to_lowercase() == lower;
     let part = |item: &&T| !lower.is_empty() && name(item).to_lowercase().contains(&lower);
-    let ways: [&dyn Fn(&&T) -> bool; 3] = [&by_id, &whole, &part];
+    let ways: [&dyn Fn(&&T) -> bool; 4] = [&by_id, &whole, &part, &by_short_id];
     for fits in ways {
         let mut found = items.iter().filter(fits);
         match (found.next(), found.next()) {
@@ -42,13 +60,18 @@ fn unique<'a, T>(
                 let several = items.iter().filter(fits);
                 return Err(ambiguous(
                     wanted,
-                    several.map(|item| (id(item), name(item))),
+                    several.map(|item| (id(item), label(item))),
                 ));
             }
             (None, _) => {}
         }
     }
-    Err(Failure::new(&format!("not_found.{kind}")).about(wanted))
+    let unknown = Failure::new(&format!("not_found.{kind}"));
+    Err(if wanted.is_empty() {
+        unknown
+    } else {
+        unknown.about(wanted)
+    })
 }
 
 /// The beginning of an id, as lists show it.
@@ -57,10 +80,10 @@ pub fn short(id: &impl ToString) -> String {
 }
 
 /// Several fit: these, each with what tells it apart.
-fn ambiguous<'a>(wanted: &str, several: impl Iterator<Item = (String, &'a str)>) -> Failure {
+fn ambiguous(wanted: &str, several: impl Iterator<Item = (String, String)>) -> Failure {
     let lines: Vec<String> = several
         .take(MAX_CANDIDATES)
-        .map(|(id, name)| format!("{}  {}", short(&id), clean_line(name)))
+        .map(|(id, name)| format!("{}  {}", short(&id), clean_line(&name)))
         .collect();
     Failure {
         detail: Some(lines.join("\n  ")),
@@ -90,11 +113,21 @@ pub fn seat<'a>(me: &'a Me, wanted: Option<&str>) -> Outcome<&'a SeatRecord> {
 /// A thread by a part of its title.
 pub fn job(kolonne: &Kolonne, seat: &SeatId, wanted: &str) -> Outcome<ThreadRow> {
     let threads = kolonne.threads(seat, "")?;
-    unique(
+    let label = |row: &ThreadRow| {
+        let told = [
+            Some(&row.title),
+            row.customer.as_ref(),
+            row.address.as_ref(),
+        ];
+        let told: Vec<&str> = told.into_iter().flatten().map(String::as_str).collect();
+        told.join(", ")
+    };
+    unique_told_apart(
         &threads,
         wanted,
         |row| row.id.to_string(),
         |row| &row.title,
+        label,
         "thread",
     )
     .cloned()

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kolonne_core::capture::{About, MAX_SEALED_BYTES, MAX_TEXT_BYTES, SealFor};
-use kolonne_core::media::{Limits, MediaError, MediaType, probe};
+use kolonne_core::media::{Limits, MediaError, MediaType, probe, voice};
 use kolonne_core::records::State;
 use kolonne_core::{Error, Kolonne};
 use kolonne_model::ids::{OpId, SeatId, ThreadId};
@@ -241,8 +241,11 @@ fn check(kind: Kind, path: &Path, sealed: bool) -> Outcome {
         _ if sealed => return Ok(()),
         Kind::File => return Ok(()),
         Kind::Photo => MediaType::is_photo,
-        // What a film's index says, and how a recording is packed, is found out by reading it.
-        Kind::Voice => |found| found.is_voice() || found == MediaType::Mp4,
+        // How a recording is packed is found out by reading it.
+        Kind::Voice => {
+            voice::inspect(&read(path, limit)?, &Limits::default()).map_err(Error::from)?;
+            return Ok(());
+        }
     };
     let mut head = Vec::new();
     Read::by_ref(&mut file)

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use kolonne_core::Flight;
 use kolonne_core::capture::{About, JobChange, MAX_SEALED_BYTES, MAX_TEXT_BYTES, NewJob};
+use kolonne_core::media::Limits;
 use kolonne_model::ids::{OpId, ThreadId};
 use kolonne_model::roster::change::Role;
 use serde::Deserialize;
@@ -97,6 +98,7 @@ impl Page {
             },
             limits: SizeLimits {
                 text_bytes: MAX_TEXT_BYTES,
+                media_bytes: Limits::default().input_bytes,
                 file_bytes: MAX_DOCUMENT_BYTES,
                 sealed_bytes: MAX_SEALED_BYTES,
             },

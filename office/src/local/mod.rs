@@ -41,7 +41,7 @@ pub use self::session::Session as PageSession;
 pub use self::shapes::Surface;
 
 /// Largest file in bytes, as the core takes it.
-pub const MAX_DOCUMENT_BYTES: usize = 100 << 20;
+pub const MAX_DOCUMENT_BYTES: usize = 100_000_000;
 /// How often seats that nobody uses are looked for.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
 /// How long open requests may finish at the end.

@@ -48,6 +48,8 @@ pub struct Rights {
 #[expect(clippy::struct_field_names, reason = "a size names its unit")]
 pub struct SizeLimits {
     pub text_bytes: usize,
+    /// Of a photo or a voice note.
+    pub media_bytes: usize,
     pub file_bytes: usize,
     pub sealed_bytes: usize,
 }

@@ -75,7 +75,7 @@ export interface Me {
   flight_mode: boolean | null;
   /** What the active seat may do; buttons that would be refused aren't shown. */
   rights: { jobs: boolean; members: boolean; devices: boolean };
-  limits: { text_bytes: number; file_bytes: number; sealed_bytes: number };
+  limits: { text_bytes: number; media_bytes: number; file_bytes: number; sealed_bytes: number };
   status: Status;
 }
 

@@ -1,6 +1,6 @@
 // Files on their way from this page into the program. Each waits here until the program says that it is on disk; what
 // failed stays, with its reason, until somebody tries again or drops it.
-import type { Id, NewFile, Problem, Seat } from "./api";
+import type { Id, Me, NewFile, Problem, Seat } from "./api";
 import { api, draftId, problemOf, tooLarge } from "./client";
 
 export interface Outgoing {
@@ -20,6 +20,13 @@ export function kindOf(file: Pick<File, "type" | "name">): NewFile["kind"] {
   return file.type.startsWith("video/") ? "video" : "document";
 }
 
+/** Photos and voice notes have a smaller limit than other files. */
+function tooLargeFor(kind: NewFile["kind"], bytes: number, limits: Pick<Me["limits"], "media_bytes" | "file_bytes"> | null): Problem | null {
+  if (!limits) return null;
+  const limit_bytes = kind === "photo" || kind === "voice" ? limits.media_bytes : limits.file_bytes;
+  return bytes > limit_bytes ? tooLarge(limit_bytes) : null;
+}
+
 class Queue {
   list = $state<Outgoing[]>([]);
   #running = false;
@@ -31,12 +38,12 @@ class Queue {
     files: readonly File[],
     caption: string,
     replyTo: Id | null,
-    limit_bytes: number,
+    limits: Pick<Me["limits"], "media_bytes" | "file_bytes"> | null,
   ): Promise<void> {
     for (const file of files) {
       const draft_id = draftId();
       const entry: NewFile = { kind: kindOf(file), name: file.name, caption, reply_to: replyTo, seat: seat.seat, draft_id };
-      this.list.push({ draft_id, thread, author: seat.name, file, entry, done_bytes: 0, problem: file.size > limit_bytes ? tooLarge(limit_bytes) : null });
+      this.list.push({ draft_id, thread, author: seat.name, file, entry, done_bytes: 0, problem: tooLargeFor(entry.kind, file.size, limits) });
     }
     await this.run();
   }

@@ -138,11 +138,11 @@ export function stateWords(language: Language, entry: Pick<Entry, "state" | "kin
 export function groupPendingWords(language: Language, photos: readonly Pick<Entry, "pending">[]): string[] {
   const places = new Map<string, number>();
   for (const part of photos.flatMap((p) => seenParts(p.pending))) {
-    const key = `${part.part === "original" ? "originals" : "photos"}|${part.device_name ?? ""}`;
+    const key = `${part.part === "original" ? "originals" : "pictures"}|${part.device_name ?? ""}`;
     places.set(key, (places.get(key) ?? 0) + 1);
   }
   return [...places].map(([key, n]) => {
-    const [kind, device] = key.split("|") as ["originals" | "photos", string];
+    const [kind, device] = key.split("|") as ["originals" | "pictures", string];
     const part = count(language, kind, n);
     return device ? text(language, "part_still_on", { part, device }) : text(language, "part_still_here", { part });
   });
