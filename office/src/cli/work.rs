@@ -156,6 +156,10 @@ pub struct HeadArgs {
 
 /// `kolonne send`
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "kolonne send --job <JOB> [TEXT] [--photo <FILE>]… [OPTIONS]\n       \
+    kolonne send --to <NAME> [TEXT] [--photo <FILE>]… [OPTIONS]"
+)]
 pub struct SendArgs {
     #[command(flatten)]
     pub acting: Acting,
