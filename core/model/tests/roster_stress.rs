@@ -221,6 +221,21 @@ fn what_was_undone_holds_again_if_the_root_says_so() {
 }
 
 #[test]
+fn the_root_undoes_with_an_op_that_says_nothing_else() {
+    let mut company = Company::found();
+    let (root, chief) = (company.root.clone(), company.people[0].key.clone());
+    let good = company.roster_ops.len();
+    let (ghost, changes) = admission(&company, 900, Role::Office);
+    company.change(&chief, changes);
+    assert_eq!(undo(&mut company, good, vec![]), Effect::Applied);
+    assert!(company.roster.seat(&seat_id(&ghost)).is_none());
+    // On the newest one it undoes nothing, and would only make the chain longer.
+    for by in [&root, &chief] {
+        assert_eq!(try_by(&mut company, by, vec![]), Effect::Void(Void::Right));
+    }
+}
+
+#[test]
 fn only_the_root_undoes_and_only_to_what_holds() {
     let mut company = Company::found();
     let chief = company.people[0].key.clone();
@@ -489,6 +504,11 @@ fn who_was_removed_merges_nothing_and_brings_nobody_in() {
     let (ours, theirs) = (&job.company.roster, &other.roster);
     assert!(theirs.was_changed_by_ended_of(ours));
     assert!(!ours.was_changed_by_ended_of(theirs), "ends let nobody in");
+    // Nor does the ghost's friend, however many go between.
+    let (friend, changes) = admission(&other, 901, Role::Admin);
+    other.change(&ghost, changes);
+    let (friends, changes) = admission(&other, 902, Role::Crew);
+    other.change(&friend, changes);
     let carried = merge(&other.roster_ops[shared..]);
     for removed in [&chief.key, &ghost] {
         let op = job.company.sign_roster_op(
@@ -506,7 +526,9 @@ fn who_was_removed_merges_nothing_and_brings_nobody_in() {
         Effect::Applied
     );
     let roster = &job.company.roster;
-    assert!(roster.seat(&seat_id(&ghost)).is_none());
+    for let_in in [&ghost, &friend, &friends] {
+        assert!(roster.seat(&seat_id(let_in)).is_none());
+    }
     assert!(roster.ends_of(&chief.seat()).next().is_some());
     assert!(
         roster.ends_of(&crew.seat()).next().is_some(),
@@ -536,6 +558,81 @@ fn who_was_removed_merges_nothing_and_brings_nobody_in() {
         job.company.change(&chief.key, vec![carried]),
         Effect::Applied
     );
+}
+
+/// As [`fork`], with a second admin, who ends the first on this branch.
+fn fork_without_chief() -> (Job, Company, usize) {
+    let mut job = Job::new();
+    let chief = job.company.people[0].clone();
+    let (second, changes) = admission(&job.company, 899, Role::Admin);
+    job.company.change(&chief.key, changes);
+    let (other, shared) = (job.company.clone(), job.company.roster_ops.len());
+    let out = end(Subject::Person(chief.ring), EndMode::Hard);
+    assert_eq!(job.company.change(&second, vec![out]), Effect::Applied);
+    (job, other, shared)
+}
+
+#[test]
+fn nobody_goes_over_to_a_branch_that_a_removed_ones_friend_merged() {
+    let (job, mut other, shared) = fork_without_chief();
+    let ours = &job.company.roster;
+    let [chief, office] = [0, 1].map(|n| other.people[n].key.clone());
+    // On a hub that forgot the removal the removed one lets another admin in.
+    let (ghost, changes) = admission(&other, 900, Role::Admin);
+    assert_eq!(other.change(&chief, changes), Effect::Applied);
+    let carried = merge(&job.company.roster_ops[shared..]);
+    let mut honest = other.clone();
+    assert_eq!(other.change(&ghost, vec![carried.clone()]), Effect::Applied);
+    assert!(ours.links().iter().all(|link| other.roster.has(&link.id)));
+    assert!(other.roster.head().0 > ours.head().0);
+    assert!(!other.roster.took_in(ours) && !other.roster.overrules(ours));
+    // What somebody of the office merged who stands on both is gone over to.
+    assert_eq!(honest.change(&office, vec![carried]), Effect::Applied);
+    assert!(honest.roster.took_in(ours));
+}
+
+#[test]
+fn terms_that_a_removed_one_opens_overrule_nothing() {
+    let (job, mut other, _) = fork_without_chief();
+    let chief = other.people[0].key.clone();
+    // Merges of branches that are made up for it; nobody is let in.
+    for person in [4, 5] {
+        let mut made_up = other.clone();
+        let gone = Subject::Person(other.people[person].ring);
+        made_up.change(&chief, vec![end(gone, EndMode::Soft)]);
+        let at = made_up.roster_ops.len() - 1;
+        let out = end(Subject::Seat(other.people[person].seat()), EndMode::Soft);
+        other.change(&chief, vec![out]);
+        let merged = merge(&made_up.roster_ops[at..]);
+        assert_eq!(other.change(&chief, vec![merged]), Effect::Applied);
+    }
+    let (ours, theirs) = (&job.company.roster, &other.roster);
+    assert!(theirs.head().0.term() > ours.head().0.term() + 1);
+    assert!(!theirs.was_changed_by_ended_of(ours), "ends alone");
+    assert!(!theirs.overrules(ours) && !theirs.took_in(ours));
+}
+
+#[test]
+fn a_kit_that_was_replaced_overrules_nothing_and_the_roots_later_word_does() {
+    let (mut job, mut other, _) = fork();
+    let (old, chief) = (job.company.root.clone(), job.company.people[0].key.clone());
+    let by_kit = |company: &mut Company, n: u64| {
+        let (_, changes) = admission(company, n, Role::Admin);
+        assert_eq!(company.change(&old, changes), Effect::Applied);
+    };
+    // The root spoke once on each: nobody but the root decides.
+    let mut once = job.company.clone();
+    by_kit(&mut once, 900);
+    by_kit(&mut other, 901);
+    assert!(!other.roster.overrules(&once.roster) && !once.roster.overrules(&other.roster));
+    // It spoke once more on one.
+    by_kit(&mut other, 902);
+    assert!(other.roster.overrules(&once.roster) && !once.roster.overrules(&other.roster));
+    // Not if this branch knows that the kit was stolen, and replaced it.
+    let change = new_kit(&job.company, 50, job.company.roster.head(), &chief);
+    assert_eq!(job.company.change(&old, vec![change]), Effect::Applied);
+    assert!(other.roster.head().0.term() > job.company.roster.head().0.term());
+    assert!(!other.roster.overrules(&job.company.roster));
 }
 
 #[test]

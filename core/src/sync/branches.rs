@@ -206,9 +206,7 @@ async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<b
     if fork == 0 || fork == theirs.roster.links().len() || fork == mine.links().len() {
         return Ok(false);
     }
-    let beyond = || mine.links().iter().skip(fork);
-    let ahead = theirs.roster.head().0 > mine.head().0;
-    if ahead && beyond().all(|link| theirs.roster.has(&link.id)) {
+    if theirs.roster.took_in(&mine) {
         return go_over(inner, theirs).await.map(|()| true);
     }
     // A hub that was put back learns it by this, and begins another life.
@@ -226,12 +224,14 @@ async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<b
             .store
             .read(|db| merger(inner, db, &mine, &theirs.roster))?;
         let root = mine.root_key().map(SeatId::of_key);
-        let by_root = beyond().any(|link| Some(link.author) == root);
+        // A merge can't carry the root's word: with the kit the root says it again on the hub's.
+        let mut beyond = mine.links().iter().skip(fork);
+        let by_root = beyond.any(|link| Some(link.author) == root);
         if let Some(author) = author.filter(|_| !by_root) {
             return merge(inner, hub, &author, &mine, theirs, epoch).await;
         }
     }
-    if !contested && theirs.roster.head().0.term() > mine.head().0.term() {
+    if theirs.roster.overrules(&mine) {
         return go_over(inner, theirs).await.map(|()| true);
     }
     blocking(inner, move |inner| inner.stand_beside(&theirs, alarming)).await?;
@@ -380,7 +380,7 @@ impl Inner {
         Ok(Meeting::Same)
     }
 
-    /// Goes on from the hub's branch, which knows all that is here or has a later term.
+    /// Goes on from the hub's branch, which took all in that is here, or which the root overrules it by.
     fn go_over(&self, theirs: &Theirs) -> Result<(), Error> {
         self.store.write(|tx| {
             let before = self.roster(tx)?;

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::change::{Adopt, Change, RootKey};
+use super::change::{Adopt, Change, Role, RootKey};
 use super::state::{Author, State, Void, covers};
-use super::{Link, Roster};
+use super::{Effect, Link, Roster};
 use crate::ids::{OpId, RosterDigest, RosterPosition, SeatId};
 use crate::op::signed_by;
 use crate::page::{self, NoBases};
@@ -37,6 +37,8 @@ impl Step {
 pub(super) struct Branch {
     /// How many links both have.
     pub fork: usize,
+    /// Who merged it.
+    pub by: SeatId,
     /// Its chain, from the founding on.
     pub roster: Arc<Roster>,
 }
@@ -237,6 +239,7 @@ impl Roster {
         }
         next.branches.push(Branch {
             fork,
+            by: *seat,
             roster: Arc::new(side),
         });
         Ok(())
@@ -347,6 +350,40 @@ impl Roster {
             .filter(|(link, _)| link.holds() && other.has_ended(link.author, self))
             .flat_map(|(_, step)| &step.applied)
             .any(|(_, change)| !matches!(change, Change::End(_) | Change::Cuts(_)))
+    }
+
+    /// Whether all of another branch came along here, by merges of somebody who may by that branch
+    /// too: whom it ended, or whoever they let in, can't say so. It is here to be gone over to.
+    #[must_use]
+    pub fn took_in(&self, other: &Self) -> bool {
+        let contested = self.was_changed_by_ended_of(other);
+        let mut beyond = other.links.iter().skip(self.shared_with(other));
+        let merged = |link: &Link| {
+            self.branches.iter().any(|branch| {
+                let has = branch.roster.links.iter().any(|of| of.id == link.id);
+                has && match branch.roster.state.author(&branch.by) {
+                    Author::Root => true,
+                    Author::Seat(role) => role >= Role::Office,
+                    Author::Nobody => false,
+                }
+            })
+        };
+        self.head().0 > other.head().0
+            && beyond.all(|link| merged(link) || !contested && self.has(&link.id))
+    }
+
+    /// Whether the root that another branch knows spoke here beyond what both share, in a later term
+    /// than any there. A later term alone says nothing: merges open terms too, and whom the other
+    /// branch ended, or the root whose kit it replaced, makes as many as they like at a hub that
+    /// was put back. Two branches of which each has the root's word in one term stay beside each other
+    /// until the root speaks again: neither word can be carried, and nobody else takes one back.
+    #[must_use]
+    pub fn overrules(&self, other: &Self) -> bool {
+        let root = other.root_key().map(SeatId::of_key);
+        let mut beyond = self.links.iter().skip(self.shared_with(other));
+        self.head().0.term() > other.head().0.term()
+            && beyond.any(|link| Some(link.author) == root && link.effect == Effect::Applied)
+            && !self.was_changed_by_ended_of(other)
     }
 
     /// Whether an end here covers a seat, by its certificate on another branch.
