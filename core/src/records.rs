@@ -13,8 +13,8 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use company::reason_of_code;
 pub use company::{
-    Backlog, Crew, DeviceRecord, EndedDevice, ErasureRecord, KeptBack, KeptBackWhy, KeyComplaint,
-    LockedSeat, Person, RosterEvent, RosterStanding, RosterWhat, WipedDevice,
+    Backlog, CarriedEvent, Crew, DeviceRecord, EndedDevice, ErasureRecord, KeptBack, KeptBackWhy,
+    KeyComplaint, LockedSeat, Person, RosterEvent, RosterStanding, RosterWhat, WipedDevice,
 };
 pub use threads::{
     Author, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, LastLine, Media, Member,

@@ -10,7 +10,7 @@
 
 use kolonne_core::capture::NewJob;
 use kolonne_core::crypt::{self, RootSeed};
-use kolonne_core::records::{AlarmKind, RosterStanding, State};
+use kolonne_core::records::{AlarmKind, CarriedEvent, RosterStanding, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
 use kolonne_model::cbor;
 use kolonne_model::hub::RosterAnswer;
@@ -140,6 +140,45 @@ async fn a_captured_office_computer_is_undone_by_the_kit() {
         let shown = of_the_company(device, &job);
         device.core().rebuild_views().unwrap();
         assert_eq!(of_the_company(device, &job), shown);
+    }
+}
+
+/// Whose end is taken back is back in the roster; the phone that emptied itself for it isn't.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_was_ended_and_emptied_stays_so_though_its_end_is_undone() {
+    let world = World::new().await;
+    let captured = second_office(&world, "Karl Kern", Role::Admin).await;
+    let since = u32::try_from(world.büro.core().roster_history().unwrap().len()).unwrap() + 1;
+    let (core, seat) = (captured.core(), captured.seat());
+    let phone = device_id(&world.anna);
+    let end = core.end(&seat, Subject::Device(phone), EndMode::Soft);
+    end.await.unwrap();
+    assert!(matches!(
+        world.anna.try_sync().await,
+        Err(Error::AuthExpired)
+    ));
+    let new = recover(&world, &world.kit, "Sabine Brandt", "büro-neu")
+        .await
+        .unwrap();
+    let shown = |device: &Device| {
+        let mut devices = device.core().devices().unwrap().into_iter();
+        let record = devices.find(|record| record.id == phone).unwrap();
+        (record.ended.is_some(), record.wiped.is_some())
+    };
+    new.sync().await;
+    assert_eq!(shown(&new), (true, true));
+    let undo = Undo {
+        kit: world.kit.clone().into(),
+        since,
+        captured: vec![device_id(&captured)],
+    };
+    new.core().undo(undo).await.unwrap();
+    new.sync().await;
+    world.büro.sync().await;
+    for device in [&new, &world.büro] {
+        assert_eq!(shown(device), (false, true));
+        device.core().rebuild_views().unwrap();
+        assert_eq!(shown(device), (false, true));
     }
 }
 
@@ -315,7 +354,20 @@ async fn a_hub_put_back_after_which_two_offices_appended_ends_in_one_roster() {
     let merged = history
         .iter()
         .filter(|event| event.what.iter().any(|what| what.code == "merged"));
-    assert_eq!(merged.count(), 1);
+    let merged: Vec<_> = merged.collect();
+    assert_eq!(merged.len(), 1);
+    // What it brought along is told with it: who, and what.
+    let told = |code: &str, subject: &str| {
+        merged[0].carried.iter().any(|event: &CarriedEvent| {
+            let mut what = event.what.iter();
+            event.by.as_ref().unwrap().starts_with("Sabine Brandt (")
+                && what.any(|what| what.code == code && what.subject.as_deref() == Some(subject))
+        })
+    };
+    assert!(told("person", "Timo"), "{:?}", merged[0].carried);
+    assert!(told("ended", "Handy Kolonne 3"), "{:?}", merged[0].carried);
+    let others = history.iter().filter(|event| !event.carried.is_empty());
+    assert_eq!(others.count(), 1, "{history:?}");
     let thread = world.büro.thread(&job);
     for device in [&world.anna, &second, &timo, &lea, &world.büro] {
         assert_eq!(device.core().roster_history().unwrap().len(), history.len());
@@ -516,4 +568,54 @@ async fn a_hub_that_shows_two_rosters_raises_the_alarm_on_both_sides() {
     }
     assert_eq!(second.thread(&job), world.büro.thread(&job));
     assert!(texts(&lea, &job).contains(&"Timo ist da".to_owned()));
+}
+
+/// The office's own change under the alarm is judged beside the other branch, as all else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_alarm_an_own_change_brings_nobody_back() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-2"));
+    world.start_hub();
+    let first = world.hub.as_ref().unwrap().address;
+    let other = RunningHub::start(world.path("hub-2"));
+    let mut life: Option<HubEpoch> = None;
+    world.wire.lie(move |asked, answer| {
+        if asked.what == "POST /v1/roster"
+            && let Ok(mut told) = cbor::decode::<RosterAnswer>(answer)
+        {
+            told.epoch = Some(*life.get_or_insert(told.epoch.unwrap()));
+            *answer = cbor::encode(&told);
+        }
+    });
+    let office = |role| {
+        let (core, seat) = (world.büro.core().clone(), world.büro.seat());
+        let (people, _) = core.people().unwrap();
+        let mut named = people.iter().filter(|person| person.name == "Anna Weber");
+        let anna = named.next().unwrap().id;
+        async move { core.set_role(&seat, &anna, role).await }
+    };
+    office(Role::Office).await.unwrap();
+    world.büro.sync().await;
+    // The other hub is told that the crew's phone was stolen.
+    world.wire.lead_to(Some(other.address));
+    let crew_phone = Subject::Device(device_id(&world.kolonne_3));
+    let (core, seat) = (second.core(), second.seat());
+    core.end(&seat, crew_phone, EndMode::Hard).await.unwrap();
+    world.büro.sync().await;
+    assert_eq!(world.büro.core().status().unwrap().alarms.len(), 1);
+    // The first isn't, and hands out what it writes.
+    world.wire.lead_to(Some(first));
+    world.kolonne_3.text(&job, "Vom gestohlenen Handy");
+    world.kolonne_3.sync().await;
+    world.büro.sync().await;
+    let late = "Vom gestohlenen Handy".to_owned();
+    assert!(!texts(&world.büro, &job).contains(&late));
+    office(Role::Foreman).await.unwrap();
+    assert!(!texts(&world.büro, &job).contains(&late));
+    other.stop().await;
 }

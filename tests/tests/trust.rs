@@ -126,9 +126,9 @@ async fn a_lost_phone_is_shut_out_and_a_new_one_reads_everything() {
     assert_eq!((kept[0].thread, kept[0].entries), (job, 3));
     assert_eq!(kept[0].why, KeptBackWhy::Cut);
     assert_eq!(kept[0].person.as_deref(), Some("Anna Weber"));
-    let ended = record(&world, lost).ended.unwrap();
-    assert!(ended.at_once);
-    assert_eq!(ended.wiped.unwrap().lost, 0);
+    let lost = record(&world, lost);
+    assert!(lost.ended.unwrap().at_once);
+    assert_eq!(lost.wiped.unwrap().lost, 0);
 
     // The office lets it in: now it counts everywhere, marked late, pictures and all.
     let seat = kept[0].seat;
@@ -277,6 +277,8 @@ async fn a_phone_waits_for_no_picture_that_was_erased() {
     world.everyone_syncs().await;
     let photo = anna.photo(&job, &files::photo(1200, 900, 1));
     anna.sync_within(0).await;
+    let waits = || anna.core().status().unwrap().outbox;
+    assert_eq!(waits().photos, 1);
     büro.sync().await;
     let erased = büro
         .core()
@@ -284,6 +286,8 @@ async fn a_phone_waits_for_no_picture_that_was_erased() {
     assert_eq!(erased.unwrap().entries, 1);
     büro.sync().await;
     anna.sync_within(0).await;
+    let outbox = waits();
+    assert_eq!((outbox.photos, outbox.originals, outbox.bytes), (0, 0, 0));
     end(&world, Subject::Device(device_id(anna)), EndMode::Soft).await;
     assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
 }

@@ -45,6 +45,19 @@ pub struct RosterEvent {
     pub standing: RosterStanding,
     /// What it did; empty: new keys only.
     pub what: Vec<RosterWhat>,
+    /// Of a merge: what it brought along from the other branch, oldest first.
+    pub carried: Vec<CarriedEvent>,
+}
+
+/// What an op of another branch did that a merge brought along: it has no place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CarriedEvent {
+    /// When, by its author's clock.
+    pub time_ms: u64,
+    /// Who.
+    pub by: Option<String>,
+    /// What it did; empty: new keys only.
+    pub what: Vec<RosterWhat>,
 }
 
 /// What is still on one other device.
@@ -175,6 +188,8 @@ pub struct DeviceRecord {
     pub backlog: Option<Backlog>,
     /// Its rights ended.
     pub ended: Option<EndedDevice>,
+    /// What it says of having removed its keys and files; it may have ended, or its end was undone.
+    pub wiped: Option<WipedDevice>,
     /// Seats on it that wait for the office.
     pub locked_seats: Vec<LockedSeat>,
     /// Of a phone that several people share: who has no PIN there, as far as it said.
@@ -199,8 +214,6 @@ pub struct LockedSeat {
 pub struct EndedDevice {
     /// Shut out at once (loss, theft, quarrel), not given back.
     pub at_once: bool,
-    /// What it says of having removed its keys and files; none: it wasn't heard of since.
-    pub wiped: Option<WipedDevice>,
 }
 
 /// The last word of a device.

@@ -1,6 +1,7 @@
 //! What the roster's ops did, one after the other, as an office person reads it.
 
 use kolonne_model::ids::SeatId;
+use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{Change, Subject};
 use kolonne_model::roster::{Effect, read_body};
 
@@ -8,7 +9,7 @@ use super::Desk;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
 use crate::oplog;
-use crate::records::{RosterEvent, RosterStanding, RosterWhat};
+use crate::records::{CarriedEvent, RosterEvent, RosterStanding, RosterWhat};
 
 impl Kolonne {
     /// The roster's ops, oldest first.
@@ -25,17 +26,17 @@ impl Kolonne {
                 };
                 let body = read_body(op.op().payload.as_deref());
                 let changes = body.map(|body| body.changes).unwrap_or_default();
-                let mut what: Vec<RosterWhat> = changes
-                    .iter()
-                    .filter_map(|change| said(desk, change))
-                    .collect();
-                what.dedup();
+                let carried = match link.effect {
+                    Effect::Applied => desk.carried(&changes),
+                    Effect::Void(_) => Vec::new(),
+                };
                 RosterEvent {
                     place,
                     time_ms: op.context().time_ms,
                     by: desk.writer(&link.author),
                     standing,
-                    what,
+                    what: desk.said(&changes),
+                    carried,
                 }
             });
             Ok(events.collect())
@@ -52,6 +53,34 @@ impl Desk<'_> {
             Some(person) => format!("{} ({device})", self.name(&person.0)),
             None => device,
         })
+    }
+
+    fn said(&self, changes: &[Change]) -> Vec<RosterWhat> {
+        let mut what: Vec<_> = changes.iter().filter_map(|c| said(self, c)).collect();
+        what.dedup();
+        what
+    }
+
+    /// What merges brought along; the roster proved their branches.
+    fn carried(&self, changes: &[Change]) -> Vec<CarriedEvent> {
+        let branches = changes.iter().filter_map(|change| match change {
+            Change::Adopt(adopt) => adopt.branch.as_ref(),
+            _ => None,
+        });
+        let segments = branches.flat_map(|branch| page::read(branch).unwrap_or_default());
+        let company = self.roster.company();
+        let ops = segments
+            .filter_map(|segment| segment.resolve(&company, &NoBases).ok())
+            .flat_map(|segment| segment.ops);
+        ops.map(|op| {
+            let body = read_body(op.payload.as_deref());
+            CarriedEvent {
+                time_ms: op.context().time_ms,
+                by: self.writer(&op.context().seat),
+                what: self.said(&body.map(|body| body.changes).unwrap_or_default()),
+            }
+        })
+        .collect()
     }
 }
 

@@ -45,7 +45,10 @@ impl Kolonne {
                         .map(|crew| desk.name(&crew.0)),
                     last_contact_ms: Some(last).filter(|ms| *ms > 0),
                     backlog: backlog.iter().find(|b| b.device == *id).cloned(),
-                    ended: ended(desk, id)?,
+                    ended: desk.roster.end_of_device(id).map(|end| EndedDevice {
+                        at_once: end.mode == EndMode::Hard,
+                    }),
+                    wiped: wiped(desk, id)?,
                     locked_seats: locked_seats(desk, seats.iter().map(|(seat, _)| *seat))?,
                     without_pin: match device.cert.kind {
                         DeviceKind::Phone => without_pin(desk, &seats)?,
@@ -150,10 +153,8 @@ fn last_heard(desk: &Desk<'_>, device: &DeviceId, since: RosterPosition) -> Resu
     Ok(last)
 }
 
-fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Error> {
-    let Some(end) = desk.roster.end_of_device(device) else {
-        return Ok(None);
-    };
+/// What a device said last; an undo that takes its end back doesn't bring it back.
+fn wiped(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<WipedDevice>, Error> {
     let wiped = desk
         .db
         .prepare_cached("SELECT time_ms, ops_lost + blobs_lost FROM view_wiped WHERE device = ?1")?
@@ -164,10 +165,7 @@ fn ended(desk: &Desk<'_>, device: &DeviceId) -> Result<Option<EndedDevice>, Erro
             })
         })
         .optional()?;
-    Ok(Some(EndedDevice {
-        at_once: end.mode == EndMode::Hard,
-        wiped,
-    }))
+    Ok(wiped)
 }
 
 /// Which crew rings are one person's alone: made for a phone of their own, under their name, with

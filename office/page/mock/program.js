@@ -40,7 +40,7 @@ export function makeProgram(now = Date.now()) {
   const started = Date.now();
   /** @type {number | null} */
   let autoLock = null;
-  const did = (/** @type {number} */ place, /** @type {string | null} */ by, /** @type {[string, string | null][]} */ what, standing = "holds") => ({ place, time_ms: now - (12 - place) * 26 * 3_600_000, by, standing, what: what.map(([code, subject]) => ({ code, subject })) });
+  const did = (/** @type {number} */ place, /** @type {string | null} */ by, /** @type {[string, string | null][]} */ what, standing = "holds") => ({ place, time_ms: now - (12 - place) * 26 * 3_600_000, by, standing, what: what.map(([code, subject]) => ({ code, subject })), carried: /** @type {{ time_ms: number; by: string; what: { code: string; subject: string | null }[] }[]} */ ([]) });
   const history = [
     did(1, null, [["founded", null]]), did(2, world.sabine.name, [["device", world.CREW3], ["person", world.mehmet.name], ["person", world.jonas.name]]),
     did(3, world.sabine.name, [["device", "Handy Karl"], ["person", world.karl.name]]), did(4, world.sabine.name, [["role", world.karl.name]], "undone"), did(5, null, [["undone", null]]), did(6, world.sabine.name, []),
@@ -268,7 +268,7 @@ export function makeProgram(now = Date.now()) {
       case "GET roster": return { roster: history };
       case "GET people": return { people: world.people, crews: world.crews };
       case "GET devices": return { devices: world.devices };
-      case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now", wiped: null }, backlog: null }); changed("devices"); return {}; }
+      case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now" }, wiped: null, backlog: null }); changed("devices"); return {}; }
       case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
       case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
       case "POST threads/:/admit": { threadOf(id).quarantined = 0; changed(`thread:${id}`); return {}; }

@@ -3,7 +3,7 @@
 //! Ending asks first: a device that has ended empties itself and can't be taken back.
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{DeviceRecord, EndedDevice, KeptBack, KeptBackWhy, role_word};
+use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, role_word};
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use serde_json::json;
 
@@ -205,8 +205,8 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
     if !device.people.is_empty() {
         said = format!("{said} ({})", clean_line(&device.people.join(", ")));
     }
-    if let Some(ended) = &device.ended {
-        return format!("{said}: {}", ended_said(out, ended));
+    if let Some(gone) = gone_said(out, device) {
+        return format!("{said}: {gone}");
     }
     if let Some(backlog) = &device.backlog {
         let entries = match out.language {
@@ -218,18 +218,19 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
     said
 }
 
-/// How far a device that ended has got.
-pub fn ended_said(out: Output, ended: &EndedDevice) -> String {
-    match &ended.wiped {
-        None => out
-            .of("gesperrt, noch nicht geleert", "shut out, not emptied yet")
-            .to_owned(),
-        Some(wiped) => format!(
-            "{} {}",
-            out.of("gesperrt, geleert", "shut out, emptied"),
-            time(wiped.time_ms, out.language)
-        ),
-    }
+/// How far a device that ended has got, or that it emptied itself though its end was undone.
+pub fn gone_said(out: Output, device: &DeviceRecord) -> Option<String> {
+    let said = match (&device.ended, &device.wiped) {
+        (None, None) => return None,
+        (Some(_), None) => out.of("gesperrt, noch nicht geleert", "shut out, not emptied yet"),
+        (Some(_), Some(_)) => out.of("gesperrt, geleert", "shut out, emptied"),
+        (None, Some(_)) => out.of("nicht gesperrt, geleert", "not shut out, emptied"),
+    };
+    let when = device.wiped.map(|wiped| time(wiped.time_ms, out.language));
+    Some(match when {
+        Some(when) => format!("{said} {when}"),
+        None => said.to_owned(),
+    })
 }
 
 fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String> {

@@ -4,7 +4,7 @@ use kolonne_core::records::{Alarm, AlarmKind};
 use serde_json::json;
 
 use super::Context;
-use super::rights::ended_said;
+use super::rights::gone_said;
 use super::seat::without_pin_said;
 use super::sync::show_outbox;
 use crate::cli::Acting;
@@ -83,7 +83,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         ));
     }
     for device in &devices {
-        let ended = device.ended.as_ref().map(|ended| ended_said(out, ended));
+        let ended = gone_said(out, device);
         let pins = without_pin_said(out, &device.without_pin);
         let people = clean_line(&device.people.join(", "));
         let named = format!("{} ({people})", clean_line(&device.name));

@@ -23,6 +23,12 @@ pub fn list(context: &Context, place: &Place) -> Outcome {
     out.json(&json!({ "roster": events }));
     for event in &events {
         out.line(&said(out, event));
+        for carried in &event.carried {
+            out.line(&format!(
+                "        {}",
+                said_by(out, carried.time_ms, carried.by.as_deref(), &carried.what)
+            ));
+        }
     }
     Ok(())
 }
@@ -161,23 +167,26 @@ fn ask_for_kit(out: Output) {
 }
 
 fn said(out: Output, event: &RosterEvent) -> String {
-    let kit = || out.of("Notfallbogen", "recovery kit").to_owned();
-    let by = event.by.as_deref().map_or_else(kit, clean_line);
-    let mut what: Vec<String> = event.what.iter().map(|what| what_said(out, what)).collect();
-    if what.is_empty() {
-        what.push(out.of("neue Schlüssel", "new keys").to_owned());
-    }
     let standing = match event.standing {
         RosterStanding::Holds => "",
         RosterStanding::Undone => out.of(" [rückgängig gemacht]", " [undone]"),
         RosterStanding::Void => out.of(" [ohne Wirkung]", " [without effect]"),
     };
     format!(
-        "{:>4}  {}  {by}: {}{standing}",
+        "{:>4}  {}{standing}",
         event.place,
-        time(event.time_ms, out.language),
-        what.join("; ")
+        said_by(out, event.time_ms, event.by.as_deref(), &event.what)
     )
+}
+
+fn said_by(out: Output, time_ms: u64, by: Option<&str>, what: &[RosterWhat]) -> String {
+    let kit = || out.of("Notfallbogen", "recovery kit").to_owned();
+    let by = by.map_or_else(kit, clean_line);
+    let mut what: Vec<String> = what.iter().map(|what| what_said(out, what)).collect();
+    if what.is_empty() {
+        what.push(out.of("neue Schlüssel", "new keys").to_owned());
+    }
+    format!("{}  {by}: {}", time(time_ms, out.language), what.join("; "))
 }
 
 fn what_said(out: Output, what: &RosterWhat) -> String {

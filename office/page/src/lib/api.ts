@@ -293,8 +293,10 @@ export interface Device {
   locked_seats: LockedSeat[];
   /** Of a phone that several people share: who has no PIN there. */
   without_pin: string[];
-  /** Its rights ended; wiped: what it said last, null until it was heard of. */
-  ended: { at_once: boolean; wiped: { time_ms: number; lost: number } | null } | null;
+  /** Its rights ended. */
+  ended: { at_once: boolean } | null;
+  /** What it said when it emptied itself, null until it was heard of; stays if an undo took its end back. */
+  wiped: { time_ms: number; lost: number } | null;
 }
 
 export interface LockedSeat {
@@ -313,6 +315,8 @@ export interface RosterEvent {
   by: string | null;
   standing: "holds" | "undone" | "void";
   what: { code: string; subject: string | null }[];
+  /** Of a merge: what it brought along from the other branch. */
+  carried: Pick<RosterEvent, "time_ms" | "by" | "what">[];
 }
 
 export type KeptBackWhy = "foreign_roster" | "not_certified" | "ended" | "cut" | "not_member" | "right";
