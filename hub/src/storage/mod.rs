@@ -268,7 +268,7 @@ pub struct DueErasure {
 
 /// Rows. The order of commits is the order of sequences: whoever implements this updates the
 /// company's row in the transaction that takes sequences of it.
-pub trait Storage: Send + Sync {
+pub trait Storage: BlobRows + Sessions + Send + Sync {
     /// The hub's life.
     fn epoch(&self) -> HubEpoch;
     /// A company; none: not founded here.
@@ -360,7 +360,10 @@ pub trait Storage: Send + Sync {
     fn destroy(&self, due: &[DueErasure]) -> Stored<Vec<DueErasure>>;
     /// Remembers that it is destroyed, files too.
     fn destroyed(&self, due: &[DueErasure]) -> Stored<()>;
+}
 
+/// Which blobs a company has, and which are on their way.
+pub trait BlobRows {
     /// A blob that is here whole.
     fn blob(&self, company: &CompanyId, blob: &BlobId) -> Stored<Option<BlobRow>>;
     /// The blobs of a thread.
@@ -384,7 +387,10 @@ pub trait Storage: Send + Sync {
     fn stale_uploads(&self, before_ms: u64) -> Stored<Vec<UploadRow>>;
     /// Forgets an upload.
     fn drop_upload(&self, name: &str) -> Stored<()>;
+}
 
+/// Who is logged in.
+pub trait Sessions {
     /// Remembers a login by its token's hash; the device's oldest go beyond a few.
     fn put_session(&self, token_hash: &[u8; 32], session: &Session) -> Stored<()>;
     /// A login by its token's hash.

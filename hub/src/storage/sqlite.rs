@@ -3,12 +3,14 @@
 //! One writer, a few readers, WAL with full sync. A company's row is updated in the transaction
 //! that takes sequences of it, so the order of commits is the order of sequences.
 
+mod blobs;
+mod sessions;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kolonne_model::ids::{
-    BlobId, CompanyId, DeviceId, Hash32, Head, HubEpoch, OpId, SeatId, Signature, Strand,
-    StrandHead, ThreadId,
+    CompanyId, Hash32, Head, HubEpoch, OpId, SeatId, Signature, Strand, StrandHead, ThreadId,
 };
 use kolonne_model::op::{Class, Context, Op, SIGNED_FORM_BYTES, SignedForm};
 use kolonne_model::strand::{VerifiedOp, VerifiedSegment};
@@ -17,15 +19,11 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 use super::append::{Append, PART};
 use super::rows::{all, company_of, id, number, one, run, small};
 use super::{
-    BlobRow, Company, DueErasure, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, Session,
-    SignOfRestore, Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy,
-    UploadRow, erasures, schema,
+    Company, DueErasure, Item, Keep, Kept, LogEntry, PartToKeep, RosterKept, SignOfRestore,
+    Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy, erasures, schema,
 };
 
 const MAX_READERS: usize = 4;
-/// Logins kept per device.
-const SESSIONS_PER_DEVICE: u32 = 8;
-const BLOB: i64 = 5;
 const OP_COLUMNS: &str = "o.hub_seq, o.form, o.extension, o.signature";
 
 /// The database.
@@ -89,18 +87,6 @@ fn head(row: &Row<'_>) -> rusqlite::Result<StrandHead> {
             seq: small(row, 3)?,
             id: id(row, 4)?,
         },
-    })
-}
-
-fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRow> {
-    Ok(UploadRow {
-        name: row.get(0)?,
-        company: id(row, 1)?,
-        device: id(row, 2)?,
-        blob: id(row, 3)?,
-        thread: id(row, 4)?,
-        sealed_bytes: number(row, 5)?,
-        begun_ms: number(row, 6)?,
     })
 }
 
@@ -577,219 +563,4 @@ impl Storage for Sqlite {
     fn destroyed(&self, due: &[DueErasure]) -> Stored<()> {
         erasures::done(&mut lock(&self.writer), due)
     }
-
-    fn blob(&self, company: &CompanyId, blob: &BlobId) -> Stored<Option<BlobRow>> {
-        self.within(company, |connection, c| blob_row(connection, c, blob))
-    }
-
-    fn blobs(&self, company: &CompanyId, thread: &ThreadId) -> Stored<Vec<BlobId>> {
-        self.within(company, |connection, c| {
-            all(
-                connection,
-                "SELECT blob FROM blobs WHERE c = ?1 AND thread = ?2 AND gone = 0 ORDER BY n",
-                params![c, thread.0],
-                |row| id(row, 0),
-            )
-        })
-    }
-
-    fn complete_blob(&self, upload: &UploadRow, time_ms: u64) -> Stored<BlobRow> {
-        let mut writer = lock(&self.writer);
-        let keep = Keep {
-            received_ms: time_ms,
-            quota_bytes: u64::MAX,
-        };
-        let mut append = Append::begin(&mut writer, &upload.company, keep)?;
-        let was_here = blob_row(&append.tx, append.c, &upload.blob)?.is_some();
-        // One that had been erased begins anew.
-        run(
-            &append.tx,
-            "UPDATE blobs SET gone = 0 WHERE c = ?1 AND blob = ?2 AND thread = ?3 AND gone = 1",
-            params![append.c, upload.blob.0, upload.thread.0],
-        )?;
-        let is_new = run(
-            &append.tx,
-            "INSERT OR IGNORE INTO blobs (c, blob, thread, device, sealed_bytes, hub_seq, time_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                append.c,
-                upload.blob.0,
-                upload.thread.0,
-                upload.device.0,
-                upload.sealed_bytes.cast_signed(),
-                (append.seq + 1).cast_signed(),
-                time_ms.cast_signed(),
-            ],
-        )?;
-        if is_new > 0 {
-            let row = append.tx.last_insert_rowid();
-            append.take_seq(BLOB, &upload.thread, row, 40)?;
-            if !was_here {
-                append.bytes = append.bytes.saturating_add(upload.sealed_bytes);
-            }
-        }
-        run(
-            &append.tx,
-            "DELETE FROM uploads WHERE name = ?1",
-            [&upload.name],
-        )?;
-        let row = blob_row(&append.tx, append.c, &upload.blob)?.ok_or(StorageError::Damaged)?;
-        append.commit()?;
-        Ok(row)
-    }
-
-    fn device_blob_bytes(
-        &self,
-        company: &CompanyId,
-        device: &DeviceId,
-        since_ms: u64,
-    ) -> Stored<u64> {
-        self.within(company, |connection, c| {
-            let bytes = one(
-                connection,
-                "SELECT coalesce(sum(sealed_bytes), 0) FROM blobs
-                 WHERE c = ?1 AND device = ?2 AND time_ms >= ?3",
-                params![c, device.0, since_ms.cast_signed()],
-                |row| number(row, 0),
-            )?;
-            Ok(bytes.unwrap_or_default())
-        })
-    }
-
-    fn put_upload(&self, new: &UploadRow) -> Stored<()> {
-        run(
-            &lock(&self.writer),
-            "INSERT INTO uploads (name, company, device, blob, thread, sealed_bytes, begun_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                new.name,
-                new.company.0,
-                new.device.0,
-                new.blob.0,
-                new.thread.0,
-                new.sealed_bytes.cast_signed(),
-                new.begun_ms.cast_signed()
-            ],
-        )?;
-        Ok(())
-    }
-
-    fn upload(&self, name: &str) -> Stored<Option<UploadRow>> {
-        self.read(|connection| {
-            one(
-                connection,
-                "SELECT * FROM uploads WHERE name = ?1",
-                [name],
-                upload,
-            )
-        })
-    }
-
-    fn uploads(&self, company: &CompanyId, device: &DeviceId) -> Stored<Vec<UploadRow>> {
-        self.read(|connection| {
-            all(
-                connection,
-                "SELECT * FROM uploads WHERE company = ?1 AND device = ?2",
-                [&company.0, &device.0],
-                upload,
-            )
-        })
-    }
-
-    fn stale_uploads(&self, before_ms: u64) -> Stored<Vec<UploadRow>> {
-        self.read(|connection| {
-            all(
-                connection,
-                "SELECT * FROM uploads WHERE begun_ms < ?1",
-                [before_ms.cast_signed()],
-                upload,
-            )
-        })
-    }
-
-    fn drop_upload(&self, name: &str) -> Stored<()> {
-        run(
-            &lock(&self.writer),
-            "DELETE FROM uploads WHERE name = ?1",
-            [name],
-        )?;
-        Ok(())
-    }
-
-    fn put_session(&self, token_hash: &[u8; 32], session: &Session) -> Stored<()> {
-        let mut writer = lock(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        run(
-            &tx,
-            "INSERT INTO sessions (token_hash, company, device, until_ms) VALUES (?1, ?2, ?3, ?4)",
-            params![
-                token_hash,
-                session.company.0,
-                session.device.0,
-                session.until_ms.cast_signed()
-            ],
-        )?;
-        run(
-            &tx,
-            "DELETE FROM sessions WHERE token_hash IN (
-                SELECT token_hash FROM sessions WHERE company = ?1 AND device = ?2
-                ORDER BY until_ms DESC LIMIT -1 OFFSET ?3)",
-            params![session.company.0, session.device.0, SESSIONS_PER_DEVICE],
-        )?;
-        Ok(tx.commit()?)
-    }
-
-    fn session(&self, token_hash: &[u8; 32]) -> Stored<Option<Session>> {
-        self.read(|connection| {
-            one(
-                connection,
-                "SELECT company, device, until_ms FROM sessions WHERE token_hash = ?1",
-                [token_hash],
-                |row| {
-                    let (company, device) = (id(row, 0)?, id(row, 1)?);
-                    Ok(Session {
-                        company,
-                        device,
-                        until_ms: number(row, 2)?,
-                    })
-                },
-            )
-        })
-    }
-
-    fn drop_sessions(&self, now_ms: u64) -> Stored<()> {
-        run(
-            &lock(&self.writer),
-            "DELETE FROM sessions WHERE until_ms <= ?1",
-            [now_ms.cast_signed()],
-        )?;
-        Ok(())
-    }
-}
-
-fn blob_row(connection: &Connection, c: i64, blob: &BlobId) -> Stored<Option<BlobRow>> {
-    let rows = all(
-        connection,
-        "SELECT sealed_bytes, hub_seq, time_ms, thread FROM blobs
-         WHERE c = ?1 AND blob = ?2 AND gone = 0 ORDER BY n",
-        params![c, blob.0],
-        |row| {
-            Ok((
-                number(row, 0)?,
-                number(row, 1)?,
-                number(row, 2)?,
-                id(row, 3)?,
-            ))
-        },
-    )?;
-    let Some((sealed_bytes, hub_seq, time_ms, _)) = rows.first().copied() else {
-        return Ok(None);
-    };
-    let threads = rows.iter().map(|(_, _, _, thread)| *thread).collect();
-    Ok(Some(BlobRow {
-        sealed_bytes,
-        hub_seq,
-        time_ms,
-        threads,
-    }))
 }
