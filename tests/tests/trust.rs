@@ -340,6 +340,56 @@ async fn a_phone_that_is_ended_before_it_hears_of_an_erasure_leaves_all_the_same
     ));
 }
 
+/// The erase names a roster that an ended phone never gets: to the phone, a hub refuses its picture
+/// for no reason. It waits a week of hours with that hub, whatever its clock says, then it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_phone_goes_in_the_end_and_says_what_nobody_took() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let photo = anna.photo(&job, &files::photo(1200, 900, 1));
+    anna.sync_within(0).await;
+    büro.sync().await;
+    anna.offline();
+    anna.text(&job, "Das kommt noch an");
+    let ended = device_id(anna);
+    end(&world, Subject::Device(ended), EndMode::Soft).await;
+    end(
+        &world,
+        Subject::Person(person_ring(&world, "Jonas Huber")),
+        EndMode::Soft,
+    )
+    .await;
+    büro.sync().await;
+    let erased = büro
+        .core()
+        .erase(&büro.seat(), &[photo], EraseReason::PersonalData);
+    assert_eq!(erased.unwrap().entries, 1);
+    büro.sync().await;
+
+    anna.online();
+    anna.sync().await;
+    anna.later(TEN_YEARS);
+    anna.sync().await;
+    anna.earlier(TEN_YEARS);
+    let mut tries = 0;
+    let gone = loop {
+        anna.later(Duration::from_mins(61));
+        tries += 1;
+        match anna.try_sync().await {
+            Ok(report) => assert!(report.left.bytes > 0 && tries < 200, "{tries} {report:?}"),
+            Err(gone) => break gone,
+        }
+    };
+    assert!(matches!(gone, Error::AuthExpired), "{gone:?}");
+    assert!(tries > 160, "{tries}");
+    büro.sync().await;
+    assert_eq!(texts(büro, &job), ["Das kommt noch an"]);
+    let said = record(&world, ended).wiped.unwrap();
+    assert_eq!(said.lost, 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dismissed_person_leaves_the_crew_phone_to_the_others() {
     let world = World::new().await;

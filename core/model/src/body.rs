@@ -248,7 +248,7 @@ pub struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Wiped {
-    /// Ops that the hub refused for good and that go with it.
+    /// Ops that no hub took and that go with it.
     #[n(0)]
     pub ops_lost: u32,
     /// Blobs, the same.

@@ -221,7 +221,8 @@ pub struct EndedDevice {
 pub struct WipedDevice {
     /// When, by its clock.
     pub time_ms: u64,
-    /// Ops and files that the hub had refused for good and that went with it.
+    /// Ops and files that no hub had taken and that went with it; erased ones among them, if it
+    /// couldn't know.
     pub lost: u32,
 }
 

@@ -2,10 +2,13 @@
 //! keys, then its files.
 //!
 //! It leaves on the signed roster op alone, never on a hub's word. What is still on its way stays
-//! until it is handed over, and so does what the hub refused for now; only what it refused for good
-//! goes with the device, and is counted in the last word.
+//! until it is handed over, and so does what the hub refused for now: for a week of hours in which
+//! a hub was there and took nothing more. What nobody took goes with the device, and is counted in
+//! the last word.
 
 use kolonne_model::body::{Say, Wiped};
+use kolonne_model::cbor;
+use rusqlite::Transaction;
 
 use super::{Sync, SyncReport, blocking};
 use crate::error::Error;
@@ -14,7 +17,16 @@ use crate::kolonne::{Inner, outbox_of};
 use crate::oplog::Moment;
 use crate::outbox::{BLOB_WAITS, NOT_ERASED, OP_WAITS};
 use crate::records::Changed;
+use crate::store::{get_meta, set_meta};
 use crate::{capture, keys, wipe};
+
+/// Tries at which a hub was there and took nothing more of what waits, until an ended device leaves
+/// with it.
+const MAX_TRIES: u32 = 7 * 24;
+/// Tries are counted once an hour: neither a hub's haste nor a clock that jumps ends the waiting.
+const TRY_MS: u64 = 3600 * 1000;
+/// The least that was left to hand over, the tries since, and when the last one was counted.
+const TRIES: &str = "leaving_tries";
 
 impl Inner {
     /// Whether the roster has ended this device.
@@ -26,16 +38,31 @@ impl Inner {
 
 impl Sync<'_> {
     pub(super) async fn leave(mut self) -> Result<SyncReport, Error> {
-        self.upload_blobs().await?;
-        self.push().await?;
+        let not_now = match self.hand_over().await {
+            Ok(()) => None,
+            // A hub is there and takes nothing more just now.
+            Err(Error::Offline {
+                retry_after_ms: ms @ 1..,
+            }) => Some(ms),
+            Err(error) => return Err(error),
+        };
         self.report.left = outbox_of(self.inner)?;
-        if !blocking(self.inner, |inner| inner.store.read(handed_over)).await? {
-            return Ok(self.report);
+        let stay = blocking(self.inner, |inner| {
+            let now_ms = inner.now_ms();
+            inner.store.write(|tx| stay(tx, now_ms))
+        })
+        .await?;
+        if stay == Stay::Tries {
+            return not_now.map_or(Ok(self.report), |retry_after_ms| {
+                Err(Error::Offline { retry_after_ms })
+            });
         }
         blocking(self.inner, Inner::last_word).await?;
         self.push().await?;
-        let gone = blocking(self.inner, |inner| {
-            let gone = inner.store.close_if(handed_over)?;
+        let gone = blocking(self.inner, move |inner| {
+            let gone = inner
+                .store
+                .close_if(|tx| Ok(stay == Stay::GivesUp || handed_over(tx)?))?;
             if gone {
                 wipe::wipe(&inner.config.dir)?;
             }
@@ -48,10 +75,53 @@ impl Sync<'_> {
         }
         Ok(self.report)
     }
+
+    async fn hand_over(&mut self) -> Result<(), Error> {
+        self.upload_blobs().await?;
+        self.push().await
+    }
+}
+
+/// Whether an ended device has anything to stay for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Nothing waits.
+    Nothing,
+    /// Something may still be taken.
+    Tries,
+    /// Something waits that nobody took for too long.
+    GivesUp,
+}
+
+/// Counts a try at which a hub was there.
+fn stay(tx: &Transaction<'_>, now_ms: u64) -> Result<Stay, Error> {
+    if handed_over(tx)? {
+        return Ok(Stay::Nothing);
+    }
+    let left = "SELECT (SELECT count(*) FROM outbox_ops)
+                     + (SELECT coalesce(sum(1 + bytes - done_bytes), 0) FROM outbox_blobs)";
+    let left: i64 = tx.query_row(left, [], |row| row.get(0))?;
+    let known = get_meta(tx, TRIES)?.and_then(|bytes| cbor::decode(&bytes).ok());
+    let (least, mut tries, counted_ms): (i64, u32, u64) = known.unwrap_or((i64::MAX, 0, 0));
+    if left < least {
+        set_meta(tx, TRIES, &cbor::encode(&(left, 0u32, now_ms)))?;
+        return Ok(Stay::Tries);
+    }
+    // A clock that was set back ends the hour.
+    let waited_ms = now_ms.checked_sub(counted_ms);
+    if waited_ms.is_none_or(|ms| ms >= TRY_MS) {
+        tries = tries.saturating_add(1);
+        set_meta(tx, TRIES, &cbor::encode(&(least, tries, now_ms)))?;
+    }
+    Ok(if tries < MAX_TRIES {
+        Stay::Tries
+    } else {
+        Stay::GivesUp
+    })
 }
 
 /// Whether nothing waits but what the hub refused for good, or what is erased and goes nowhere.
-fn handed_over(tx: &rusqlite::Transaction<'_>) -> Result<bool, Error> {
+fn handed_over(tx: &Transaction<'_>) -> Result<bool, Error> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM outbox_ops WHERE {OP_WAITS})
              OR EXISTS (SELECT 1 FROM outbox_blobs o WHERE {BLOB_WAITS} AND {NOT_ERASED})"
@@ -63,7 +133,7 @@ fn handed_over(tx: &rusqlite::Transaction<'_>) -> Result<bool, Error> {
 impl Inner {
     fn last_word(&self) -> Result<(), Error> {
         self.store.write(|tx| {
-            if crate::store::get_meta(tx, "last_word")?.is_some() {
+            if get_meta(tx, "last_word")?.is_some() {
                 return Ok(());
             }
             let roster = self.roster(tx)?;
@@ -71,18 +141,18 @@ impl Inner {
                 roster: &roster,
                 now_ms: self.now_ms(),
             };
-            let lost = |table: &str| -> Result<u32, Error> {
-                let sql = format!("SELECT count(*) FROM {table} WHERE wedged IS NOT NULL");
+            let lost = |rows: &str| -> Result<u32, Error> {
+                let sql = format!("SELECT count(*) FROM {rows}");
                 Ok(tx.query_row(&sql, [], |row| row.get(0))?)
             };
             let wiped = Wiped {
                 ops_lost: lost("outbox_ops")?,
-                blobs_lost: lost("outbox_blobs")?,
+                blobs_lost: lost(&format!("outbox_blobs o WHERE {NOT_ERASED}"))?,
             };
             let author = keys::device_author(tx)?;
             let thread = company_thread(tx)?;
             capture::say(tx, &moment, &author, &thread, Say::Wiped(wiped))?;
-            crate::store::set_meta(tx, "last_word", &[1])
+            set_meta(tx, "last_word", &[1])
         })
     }
 }

@@ -133,7 +133,7 @@ export function makeWorld(now) {
     { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, bytes: 7_800_000, since_ms: now - 4 * HOUR }, locked_seats: [], without_pin: [], ended: null, wiped: null },
     { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [{ seat: tim.id, name: tim.name, locked_ms: null, new_wanted: true }], without_pin: [], ended: null, wiped: null },
     { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, locked_seats: [], without_pin: [], ended: null, wiped: null },
-    { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [], without_pin: [], ended: { at_once: true }, wiped: { time_ms: now - 2 * DAY, lost: 0 } },
+    { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [], without_pin: [], ended: { at_once: true }, wiped: { time_ms: now - 2 * DAY, lost: 2 } },
   ];
   return { people, crews, threads, devices, sabine, mehmet, jonas, karl, entry, photo, CREW3 };
 }

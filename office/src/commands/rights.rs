@@ -226,11 +226,15 @@ pub fn gone_said(out: Output, device: &DeviceRecord) -> Option<String> {
         (Some(_), Some(_)) => out.of("gesperrt, geleert", "shut out, emptied"),
         (None, Some(_)) => out.of("nicht gesperrt, geleert", "not shut out, emptied"),
     };
-    let when = device.wiped.map(|wiped| time(wiped.time_ms, out.language));
-    Some(match when {
-        Some(when) => format!("{said} {when}"),
-        None => said.to_owned(),
-    })
+    let Some(wiped) = device.wiped else {
+        return Some(said.to_owned());
+    };
+    let mut said = format!("{said} {}", time(wiped.time_ms, out.language));
+    if wiped.lost > 0 {
+        let never = out.of("nie angekommen", "never arrived");
+        said = format!("{said}, {never}: {}", wiped.lost);
+    }
+    Some(said)
 }
 
 fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String> {
