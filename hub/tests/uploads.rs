@@ -20,9 +20,12 @@ use kolonne_model::cbor;
 use kolonne_model::hub::*;
 use kolonne_model::ids::*;
 use kolonne_model::receipt::BlobReceipt;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use server::*;
 use tokio::io::AsyncWriteExt;
+
+const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 
 fn upload(
     server: &Server,
@@ -392,6 +395,45 @@ async fn a_foreign_client_uploads_through_broken_connections() {
             let held = server.request(Method::GET, &format!("/v1/blobs/{blob}"), Some(&phone));
             assert_eq!(held.send().await.unwrap().bytes().await.unwrap(), bytes);
         }
+    }
+    server.stop().await;
+}
+
+/// Prints how long 100 MB take over loopback, as a phone sends them: megabyte by megabyte.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, no test"]
+async fn a_hundred_megabytes_over_loopback() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), Tls::None);
+    let company = Company::new(20);
+    server.settle(&company).await;
+    let phone = server.login(&company, &company.phone).await;
+    let ops = job(&company);
+    let page = segment(&company.phone.person, &ops);
+    server.post("/v1/push", Some(&phone), &push(page)).await;
+    let bytes: Vec<u8> = (0..100_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
+    for slice_bytes in [1 << 20, bytes.len()] {
+        let mut bytes = bytes.clone();
+        bytes.extend(slice_bytes.to_le_bytes());
+        let blob = BlobId(*blake3::hash(&bytes).as_bytes());
+        let thread = ops[0].context().thread;
+        let began = std::time::Instant::now();
+        let created = upload(&server, &phone, &blob, &thread, bytes.len());
+        let created = created.send().await.unwrap();
+        let at = created.headers()["location"].to_str().unwrap().to_owned();
+        let mut offset = 0;
+        for slice in bytes.chunks(slice_bytes) {
+            let is_last = offset + slice.len() == bytes.len();
+            let complete = HeaderValue::from_static(if is_last { "?1" } else { "?0" });
+            let complete = HeaderMap::from_iter([(UPLOAD_COMPLETE, complete)]);
+            let sent = patch(&server, &phone, &at, offset, slice).headers(complete);
+            assert!(sent.send().await.unwrap().status().is_success());
+            offset += slice.len();
+        }
+        println!(
+            "100 MB in slices of {slice_bytes} bytes: {:?}",
+            began.elapsed()
+        );
     }
     server.stop().await;
 }

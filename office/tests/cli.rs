@@ -537,6 +537,88 @@ fn a_lost_hub_is_replaced_and_a_lost_firm_recovered_from_the_terminal() {
     assert_eq!(status["status"]["new_hub"], Value::Null);
 }
 
+/// Neither is a missing network: each is called what it is, in both languages, and whose disk is
+/// full isn't told to look after the connection.
+#[test]
+fn who_answers_in_the_hubs_place_is_said_in_a_sentence() {
+    let (mut firm, phone) = with_job();
+    let send = [
+        "send",
+        "--dir",
+        &phone,
+        "--as",
+        "Jonas",
+        "--job",
+        "lindenweg",
+    ];
+    let cases = [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nLogin",
+            "foreign",
+            [
+                "An der Adresse des Hubs antwortet ein anderer.",
+                "nichts ist dorthin gegangen",
+                "Anmeldeseite",
+            ],
+            [
+                "Someone else than your hub answers",
+                "nothing went there",
+                "login page",
+            ],
+        ),
+        (
+            "HTTP/1.1 507 Full\r\nkolonne-hub: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "offline.not_now",
+            [
+                "Der Hub nimmt gerade nichts mehr an.",
+                "auf diesem Gerät gesichert",
+                "ob sein Platz voll ist",
+            ],
+            [
+                "The hub takes nothing more just now.",
+                "saved on this device",
+                "its disk is full",
+            ],
+        ),
+    ];
+    for (answer, code, german, english) in cases {
+        let stand_in = firm.instead_of_hub(answer);
+        ask(&[&send[..], &[code]].concat());
+        for (language, sentences) in [("de_DE.UTF-8", german), ("en_GB.UTF-8", english)] {
+            let said = run_in(&[("LANG", language)], &["sync", "--dir", &phone]);
+            assert_ne!(said.exit, 0, "{}", said.stdout);
+            for sentence in sentences {
+                assert!(said.stderr.contains(sentence), "{}", said.stderr);
+            }
+        }
+        assert_eq!(run(&["sync", "--dir", &phone, "--json"]).code(), code);
+        let entries = entries(&phone, "Jonas");
+        let kept = of_kind(&entries, "text").last().copied().unwrap();
+        assert_eq!(
+            (&kept["text"], &kept["state"]),
+            (&code.into(), &"saved".into())
+        );
+        drop(stand_in);
+    }
+    firm.start_hub();
+    ask(&["sync", "--dir", &phone]);
+    // Another hub is a hub: what is to be said of it is said.
+    firm.stop_hub();
+    firm.start_hub_on("hub-2");
+    for (language, sentence) in [
+        ("de_DE.UTF-8", "den das Büro noch nicht bestätigt hat"),
+        ("en_GB.UTF-8", "the office hasn't confirmed yet"),
+    ] {
+        let said = run_in(&[("LANG", language)], &["sync", "--dir", &phone]);
+        assert!(
+            said.stdout.contains(sentence),
+            "{}{}",
+            said.stdout,
+            said.stderr
+        );
+    }
+}
+
 #[test]
 fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
     let (firm, phone) = with_job();

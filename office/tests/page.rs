@@ -5,14 +5,17 @@
 
 mod support;
 
+use std::io::Write;
+use std::process::Command;
+
 use support::{Firm, Response, Running, ask, http, jpeg};
 
 /// Headers sent, the status and code that must come back.
 type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
 
 struct Page {
-    _firm: Firm,
     _running: Running,
+    _firm: Firm,
     host: String,
     token: String,
     thread: String,
@@ -22,20 +25,29 @@ impl Page {
     fn open() -> Self {
         let firm = Firm::founded();
         let office = firm.office();
-        let job = ask(&["job", "open", "--dir", &office, "--title", "Kirchplatz 2"]);
-        let mut running = Running::start(&["office", "--json", "--dir", &office]);
+        ask(&["job", "open", "--dir", &office, "--title", "Kirchplatz 2"]);
+        Self::of(firm, &office)
+    }
+
+    /// Of a folder with one job.
+    fn of(firm: Firm, office: &str) -> Self {
+        let mut running = Running::start(&["office", "--json", "--dir", office]);
         let url = running.json()["url"].as_str().unwrap().to_owned();
         let (host, token) = url
             .trim_start_matches("http://")
             .split_once("/#t=")
             .unwrap();
-        Self {
+        let mut page = Self {
             host: host.to_owned(),
             token: token.to_owned(),
-            thread: job["id"].as_str().unwrap().to_owned(),
-            _firm: firm,
+            thread: String::new(),
             _running: running,
-        }
+            _firm: firm,
+        };
+        let threads = page.ask("GET /api/threads", b"").json();
+        let id = threads["threads"][0]["id"].as_str().unwrap();
+        id.clone_into(&mut page.thread);
+        page
     }
 
     fn seat(&self) -> String {
@@ -447,4 +459,95 @@ fn a_shared_phones_page_asks_for_the_first_pin() {
     let sat = ask("POST /api/seat", &sit);
     assert_eq!(sat.status, 200);
     assert_eq!(sat.json()["seats"][1]["active"], true);
+}
+
+const FULL: &str = "KOLONNE_TEST_FULL_DISK";
+
+/// Runs a test of this file again, alone, where it may mount a small disk.
+fn where_disks_are_small(name: &str) {
+    let namespace = ["-Urm", "-m"].into_iter().find(|namespace| {
+        let may = Command::new("unshare").args([namespace, "true"]).status();
+        may.is_ok_and(|status| status.success())
+    });
+    let namespace = namespace.unwrap();
+    let again = Command::new("unshare")
+        .arg(namespace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(FULL, "1")
+        .status();
+    assert!(again.unwrap().success());
+}
+
+#[test]
+fn on_a_full_disk_the_page_shows_everything_and_says_what_is_not_kept() {
+    if std::env::var_os(FULL).is_none() {
+        return where_disks_are_small(
+            "on_a_full_disk_the_page_shows_everything_and_says_what_is_not_kept",
+        );
+    }
+    let firm = Firm::founded();
+    let office = firm.office();
+    ask(&["job", "open", "--dir", &office, "--title", "Kirchplatz 2"]);
+    let disk = firm.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let on_disk = |program: &str, args: &[&str]| {
+        assert!(Command::new(program).args(args).status().unwrap().success());
+    };
+    on_disk("mount", &["-t", "tmpfs", "-o", "size=8m", "none", &disk]);
+    on_disk("cp", &["-a", &office, &disk]);
+    let fill = format!("{disk}/fill");
+    let mut file = std::fs::File::create(&fill).unwrap();
+    for bytes in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![7; bytes]).is_ok() {}
+    }
+    drop(file);
+
+    let page = Page::of(firm, &format!("{disk}/office"));
+    let threads = page.ask("GET /api/threads", b"").json();
+    assert_eq!(threads["threads"][0]["title"], "Kirchplatz 2");
+    let thread = &page.thread;
+    for shown in [
+        "me".to_owned(),
+        "devices".to_owned(),
+        format!("threads/{thread}/entries"),
+    ] {
+        assert_eq!(
+            page.ask(&format!("GET /api/{shown}"), b"").status,
+            200,
+            "{shown}"
+        );
+    }
+    let seat = page.seat();
+    let say = format!(
+        r#"{{"seat":"{seat}","text":"Kein Platz","reply_to":null,"draft_id":"{}"}}"#,
+        "0a".repeat(16)
+    );
+    let write = || {
+        page.ask(
+            &format!("POST /api/threads/{thread}/entries"),
+            say.as_bytes(),
+        )
+    };
+    let refused = write();
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone()),
+        (507, "storage_full".into())
+    );
+    let photo = page.ask(
+        &format!(
+            "POST /api/threads/{thread}/files?kind=photo&name=x.jpg&seat={seat}&draft_id={}",
+            "0b".repeat(16)
+        ),
+        &jpeg(640, 480),
+    );
+    assert_eq!(photo.json()["error"]["code"], "storage_full");
+
+    // Room again: the same draft is written once.
+    std::fs::remove_file(&fill).unwrap();
+    let id = write().json()["id"].clone();
+    assert!(id.is_string());
+    assert_eq!(write().json()["id"], id);
+    drop(page);
+    on_disk("umount", &[&disk]);
 }

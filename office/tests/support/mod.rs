@@ -9,9 +9,12 @@
 #![allow(missing_docs)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -154,6 +157,45 @@ pub fn ask(args: &[&str]) -> Value {
     answer.json()
 }
 
+/// A web server that says the same to everybody.
+pub struct StandIn {
+    over: Arc<AtomicBool>,
+    address: SocketAddr,
+    serves: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    fn at(address: &str, answer: &'static str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let serves = std::thread::spawn(move || {
+            while let Ok((mut socket, _)) = listener.accept() {
+                if ends.load(Ordering::Acquire) {
+                    break;
+                }
+                let mut asked = [0; 4096];
+                drop(socket.read(&mut asked));
+                drop(socket.write_all(answer.as_bytes()));
+            }
+        });
+        Self {
+            over,
+            address,
+            serves: Some(serves),
+        }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        drop(TcpStream::connect(self.address));
+        drop(self.serves.take().map(JoinHandle::join));
+    }
+}
+
 /// A company with an office, and a hub that can be stopped and started.
 pub struct Firm {
     dir: tempfile::TempDir,
@@ -216,6 +258,12 @@ impl Firm {
 
     pub fn stop_hub(&mut self) {
         self.hub = None;
+    }
+
+    /// In the hub's place something answers every connection with these bytes, until it is dropped.
+    pub fn instead_of_hub(&mut self, answer: &'static str) -> StandIn {
+        self.stop_hub();
+        StandIn::at(&self.address, answer)
     }
 
     pub fn path(&self, name: &str) -> String {
