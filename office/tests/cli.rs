@@ -433,9 +433,9 @@ fn a_lost_phone_is_ended_from_the_terminal_and_its_work_let_in() {
     assert_eq!((kept.len(), &kept[0]["why"]), (1, &Value::from("cut")));
     let devices = ask(&["device", "list", "--dir", &office]);
     let devices = devices["devices"].as_array().unwrap();
-    let ended = &devices.last().unwrap()["ended"];
+    let gone = devices.last().unwrap();
     assert_eq!(
-        (&ended["at_once"], &ended["wiped"]["lost"]),
+        (&gone["ended"]["at_once"], &gone["wiped"]["lost"]),
         (&Value::from(true), &Value::from(0))
     );
     assert_eq!(of_kind(&entries(&office, "Sabine"), "text").len(), 0);
