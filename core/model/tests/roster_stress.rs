@@ -13,10 +13,11 @@ mod support;
 use ed25519_dalek::{Signer, SigningKey};
 use kolonne_model::ids::{RosterDigest, RosterPosition, Signature};
 use kolonne_model::judge::{Judgement, Quarantine, ThreadOps, Timeliness, control_state};
+use kolonne_model::op::Unknown;
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{
     Adopt, Change, DeviceKind, End, EndMode, Recipient, RingKind, Role, RoleChange, RootKey,
-    Subject,
+    RosterBody, Subject,
 };
 use kolonne_model::roster::state::Void;
 use kolonne_model::roster::{Effect, Named, Roster, RosterRefusal};
@@ -232,6 +233,59 @@ fn the_root_undoes_with_an_op_that_says_nothing_else() {
     // On the newest one it undoes nothing, and would only make the chain longer.
     for by in [&root, &chief] {
         assert_eq!(try_by(&mut company, by, vec![]), Effect::Void(Void::Right));
+    }
+}
+
+/// A kind that no app knows, of who may change the roster, stops everyone: but not the kit.
+#[test]
+fn the_kit_undoes_what_no_app_understands() {
+    for unknown in [Unknown::MustBeUnderstood, Unknown::MayBePassedOver] {
+        let mut job = Job::new();
+        let company = &mut job.company;
+        let (chief, office) = (company.people[0].clone(), company.people[1].key.clone());
+        let good = company.roster_ops.len();
+        let mut context = company.roster_context(&chief.key);
+        context.class.unknown = unknown;
+        let digest = RosterDigest(support::bytes("newer digest", 1));
+        let body = kolonne_model::cbor::encode(&RosterBody {
+            digest_after: digest,
+            changes: vec![Change::Unknown(900)],
+        });
+        let op = company.sign_roster_op(&chief.key, context, &body);
+        company.append(op);
+        let frozen = company.roster_ops.len();
+        let out = vec![end(Subject::Person(chief.ring), EndMode::Hard)];
+        let named = company.roster.head();
+        for by in [&office, &company.root] {
+            let draft = company.roster.draft(&public(by), 99, 0, out.clone());
+            assert_eq!(draft, Err(Void::Newer));
+        }
+        assert_eq!(
+            company
+                .roster
+                .draft_on(named, &public(&company.root), 99, 0, out.clone()),
+            Err(Void::Newer)
+        );
+        // Nor does anybody else get behind it.
+        let links = company.roster.links();
+        let before = (links[good - 1].position, links[good - 1].digest);
+        let draft = company
+            .roster
+            .draft_on(before, &public(&office), 99, 0, vec![]);
+        assert!(draft.is_err());
+        assert_eq!(undo(company, good, out), Effect::Applied);
+        assert!(company.roster.ends_of(&chief.seat()).next().is_some());
+        assert!(!company.roster.needs_newer_app());
+        assert_eq!(
+            company.roster.through(frozen).needs_newer_app(),
+            unknown == Unknown::MustBeUnderstood
+        );
+        let (anna, changes) = admission(company, 901, Role::Crew);
+        assert_eq!(company.change(&office, changes), Effect::Applied);
+        let links = company.roster_at(company.roster_ops.len()).links().to_vec();
+        assert_eq!(links, company.roster.links());
+        let text = text_by(&job, &job.company, &anna, 1);
+        assert_eq!(judged(&job, &text), COUNTED);
     }
 }
 

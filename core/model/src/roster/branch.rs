@@ -109,9 +109,14 @@ impl Roster {
     /// The roster as it was after its first `count` links.
     #[must_use]
     pub fn through(&self, count: usize) -> Self {
-        let mut path = Vec::new();
+        let (mut path, mut newer_app_from) = (Vec::new(), None);
         let mut rest = count.min(self.links.len());
-        while let Some(step) = rest.checked_sub(1).and_then(|at| self.steps.get(at)) {
+        while let Some(at) = rest.checked_sub(1)
+            && let (Some(step), Some(link)) = (self.steps.get(at), self.links.get(at))
+        {
+            if link.effect == Effect::Void(Void::Newer) {
+                newer_app_from = Some(link.position);
+            }
             path.push(step);
             rest = step.base.min(rest - 1);
         }
@@ -120,16 +125,13 @@ impl Roster {
             // It held when it was appended, and so it does now.
             let _ = state.apply(&self.company, *at, change);
         }
-        let last = self.links.get(..count).and_then(<[Link]>::last);
         Self {
             company: self.company,
             links: self.links.iter().take(count).copied().collect(),
             steps: self.steps.iter().take(count).cloned().collect(),
             state,
             cut_lists: self.cut_lists.clone(),
-            newer_app_from: self
-                .newer_app_from
-                .filter(|from| last.is_some_and(|last| last.position >= *from)),
+            newer_app_from,
             elsewhere: self.elsewhere.clone(),
             branches: self.branches.clone(),
             lapsed: self.lapsed.clone(),
@@ -295,6 +297,8 @@ impl Roster {
         if next.step.base < self.links.len() {
             self.note_lapsed(&before);
         }
+        // It stands on what is all understood.
+        self.newer_app_from = None;
         for branch in next.branches {
             self.note_branch(&branch.roster, branch.fork);
             self.branches

@@ -206,11 +206,12 @@ impl Roster {
     /// What an op leads to.
     fn try_apply(&self, op: &VerifiedOp) -> Result<Next, Void> {
         let context = op.context();
-        if self.newer_app_from.is_some() {
+        let author = self.state.author(&context.seat);
+        let base = self.base(author, (context.roster, context.roster_digest));
+        if self.waits_at(base) {
             return Err(Void::Newer);
         }
-        let author = self.state.author(&context.seat);
-        let base = self.base(author, (context.roster, context.roster_digest))?;
+        let base = base?;
         let body = read_body(op.op().payload.as_deref()).ok_or(Void::Malformed)?;
         let mut next = self.next(author, &context.seat, base, &body.changes)?;
         let newer = body.changes.iter().any(|c| matches!(c, Change::Unknown(_)));
@@ -222,6 +223,13 @@ impl Roster {
         }
         next.digest = body.digest_after;
         Ok(next)
+    }
+
+    /// Whether what stands on the first `base` links waits for a newer app. Not what the root says on
+    /// links before all that must be understood: else a captured office stops everyone for good.
+    fn waits_at(&self, base: Result<usize, Void>) -> bool {
+        self.newer_app_from
+            .is_some_and(|from| base.map_or(true, |base| self.after(base).0 >= from))
     }
 
     fn is_root(&self, seat: &SeatId) -> bool {
@@ -257,14 +265,18 @@ impl Roster {
         time_ms: u64,
         changes: Vec<Change>,
     ) -> Result<(Context, Vec<u8>), Void> {
-        // A digest that this app can't compute it can't state either.
-        if self.newer_app_from.is_some() || self.state.passed_over {
-            return Err(Void::Newer);
-        }
         let seat = SeatId::of_key(author);
         let rights = self.state.author(&seat);
-        let base = self.base(rights, (roster, roster_digest))?;
-        let next = self.next(rights, &seat, base, &changes)?;
+        let base = self.base(rights, (roster, roster_digest));
+        // A digest that this app can't compute it can't state either.
+        let on_head = base == Ok(self.links.len());
+        if self.waits_at(base) || (on_head && self.state.passed_over) {
+            return Err(Void::Newer);
+        }
+        let next = self.next(rights, &seat, base?, &changes)?;
+        if next.state.passed_over {
+            return Err(Void::Newer);
+        }
         let context = Context {
             suite: SUITE_1,
             class: ClassByte::plain(Class::Roster),
