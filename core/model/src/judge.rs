@@ -229,7 +229,8 @@ pub struct ThreadControl {
     pub erasures: Erasures,
     /// What became of each control op.
     pub judgements: BTreeMap<OpId, Judgement>,
-    /// A control op that must be understood: no key or member is written until the app is newer.
+    /// A control op that must be understood, of who may change members: no key or member is written
+    /// until the app is newer.
     pub needs_newer_app: bool,
 }
 
@@ -403,8 +404,10 @@ impl<'a> Judge<'a> {
                     let order = Order::of(op);
                     self.control.wrapped_again.push(WrapMade { order, again });
                 }
+                // What it may change is who reads along, and only they may who change members: else
+                // any of them could stop a thread for good.
                 Some(Control::Unknown(_)) if judgement == Judgement::Held(Held::NewerApp) => {
-                    self.control.needs_newer_app = true;
+                    self.control.needs_newer_app |= self.may_change_members(op);
                 }
                 _ => {}
             }
@@ -680,19 +683,13 @@ impl<'a> Judge<'a> {
             };
         }
         let timeliness = self.verdict_on_seat(op)?;
-        let opening = self
-            .control
-            .opening
-            .as_ref()
-            .ok_or(Judgement::Held(Held::Opening))?;
+        if self.control.opening.is_none() {
+            return Err(Judgement::Held(Held::Opening));
+        }
         let member = || self.unless_admitted(op, self.verdict_on_member(op, timeliness));
         let (may, timeliness) = match body {
             Control::Opened(_) => (true, timeliness),
-            Control::Members(_) => {
-                let at = self.position(op);
-                let may = may_change_members(self.roster, &op.context().seat, at, opening);
-                (may, timeliness)
-            }
+            Control::Members(_) => (self.may_change_members(op), timeliness),
             // A key for a list without its maker would let him read after he has gone.
             Control::KeyMade(key) => (
                 key.rings
@@ -721,6 +718,12 @@ impl<'a> Judge<'a> {
         } else {
             Err(quarantined(Quarantine::Right))
         }
+    }
+
+    fn may_change_members(&self, op: &VerifiedOp) -> bool {
+        let (seat, at) = (&op.context().seat, self.position(op));
+        let opening = self.control.opening.as_ref();
+        opening.is_some_and(|opening| may_change_members(self.roster, seat, at, opening))
     }
 
     /// Where an op's rights are judged.

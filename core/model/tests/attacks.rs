@@ -423,6 +423,23 @@ fn only_who_has_the_right_makes_the_roster_wait_for_a_newer_app() {
     );
 }
 
+/// Nor does one of a member stop a thread: no key could be made there and no member taken out.
+#[test]
+fn only_who_may_change_members_makes_a_thread_wait_for_a_newer_app() {
+    let mut job = Job::new();
+    let mut crew = job.pen(3, 3);
+    crew.unknown = Unknown::MustBeUnderstood;
+    let newer = crew.control(&job.company, &Control::Unknown(900));
+    job.ops.push(newer.clone());
+    assert_eq!(job.judged(&newer), Judgement::Held(Held::NewerApp));
+    assert!(!job.control().needs_newer_app);
+    let mut office = job.pen(1, 4);
+    office.unknown = Unknown::MustBeUnderstood;
+    job.ops
+        .push(office.control(&job.company, &Control::Unknown(900)));
+    assert!(job.control().needs_newer_app);
+}
+
 fn append_unknown(
     company: &mut Company,
     by: &ed25519_dalek::SigningKey,

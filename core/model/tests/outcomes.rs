@@ -571,8 +571,9 @@ fn unknown_kinds_wait_or_are_passed_over() {
     assert_eq!(view.entries.len(), 2);
     assert!(view.entries.iter().all(|e| e.shown == Shown::NewerApp));
     assert!(!view.control.needs_newer_app);
-    pen.unknown = Unknown::MustBeUnderstood;
-    let must = pen.control(&job.company, &Control::Unknown(999));
+    let mut chief = job.pen(0, 40);
+    chief.unknown = Unknown::MustBeUnderstood;
+    let must = chief.control(&job.company, &Control::Unknown(999));
     job.ops.push(must.clone());
     assert_eq!(job.judged(&must), Judgement::Held(Held::NewerApp));
     assert!(job.control().needs_newer_app);
