@@ -254,7 +254,7 @@ impl Inner {
             drafted.keep(tx, &mut chain)?;
             let both = self.beside_other(tx, &chain)?;
             let roster = both.as_ref().unwrap_or(&chain);
-            seats::drop_ended(tx, roster)?;
+            seats::drop_ended(tx, &chain)?;
             self.judge_by(tx, &before, roster)?;
             Ok(chain)
         })?;

@@ -628,13 +628,13 @@ impl Inner {
     /// later op may have undone what an earlier one ended.
     fn drop_ended(&self) -> Result<(), Error> {
         let ended = self.store.read(|db| {
-            let roster = self.roster(db)?;
+            let chain = self.chain(db)?;
             let mut seats = keys::own_seats(db)?.into_iter();
-            Ok(seats.any(|seat| roster.ends_of(&seat).next().is_some()))
+            Ok(seats.any(|seat| chain.ends_of(&seat).next().is_some()))
         })?;
         if ended {
             self.store
-                .write(|tx| seats::drop_ended(tx, &*self.roster(tx)?))?;
+                .write(|tx| seats::drop_ended(tx, &*self.chain(tx)?))?;
         }
         Ok(())
     }

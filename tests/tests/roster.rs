@@ -492,6 +492,39 @@ async fn who_was_ended_gets_nobody_in_by_a_hub_that_was_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_ended_empties_nobody_by_a_hub_that_was_put_back() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    let paul = Subject::Device(device_id(&second));
+    core.end(&seat, paul, EndMode::Hard).await.unwrap();
+    world.everyone_syncs().await;
+    world.anna.text(&job, "Noch nicht abgegeben");
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+
+    // The hub forgot it. Who was shut out now shuts out whom he likes.
+    let phone = Subject::Device(device_id(&world.anna));
+    let (core, seat) = (second.core(), second.seat());
+    core.end(&seat, phone, EndMode::Hard).await.unwrap();
+    for _ in 0..3 {
+        drop(world.anna.try_sync().await);
+    }
+    assert!(world.anna.core().me().is_ok());
+    let mut anna = world.anna;
+    anna.switch_off();
+    anna.switch_on();
+    assert_eq!(texts(&anna, &job), ["Noch nicht abgegeben"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_shows_two_rosters_raises_the_alarm_on_both_sides() {
     let mut world = World::new().await;
     let second = second_office(&world, "Paul Kern", Role::Office).await;

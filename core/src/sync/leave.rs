@@ -29,10 +29,11 @@ const TRY_MS: u64 = 3600 * 1000;
 const TRIES: &str = "leaving_tries";
 
 impl Inner {
-    /// Whether the roster has ended this device.
+    /// Whether the roster has ended this device: its own chain. What another branch says, that stands
+    /// beside it, takes rights but no keys nor files, which nobody brings back.
     pub fn has_ended(&self) -> Result<bool, Error> {
         self.store
-            .read(|db| Ok(self.roster(db)?.device_has_ended(&self.device)))
+            .read(|db| Ok(self.chain(db)?.device_has_ended(&self.device)))
     }
 }
 
