@@ -4,121 +4,25 @@
 //! judged first, by the roster alone, so that nothing goes in a circle: roster → control ops →
 //! members → keys and data. Nothing here reads a clock.
 
+mod thread;
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use thread::{ComplaintMade, Membership, Opening, ThreadControl, ThreadKeyOp, WrapMade};
+pub use verdict::{Held, Ignored, Judgement, Order, Quarantine, Timeliness};
 
 pub use crate::chain::ThreadOps;
 use crate::control::{
-    self, Complaint, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut,
-    ThreadKind, WrappedAgain,
+    self, Control, Erase, KeyMade, MemberChange, MemberWrite, Opened, Span, StrandCut, ThreadKind,
 };
 use crate::erasure::{CountedErase, Erasures};
-use crate::ids::{OpId, OpName, RingId, RosterDigest, RosterPosition, SeatId, StoreId};
+use crate::ids::{OpId, OpName, RingId, RosterPosition, SeatId};
 use crate::op::{Class, Unknown};
 use crate::payload;
 use crate::roster::change::{EndMode, RingKind, Role, SeatKind};
 use crate::roster::{Named, Roster};
 use crate::strand::VerifiedOp;
-
-/// Where an op stands in the order of everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Order {
-    /// Logical time.
-    pub lamport: u64,
-    /// Then by seat,
-    pub seat: SeatId,
-    /// store,
-    pub store: StoreId,
-    /// place,
-    pub seq: u32,
-    /// and id, which tells forks apart.
-    pub id: OpId,
-}
-
-impl Order {
-    /// An op's place.
-    #[must_use]
-    pub const fn of(op: &VerifiedOp) -> Self {
-        let context = op.context();
-        Self {
-            lamport: context.lamport,
-            seat: context.seat,
-            store: context.store,
-            seq: context.seq,
-            id: op.id(),
-        }
-    }
-}
-
-/// What something still waits for ("wird geladen").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Held {
-    /// An op before it in its strand.
-    Predecessor,
-    /// The roster up to the position it names.
-    Roster,
-    /// Its seat's certificate.
-    Certificate,
-    /// The op that opens the thread.
-    Opening,
-    /// The list of a cut.
-    CutList,
-    /// Its thread key.
-    Key,
-    /// A newer app.
-    NewerApp,
-}
-
-/// Why something is kept back until the office admits it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Quarantine {
-    /// It names a roster position this chain never had.
-    ForeignRoster,
-    /// Its seat wasn't certified at the position it names.
-    NotCertified,
-    /// Its seat's rights had ended.
-    Ended,
-    /// It lies beyond a cut.
-    Cut,
-    /// Its seat speaks for no member of the thread.
-    NotMember,
-    /// Its author has no right to do this.
-    Right,
-}
-
-/// Why something is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ignored {
-    /// Its lamport doesn't exceed its predecessor's, or by too much.
-    Lamport,
-    /// Its roster position falls within its strand.
-    RosterFell,
-    /// A kind of a newer app.
-    UnknownKind,
-    /// Not readable, or sealed wrongly by its author.
-    Malformed,
-}
-
-/// Whether a counted op came before its author's rights changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timeliness {
-    /// In its time.
-    Timely,
-    /// Counted, and marked.
-    Late,
-}
-
-/// What became of an op. (*Refused* ones never get here: `strand` and `roster` refuse them.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Judgement {
-    /// Waits.
-    Held(Held),
-    /// Kept back.
-    Quarantined(Quarantine),
-    /// Passed over.
-    Ignored(Ignored),
-    /// Counts.
-    Counted(Timeliness),
-}
 
 /// An op that counts.
 #[derive(Debug, Clone, Copy)]
@@ -144,165 +48,6 @@ impl<'a> CountedOp<'a> {
     #[must_use]
     pub const fn order(&self) -> Order {
         Order::of(self.op)
-    }
-}
-
-/// A ring's standing in a thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Membership {
-    /// A member, but for these spans.
-    In {
-        /// What stays out.
-        stays_out: Vec<Span>,
-    },
-    /// No member beyond these cuts.
-    Out {
-        /// The last op that counts, by strand; of several outs each holds.
-        cuts: Vec<Vec<StrandCut>>,
-    },
-}
-
-/// How a thread was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
-    /// The op.
-    pub op: OpId,
-    /// Who opened it.
-    pub opener: SeatId,
-    /// What it says.
-    pub opened: Opened,
-}
-
-/// A key op and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThreadKeyOp {
-    /// Its place in the order.
-    pub order: Order,
-    /// Who made it.
-    pub maker: SeatId,
-    /// The roster that its list of rings is of.
-    pub roster: (RosterPosition, RosterDigest),
-    /// Its judgement: a quarantined key still reads, it just isn't sent under.
-    pub judgement: Judgement,
-    /// What it says; none when erased.
-    pub key: Option<KeyMade>,
-}
-
-/// A counted complaint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ComplaintMade {
-    /// Its place in the order.
-    pub order: Order,
-    /// What it says.
-    pub complaint: Complaint,
-    /// Whether nobody has wrapped again since.
-    pub is_open: bool,
-}
-
-/// A counted wrap in place of a wrong one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WrapMade {
-    /// Its place in the order.
-    pub order: Order,
-    /// What it says.
-    pub again: WrappedAgain,
-}
-
-/// A thread's control ops, judged: members, keys, erasures.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ThreadControl {
-    /// How it was opened.
-    pub opening: Option<Opening>,
-    /// Every ring that is or was a member.
-    pub members: BTreeMap<RingId, Membership>,
-    /// The counted writes that no other names, by ring: what a next write has to name.
-    pub member_writes: BTreeMap<RingId, Vec<OpName>>,
-    /// Key ops in order, quarantined ones too.
-    pub keys: Vec<ThreadKeyOp>,
-    /// Counted complaints, in order.
-    pub complaints: Vec<ComplaintMade>,
-    /// Counted wraps in place of wrong ones, in order.
-    pub wrapped_again: Vec<WrapMade>,
-    /// Ops whose payloads are erased.
-    pub erased: BTreeSet<OpId>,
-    /// The same, with what may become of them.
-    pub erasures: Erasures,
-    /// What became of each control op.
-    pub judgements: BTreeMap<OpId, Judgement>,
-    /// A control op that must be understood, of who may change members: no key or member is written
-    /// until the app is newer.
-    pub needs_newer_app: bool,
-}
-
-impl ThreadControl {
-    /// The thread's kind.
-    #[must_use]
-    pub fn kind(&self) -> Option<ThreadKind> {
-        self.opening.as_ref().map(|opening| opening.opened.kind)
-    }
-
-    /// The rings that are members now.
-    pub fn member_rings(&self) -> impl Iterator<Item = RingId> {
-        self.members
-            .iter()
-            .filter(|(_, m)| matches!(m, Membership::In { .. }))
-            .map(|(ring, _)| *ring)
-    }
-
-    /// Whether one of these rings is a member now.
-    #[must_use]
-    pub fn has_member(&self, rings: &[RingId]) -> bool {
-        self.member_rings().any(|ring| rings.contains(&ring))
-    }
-
-    /// The key op to send under: the newest that counts, has no open complaint, is for exactly
-    /// the members at their newest generations, and isn't older than one for anyone else: a newer
-    /// key opens the older ones, so whoever left could read on. None: make one first.
-    #[must_use]
-    pub fn key_to_send(&self, roster: &Roster) -> Option<&ThreadKeyOp> {
-        let wanted: BTreeSet<(RingId, u32)> = self
-            .member_rings()
-            .filter_map(|ring| Some((ring, roster.newest_generation(&ring)?.0)))
-            .collect();
-        let counted = |op: &&ThreadKeyOp| matches!(op.judgement, Judgement::Counted(_));
-        for op in self.keys.iter().rev().filter(counted) {
-            let has: BTreeSet<(RingId, u32)> = op
-                .key
-                .as_ref()?
-                .rings
-                .iter()
-                .map(|entry| (entry.ring, entry.generation))
-                .collect();
-            // Nor one older than a key made by a roster that doesn't hold: its generations may be
-            // others under the same numbers.
-            let (position, digest) = &op.roster;
-            if !has.is_subset(&wanted) || !roster.stands(*position, digest) {
-                return None;
-            }
-            if has == wanted && !self.is_complained_of(&op.order.id) {
-                return Some(op);
-            }
-        }
-        None
-    }
-
-    /// Whether a complaint about a key op is open.
-    #[must_use]
-    pub fn is_complained_of(&self, key_op: &OpId) -> bool {
-        self.complaints
-            .iter()
-            .any(|made| made.is_open && made.complaint.key_op == *key_op)
-    }
-
-    /// The later wraps of a key op's secret for a ring, newest first.
-    pub fn wraps_again_of(
-        &self,
-        key_op: &OpId,
-        ring: &RingId,
-    ) -> impl Iterator<Item = &WrappedAgain> {
-        let (key_op, ring) = (*key_op, *ring);
-        let made = self.wrapped_again.iter().rev().map(|made| &made.again);
-        made.filter(move |again| again.key_op == key_op && again.ring == ring)
     }
 }
 
