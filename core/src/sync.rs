@@ -11,29 +11,31 @@ mod leave;
 pub(crate) mod lineage;
 mod repair;
 mod roster;
+mod running;
 mod seeding;
 mod seen;
+mod taking;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kolonne_model::hub::{Cursor, Hub, HubError, Part, Pull, PullAnswer};
+use kolonne_model::hub::{Cursor, Hub, HubError, Pull, PullAnswer};
 use kolonne_model::ids::{Head, HubEpoch, PublicKey, ThreadId};
-use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction, params};
 
 use crate::enrolment::pack;
 use crate::error::Error;
-use crate::inbox::{self, Taken};
-use crate::kolonne::{Inner, Kolonne, lock, ops_wait, outbox_of};
+use crate::inbox::Taken;
+use crate::kolonne::{Inner, Kolonne, lock, outbox_of};
 use crate::records::{Changed, HubState, Outbox};
 use crate::store::{get_meta, set_meta};
 use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
 use crate::{folding, keys, new_hub, outbox, place, seats};
 
 pub(crate) use roster::give_roster;
+pub use running::SyncTask;
 pub(crate) use seeding::Seeding;
 use seeding::Standing;
 
@@ -43,11 +45,6 @@ pub(crate) use branches::{alarm_since_ms, confirm_next, pull_roster, whole_roste
 const PULL_BYTES: u32 = 256 * 1024;
 /// Rounds of one kind before the others get their turn: a hub can't keep a device busy for ever.
 const MAX_ROUNDS: usize = 10_000;
-/// The loop looks at the hub at least this often.
-const IDLE: Duration = Duration::from_secs(30);
-/// Longest wait between tries.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-
 /// What one sync may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
@@ -103,26 +100,6 @@ pub struct SyncReport {
     pub left: Outbox,
 }
 
-/// The running sync of a device. Dropping it ends it.
-#[derive(Debug)]
-pub struct SyncTask {
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl SyncTask {
-    /// Ends it; what was begun is resumed next time.
-    pub async fn stop(mut self) {
-        self.task.abort();
-        drop((&mut self.task).await);
-    }
-}
-
-impl Drop for SyncTask {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// Runs blocking work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(
     inner: &Arc<Inner>,
@@ -166,65 +143,6 @@ impl Kolonne {
         }
         inner.tell(Changed::Me);
         result.map(|(report, _)| report)
-    }
-
-    /// Keeps this device in sync on the current runtime until the task is dropped.
-    #[must_use]
-    pub fn start_sync(&self) -> SyncTask {
-        let kolonne = self.clone();
-        SyncTask {
-            task: tokio::spawn(async move { kolonne.sync_loop().await }),
-        }
-    }
-
-    async fn sync_loop(&self) {
-        let inner = &self.inner;
-        let mut backoff = Duration::from_millis(500);
-        loop {
-            if inner.in_flight() {
-                inner.nudged.notified().await;
-                continue;
-            }
-            match self.sync_once(Budget::unlimited()).await {
-                Ok(_) => {
-                    backoff = Duration::from_millis(500);
-                    if inner.hub_state() == HubState::Uncertified {
-                        // Ops wait for a person now; only new ones are a reason to call again.
-                        sleep_or_nudge(inner, IDLE).await;
-                    } else if ops_wait(inner).unwrap_or(true) {
-                        sleep_or_nudge(inner, Duration::from_secs(2)).await;
-                    } else {
-                        self.wait_for_news().await;
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(code = error.code(), "sync");
-                    sleep_or_nudge(inner, backoff).await;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
-                }
-            }
-        }
-    }
-
-    async fn wait_for_news(&self) {
-        let inner = &self.inner;
-        let after = inner.hub_seq.load(Ordering::Acquire);
-        let Ok(hub) = inner.hub() else {
-            return sleep_or_nudge(inner, IDLE).await;
-        };
-        tokio::select! {
-            () = sleep_or_nudge(inner, IDLE) => {}
-            woken = hub.wake(after) => if woken.is_err() {
-                sleep_or_nudge(inner, Duration::from_secs(1)).await;
-            }
-        }
-    }
-}
-
-async fn sleep_or_nudge(inner: &Inner, time: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        () = inner.nudged.notified() => {}
     }
 }
 
@@ -357,81 +275,6 @@ impl Inner {
         }
         Ok(())
     }
-
-    /// What follows, in the same transaction, when another roster holds than before: everything is
-    /// judged by it. All threads.
-    pub(crate) fn judge_by(
-        &self,
-        tx: &Transaction<'_>,
-        before: &Roster,
-        roster: &Roster,
-    ) -> Result<BTreeSet<ThreadId>, Error> {
-        another_hub(tx, before, roster)?;
-        keys::open_rings(tx, roster)?;
-        let threads = folding::all_threads(tx, roster)?.into_iter().collect();
-        self.judge_threads(tx, roster, &threads)?;
-        Ok(threads)
-    }
-
-    fn judge_threads(
-        &self,
-        tx: &Transaction<'_>,
-        roster: &Roster,
-        threads: &BTreeSet<ThreadId>,
-    ) -> Result<(), Error> {
-        for thread in threads {
-            folding::refold(tx, roster, &self.device, thread)?;
-        }
-        self.open_as_people(tx, roster, threads.iter().copied())
-            .map(drop)
-    }
-
-    /// What follows once a chain that [`Inner::judge_by`] judged by lies on the disk.
-    pub(crate) fn went_on(&self, chain: Roster) -> Result<(), Error> {
-        self.keep_roster(chain);
-        self.forget_other_hub()
-    }
-
-    /// Takes a page in one transaction and folds what it touched.
-    pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
-        let (taken, roster) = self.store.write(|tx| {
-            let before = self.roster(tx)?;
-            let mut chain = (*self.chain(tx)?).clone();
-            let mut taken = inbox::take(tx, &mut chain, page, parts)?;
-            let both = self.beside_other(tx, &chain)?;
-            let roster = both.as_ref().unwrap_or(&chain);
-            if taken.roster_grew {
-                taken.threads = self.judge_by(tx, &before, roster)?;
-            } else {
-                self.judge_threads(tx, roster, &taken.threads)?;
-            }
-            seats::take_shares(tx)?;
-            Ok((taken, chain))
-        })?;
-        if taken.roster_grew {
-            self.went_on(roster)?;
-            self.tell(Changed::People);
-            self.tell(Changed::Devices);
-        }
-        for thread in &taken.threads {
-            self.tell(Changed::Thread(*thread));
-        }
-        if !taken.threads.is_empty() {
-            self.tell(Changed::Threads);
-            self.tell(Changed::People);
-            self.tell(Changed::Me);
-        }
-        Ok(taken)
-    }
-}
-
-/// The roster certified another hub: receipts of the one before say nothing any more.
-fn another_hub(tx: &Transaction<'_>, before: &Roster, now: &Roster) -> Result<(), Error> {
-    if before.hub_key().is_some() && before.hub_key() != now.hub_key() {
-        lineage::begin_again(tx)?;
-        new_hub::forget(tx)?;
-    }
-    Ok(())
 }
 
 /// One sync.

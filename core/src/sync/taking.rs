@@ -1,0 +1,93 @@
+//! What follows, in one transaction, from a page that came or a roster that grew: ops are taken,
+//! judged by the roster that holds, and folded.
+
+use std::collections::BTreeSet;
+
+use kolonne_model::hub::Part;
+use kolonne_model::ids::ThreadId;
+use kolonne_model::roster::Roster;
+use rusqlite::Transaction;
+
+use super::lineage;
+use crate::error::Error;
+use crate::inbox::{self, Taken};
+use crate::kolonne::Inner;
+use crate::records::Changed;
+use crate::{folding, keys, new_hub, seats};
+
+impl Inner {
+    /// What follows, in the same transaction, when another roster holds than before: everything is
+    /// judged by it. All threads.
+    pub(crate) fn judge_by(
+        &self,
+        tx: &Transaction<'_>,
+        before: &Roster,
+        roster: &Roster,
+    ) -> Result<BTreeSet<ThreadId>, Error> {
+        another_hub(tx, before, roster)?;
+        keys::open_rings(tx, roster)?;
+        let threads = folding::all_threads(tx, roster)?.into_iter().collect();
+        self.judge_threads(tx, roster, &threads)?;
+        Ok(threads)
+    }
+
+    fn judge_threads(
+        &self,
+        tx: &Transaction<'_>,
+        roster: &Roster,
+        threads: &BTreeSet<ThreadId>,
+    ) -> Result<(), Error> {
+        for thread in threads {
+            folding::refold(tx, roster, &self.device, thread)?;
+        }
+        self.open_as_people(tx, roster, threads.iter().copied())
+            .map(drop)
+    }
+
+    /// What follows once a chain that [`Inner::judge_by`] judged by lies on the disk.
+    pub(crate) fn went_on(&self, chain: Roster) -> Result<(), Error> {
+        self.keep_roster(chain);
+        self.forget_other_hub()
+    }
+
+    /// Takes a page in one transaction and folds what it touched.
+    pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
+        let (taken, roster) = self.store.write(|tx| {
+            let before = self.roster(tx)?;
+            let mut chain = (*self.chain(tx)?).clone();
+            let mut taken = inbox::take(tx, &mut chain, page, parts)?;
+            let both = self.beside_other(tx, &chain)?;
+            let roster = both.as_ref().unwrap_or(&chain);
+            if taken.roster_grew {
+                taken.threads = self.judge_by(tx, &before, roster)?;
+            } else {
+                self.judge_threads(tx, roster, &taken.threads)?;
+            }
+            seats::take_shares(tx)?;
+            Ok((taken, chain))
+        })?;
+        if taken.roster_grew {
+            self.went_on(roster)?;
+            self.tell(Changed::People);
+            self.tell(Changed::Devices);
+        }
+        for thread in &taken.threads {
+            self.tell(Changed::Thread(*thread));
+        }
+        if !taken.threads.is_empty() {
+            self.tell(Changed::Threads);
+            self.tell(Changed::People);
+            self.tell(Changed::Me);
+        }
+        Ok(taken)
+    }
+}
+
+/// The roster certified another hub: receipts of the one before say nothing any more.
+fn another_hub(tx: &Transaction<'_>, before: &Roster, now: &Roster) -> Result<(), Error> {
+    if before.hub_key().is_some() && before.hub_key() != now.hub_key() {
+        lineage::begin_again(tx)?;
+        new_hub::forget(tx)?;
+    }
+    Ok(())
+}
