@@ -102,6 +102,9 @@ async fn an_upload_goes_on_at_the_byte_where_the_connection_broke() {
             .send()
             .await
             .unwrap();
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            continue; // asked too often
+        }
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         assert_eq!(answer.headers()["upload-length"], "300000");
         let offset: usize = answer.headers()["upload-offset"]

@@ -4,6 +4,8 @@
 //! Bodies go to disk as they come, never into memory whole; what arrived before a connection
 //! broke is kept.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -12,9 +14,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use kolonne_model::hub::{HubError, NewUpload, Upload};
 use kolonne_model::ids::BlobId;
+use tokio::time::Instant;
 
 use super::draft::{Body as Piece, Dialect};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::{
     Answer, App, Caller, FORM, Failed, SMALL_BYTES, UPLOAD_OFFSET, message, next_chunk, number,
 };
@@ -22,6 +25,10 @@ use crate::service::STALE_UPLOAD_MS;
 
 const BLOB: HeaderName = HeaderName::from_static("kolonne-blob");
 const THREAD: HeaderName = HeaderName::from_static("kolonne-thread");
+/// Bytes written to disk at once, if they come within [`GATHER`]: a row is looked up and a file
+/// opened each time, and frames of HTTP/2 have 16 KiB.
+const WRITE_BYTES: usize = 256 * 1024;
+const GATHER: Duration = Duration::from_millis(50);
 /// Bytes read from disk at once.
 const PIECE_BYTES: u32 = 256 * 1024;
 
@@ -79,6 +86,36 @@ pub(super) async fn create(
     Ok(response)
 }
 
+/// The next bytes of a body, as many as come together, and how it ended after them; none: it goes
+/// on. A failure loses none that came before it.
+async fn gather(body: &mut Body, turn: &Turn) -> (Vec<u8>, Option<Result<(), Failed>>) {
+    let mut bytes = Vec::new();
+    let mut until = None;
+    loop {
+        let soon = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let chunk = tokio::select! {
+            biased;
+            chunk = next_chunk(body) => chunk,
+            () = soon => return (bytes, None),
+            () = turn.give_way() => return (bytes, Some(Err(Failed(HubError::Unreachable)))),
+        };
+        match chunk {
+            Ok(None) => return (bytes, Some(Ok(()))),
+            Err(error) => return (bytes, Some(Err(error))),
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+        }
+        if bytes.len() >= WRITE_BYTES {
+            return (bytes, None);
+        }
+        until.get_or_insert_with(|| Instant::now() + GATHER);
+    }
+}
+
 /// Writes a body to an upload as it comes. In a task of its own: when the connection breaks, the
 /// request goes away, but what had arrived must still reach the disk.
 async fn receive(
@@ -94,26 +131,21 @@ async fn receive(
         let turn = Turns::take(&app.0.turns, &name).await;
         let mut offset = offset_bytes;
         let mut upload = None;
-        loop {
-            let chunk = tokio::select! {
-                biased;
-                chunk = next_chunk(&mut body) => chunk?,
-                () = turn.give_way() => return Err(Failed(HubError::Unreachable)),
-            };
-            let Some(chunk) = chunk else { break };
-            let (name, at) = (name.clone(), offset);
-            offset = offset.saturating_add(chunk.len() as u64);
-            upload = Some(
-                app.run(move |hub| hub.append_upload(company, &device, &name, at, &chunk))
-                    .await?,
-            );
-        }
-        let upload = match upload {
-            Some(upload) => upload,
-            // No bytes: still checks that the offset is the upload's.
-            None => {
-                app.run(move |hub| hub.append_upload(company, &device, &name, offset, &[]))
-                    .await?
+        let upload = loop {
+            let (bytes, end) = gather(&mut body, &turn).await;
+            // No bytes at all: still checks that the offset is the upload's.
+            if !bytes.is_empty() || (upload.is_none() && matches!(end, Some(Ok(())))) {
+                let (name, at) = (name.clone(), offset);
+                offset = offset.saturating_add(bytes.len() as u64);
+                upload = Some(
+                    app.run(move |hub| hub.append_upload(company, &device, &name, at, &bytes))
+                        .await?,
+                );
+            }
+            match (end, upload.take()) {
+                (Some(Ok(())), Some(upload)) => break upload,
+                (Some(Err(error)), _) => return Err(error),
+                (_, before) => upload = before,
             }
         };
         match (piece, &upload) {
