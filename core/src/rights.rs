@@ -281,7 +281,6 @@ pub(crate) fn ends(
                 subject: *subject,
                 mode,
                 cuts: listed.to_vec(),
-                below_known: None,
                 more: more.map(<[Hash32]>::to_vec),
             })
         })

@@ -85,7 +85,6 @@ impl Kolonne {
                     subject: *subject,
                     mode: EndMode::Hard,
                     cuts: listed.clone(),
-                    below_known: None,
                     more: sent.as_ref().map(|sent| sent.hashes.clone()),
                 })
             }));

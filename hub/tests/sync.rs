@@ -728,7 +728,6 @@ fn nobody_makes_all_begin_anew_again_and_again() {
             subject: Subject::Seat(w.company.office.seat),
             mode: EndMode::Hard,
             cuts: vec![],
-            below_known: None,
             more: None,
         }),
     );
@@ -791,7 +790,6 @@ fn an_ended_device_hands_over_and_gets_the_roster_up_to_its_end() {
         subject: Subject::Device(w.company.phone.id),
         mode: EndMode::Hard,
         cuts: vec![],
-        below_known: None,
         more: None,
     });
     let author = w.company.office.person.clone();
@@ -906,7 +904,6 @@ fn what_an_ended_seat_had_said_routes_on_by_its_cuts() {
             thread,
             list: part_hash(&list),
         }],
-        below_known: None,
         more: None,
     });
     let author = c.office.person.clone();

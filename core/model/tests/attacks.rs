@@ -590,7 +590,6 @@ fn several_ends_all_hold() {
                     thread: job.thread,
                     list: part_hash(&list),
                 }],
-                below_known: None,
                 more: None,
             });
             (end, list)
@@ -640,7 +639,6 @@ fn admissions_of_admissions_do_not_depend_on_order() {
                 subject: Subject::Seat(seat_id(&office.key)),
                 mode: EndMode::Hard,
                 cuts: vec![],
-                below_known: None,
                 more: None,
             })],
         );

@@ -142,7 +142,6 @@ fn what_a_shut_out_seat_hid_shows_again() {
         subject: seat,
         mode: EndMode::Hard,
         cuts: vec![],
-        below_known: None,
         more: None,
     });
     let chief = job.company.people[0].key.clone();

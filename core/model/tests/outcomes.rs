@@ -57,7 +57,6 @@ fn end(subject: Subject, mode: EndMode, cuts: Vec<CutOfThread>) -> Change {
         subject,
         mode,
         cuts,
-        below_known: None,
         more: None,
     })
 }
@@ -1135,7 +1134,6 @@ fn an_end_in_two_thousand_threads_names_batches_of_cuts() {
             subject: Subject::Seat(seat),
             mode: EndMode::Hard,
             cuts: vec![],
-            below_known: None,
             more: Some(more),
         })]
     };

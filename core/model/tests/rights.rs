@@ -59,7 +59,6 @@ fn ends(subject: Subject) -> Vec<Change> {
         subject,
         mode: EndMode::Hard,
         cuts: vec![],
-        below_known: None,
         more: None,
     })]
 }

@@ -35,7 +35,6 @@ fn end(subject: Subject, mode: EndMode) -> Change {
         subject,
         mode,
         cuts: vec![],
-        below_known: None,
         more: None,
     })
 }

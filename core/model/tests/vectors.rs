@@ -494,7 +494,6 @@ fn roster_states() {
             thread: THREAD,
             list: part_hash(&list),
         }],
-        below_known: None,
         more: None,
     };
     let changes = vec![

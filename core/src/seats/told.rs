@@ -153,7 +153,6 @@ impl Kolonne {
                     subject: ended,
                     mode: EndMode::Soft,
                     cuts: Vec::new(),
-                    below_known: None,
                     more: None,
                 }),
                 Change::Ring(next),

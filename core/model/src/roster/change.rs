@@ -302,9 +302,7 @@ pub struct End {
     /// For a hard end: the last counted op of each strand, by thread; unlisted strands end at 0.
     #[n(2)]
     pub cuts: Vec<CutOfThread>,
-    /// The office knows that the cut lies below receipts or `seen` marks.
-    #[n(3)]
-    pub below_known: Option<bool>,
+    // 3 was once *below known*, which nobody wrote: it stays free.
     /// More cuts, in batches that came before it ([`CutBatch`]), by their hashes.
     #[n(4)]
     pub more: Option<Vec<Hash32>>,

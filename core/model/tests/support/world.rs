@@ -313,7 +313,6 @@ impl World {
                         thread: self.job.thread,
                         list: list_hash,
                     }],
-                    below_known: None,
                     more: None,
                 })
             }
