@@ -14,14 +14,15 @@ use rusqlite::Transaction;
 
 use crate::capture::job::needs_role;
 use crate::error::Error;
-use crate::folding;
 use crate::kolonne::{Kolonne, seat_id, thread_id};
 use crate::oplog::{self, Moment, Saying};
 use crate::records::{KeptBack, KeptBackWhy};
-use crate::views::Desk;
+use crate::views::{Desk, may_see};
+use crate::{folding, keys};
 
 impl Kolonne {
-    /// What is kept back in all threads, the newest first.
+    /// What is kept back, the newest first, in all threads that somebody here may see now: a direct
+    /// one is nobody else's.
     pub fn kept_back(&self) -> Result<Vec<KeptBack>, Error> {
         self.at_desk(kept_back)
     }
@@ -89,14 +90,19 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?],
         ))
     })?;
+    let own = keys::own_seats(desk.db)?;
     let mut kept = Vec::new();
     for row in rows {
         let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds) = row?;
         let [texts, photos, voices, files] = kinds;
+        let thread = thread_id(&thread)?;
+        if !own.iter().any(|own| may_see(desk, own, &thread).is_ok()) {
+            continue;
+        }
         let seat = seat_id(&seat)?;
         let cert = desk.roster.certificate(&seat);
         kept.push(KeptBack {
-            thread: thread_id(&thread)?,
+            thread,
             seat,
             person: cert
                 .and_then(|cert| cert.person)

@@ -12,6 +12,7 @@ mod threads;
 
 pub(crate) use entries::standing_body;
 pub(crate) use people::{own_rings, people};
+pub(crate) use threads::may_see;
 
 use std::collections::{BTreeSet, HashMap};
 

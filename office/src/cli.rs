@@ -97,9 +97,9 @@ pub enum Command {
     },
     /// Make one of two rosters that a lying hub showed, after looking into it.
     Merge {
-        /// Where.
+        /// Who.
         #[command(flatten)]
-        place: Place,
+        acting: Acting,
     },
     /// Undo what a captured computer of the office did, with the recovery kit.
     Undo(UndoArgs),

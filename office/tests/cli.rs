@@ -750,10 +750,56 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
 
     let forgot = ["seat", "forgot", "--json", "--dir", &phone, "--as", "Jonas"];
     assert_eq!(run_in(&[("KOLONNE_NEW_PIN", "4073")], &forgot).exit, 0);
-    ask(&["sync", "--dir", &office]);
+    // The office needn't have synced: it asks the hub who waits.
     ask(&["seat", "renew", "--dir", &office, "Jonas"]);
     ask(&["sync", "--dir", &phone]);
     assert_eq!(send("4073").exit, 0);
+    let history = ask(&["roster", "--dir", &office]);
+    let last = history["roster"].as_array().unwrap().last().unwrap();
+    let renewed = serde_json::json!([{ "code": "renewed", "subject": "Jonas" }]);
+    assert_eq!(last["what"], renewed, "a new seat is no dismissal");
+}
+
+/// Whoever finds a computer misused ends it first and undoes what it did afterwards.
+#[test]
+fn what_an_ended_computer_did_is_undone_and_it_stays_out() {
+    let firm = Firm::founded();
+    let phone = firm.phone("Kolonne 1", &["Mehmet"]);
+    let office = firm.office();
+    let devices = || {
+        let listed = ask(&["device", "list", "--dir", &office]);
+        listed["devices"].as_array().unwrap().clone()
+    };
+    let is_out = |name: &str| {
+        let devices = devices();
+        let device = devices.iter().find(|device| device["name"] == name);
+        !device.unwrap()["ended"].is_null()
+    };
+    let name = devices()
+        .iter()
+        .map(|device| device["name"].as_str().unwrap().to_owned())
+        .find(|name| name.contains("Kolonne 1"))
+        .unwrap();
+    let end = ["device", "end", "--dir", &office, "--how", "now", "--yes"];
+    ask(&[&end, [name.as_str()].as_slice()].concat());
+    assert!(is_out(&name));
+    let undo = |captured: &[&str]| {
+        let history = ask(&["roster", "--dir", &office]);
+        let since = history["roster"].as_array().unwrap().len().to_string();
+        let undo = ["undo", "--dir", &office, "--since", &since, "--yes"];
+        let undone = run_with(&[&undo, captured].concat(), &firm.kit);
+        assert_eq!(undone.exit, 0, "{}", undone.stderr);
+        undone.stdout
+    };
+    // Who doesn't name it is told that it is back.
+    let said = undo(&[]);
+    assert!(said.contains("wieder Zugang"), "{said}");
+    assert!(!is_out(&name));
+    ask(&[&end, [name.as_str()].as_slice()].concat());
+    let said = undo(&["--captured", &name]);
+    assert!(is_out(&name), "it was named");
+    assert!(!said.contains("wieder Zugang"), "{said}");
+    drop(phone);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the roster's ops did, one after the other, as an office person reads it.
 
-use kolonne_model::ids::SeatId;
+use kolonne_model::ids::{RingId, SeatId};
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{Change, Subject};
 use kolonne_model::roster::{Effect, read_body};
@@ -56,9 +56,41 @@ impl Desk<'_> {
     }
 
     fn said(&self, changes: &[Change]) -> Vec<RosterWhat> {
-        let mut what: Vec<_> = changes.iter().filter_map(|c| said(self, c)).collect();
+        let renewed = self.renewed(changes);
+        let apart = changes.iter().filter(|change| match change {
+            Change::Seat(cert) => cert.person != renewed,
+            Change::End(end) => !matches!(&end.subject, Subject::Seat(_)),
+            _ => true,
+        });
+        let mut what: Vec<_> = match renewed {
+            Some(person) => {
+                let renewed = RosterWhat {
+                    code: "renewed",
+                    subject: Some(self.name(&person.0)),
+                };
+                let others = apart.filter_map(|change| said(self, change));
+                std::iter::once(renewed).chain(others).collect()
+            }
+            None => changes.iter().filter_map(|c| said(self, c)).collect(),
+        };
         what.dedup();
         what
+    }
+
+    /// Whose seat gave way to a new one of the same person.
+    fn renewed(&self, changes: &[Change]) -> Option<RingId> {
+        let ended = changes.iter().find_map(|change| match change {
+            Change::End(end) => match &end.subject {
+                Subject::Seat(id) => self.roster.certificate(id)?.person,
+                _ => None,
+            },
+            _ => None,
+        })?;
+        let again = |change: &Change| match change {
+            Change::Seat(cert) => cert.person == Some(ended),
+            _ => false,
+        };
+        changes.iter().any(again).then_some(ended)
     }
 
     /// What merges brought along; the roster proved their branches.

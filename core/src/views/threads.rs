@@ -119,7 +119,7 @@ impl Kolonne {
 /// A direct thread is there for its people alone, on a phone that others write on too, and while
 /// their PIN is in. One that
 /// this seat was taken out of before anything of it could be read isn't there at all.
-pub(super) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
+pub(crate) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<(), Error> {
     let person = desk
         .seat_person(seat)
         .filter(|_| !desk.is_locked(seat))

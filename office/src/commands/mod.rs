@@ -68,7 +68,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Recover(args) => recover::run(&context, args).await,
         Command::Backup(args) => backup::run(&context, args).await,
         Command::Roster { place } => undo::list(&context, &place),
-        Command::Merge { place } => undo::merge(&context, &place).await,
+        Command::Merge { acting } => undo::merge(&context, &acting).await,
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Kit(KitCommand::Replace { acting, kit }) => {
             undo::replace_kit(&context, &acting, &kit).await

@@ -163,6 +163,13 @@ pub fn device(kolonne: &Kolonne, wanted: &str) -> Outcome<DeviceRecord> {
     found
 }
 
+/// A device by a part of its name, whether it has ended or not.
+pub fn any_device(kolonne: &Kolonne, wanted: &str) -> Outcome<DeviceRecord> {
+    let devices = kolonne.devices()?;
+    let id = |device: &DeviceRecord| device.id.to_string();
+    unique(&devices, wanted, id, |device| &device.name, "device").cloned()
+}
+
 /// A person by a part of their name.
 pub fn person(kolonne: &Kolonne, wanted: &str) -> Outcome<Person> {
     let (people, _) = kolonne.people()?;

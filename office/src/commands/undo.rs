@@ -4,7 +4,7 @@
 //! What would go is shown in plain words before anyone is asked. A new kit is handed out before it
 //! holds, so that none is ever in force that nobody has.
 
-use kolonne_core::records::{RosterEvent, RosterStanding, RosterWhat};
+use kolonne_core::records::{DeviceRecord, RosterEvent, RosterStanding, RosterWhat};
 use kolonne_core::{Kolonne, Undo};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -34,9 +34,9 @@ pub fn list(context: &Context, place: &Place) -> Outcome {
 }
 
 /// `kolonne merge`
-pub async fn merge(context: &Context, place: &Place) -> Outcome {
+pub async fn merge(context: &Context, acting: &Acting) -> Outcome {
     let out = context.output;
-    let kolonne = context.open(place)?;
+    let (kolonne, _, _) = context.act(acting)?;
     let before = merges(&kolonne)?;
     kolonne.merge_roster().await.map_err(needs_hub)?;
     context.hand_over(&kolonne).await;
@@ -54,6 +54,12 @@ pub async fn merge(context: &Context, place: &Place) -> Outcome {
         )
     });
     Ok(())
+}
+
+fn ended(kolonne: &Kolonne) -> Outcome<Vec<DeviceRecord>> {
+    let mut devices = kolonne.devices()?;
+    devices.retain(|device| device.ended.is_some());
+    Ok(devices)
 }
 
 fn merges(kolonne: &Kolonne) -> Outcome<usize> {
@@ -82,8 +88,10 @@ pub async fn undo(
     yes: bool,
 ) -> Outcome {
     let out = context.output;
-    let captured = captured.iter().map(|name| pick::device(kolonne, name));
+    // One that was shut out already is named all the same: its end is among what goes.
+    let captured = captured.iter().map(|name| pick::any_device(kolonne, name));
     let captured: Vec<_> = captured.collect::<Outcome<_>>()?;
+    let ended_before = ended(kolonne)?;
     let events = kolonne.roster_history()?;
     let goes: Vec<&RosterEvent> = events
         .iter()
@@ -118,11 +126,36 @@ pub async fn undo(
     };
     kolonne.undo(undo).await.map_err(needs_hub)?;
     context.hand_over(kolonne).await;
-    out.json(&json!({ "undone": goes }));
+    let ended_after = ended(kolonne)?;
+    let back: Vec<&DeviceRecord> = ended_before
+        .iter()
+        .filter(|device| ended_after.iter().all(|ended| ended.id != device.id))
+        .collect();
+    let names: Vec<&str> = back.iter().map(|device| device.name.as_str()).collect();
+    out.json(&json!({ "undone": goes, "back": names }));
     out.line(out.of(
         "Rückgängig gemacht. Wen der fremde Computer gesperrt hat, nimm mit „kolonne invite“ neu auf.",
         "Undone. Whom the captured computer shut out, admit anew with “kolonne invite”.",
     ));
+    for name in names {
+        out.line(&format!(
+            "{} {}",
+            clean_line(name),
+            out.of(
+                "hat wieder Zugang: auch seine Sperre ist rückgängig gemacht. Soll es gesperrt bleiben, sperre es jetzt („kolonne device end“).",
+                "has access again: its end was undone too. If it is to stay out, end it now (“kolonne device end”)."
+            )
+        ));
+    }
+    if goes
+        .iter()
+        .any(|event| event.what.iter().any(|what| what.code == "hub"))
+    {
+        out.line(out.of(
+            "Auch die Bestätigung des Hubs ist rückgängig gemacht. Bestätige ihn mit „kolonne hub-certify“.",
+            "The hub's confirmation was undone too. Confirm it with “kolonne hub-certify”.",
+        ));
+    }
     Ok(())
 }
 
@@ -203,6 +236,10 @@ fn what_said(out: Output, what: &RosterWhat) -> String {
         ),
         "moved" => format!("{} {subject}", out.of("umgezogen:", "moved:")),
         "role" => format!("{} {subject}", out.of("andere Rolle:", "another role:")),
+        "renewed" => format!(
+            "{} {subject}",
+            out.of("neue Anmeldung für", "a new seat for")
+        ),
         "ended" => format!("{} {subject}", out.of("Zugang beendet:", "access ended:")),
         "hub" => out.of("Hub bestätigt", "hub confirmed").to_owned(),
         "merged" => out
