@@ -80,23 +80,13 @@ impl Kolonne {
     /// more companies (`hub_url`, `full`); `Offline`.
     pub async fn found(config: Config, new: NewCompany) -> Result<Founded, Error> {
         let dir = config.dir.clone();
-        let own_files = [
-            "device.key",
-            "kolonne.db",
-            "kolonne.db-wal",
-            "kolonne.db-shm",
-        ];
-        let was_empty = own_files.iter().all(|name| !dir.join(name).exists());
+        let before = Before::of(&dir);
         let founded = Self::found_in(config.clone(), new).await;
         // A refused founding leaves no key in a folder that it made; one that got through stays.
         if founded.is_err()
-            && was_empty
             && matches!(Self::open(config), Err(Error::NotFound { kind: "company" }))
         {
-            for name in own_files {
-                // What can't be removed is in nobody's way: the next founding takes it over.
-                drop(std::fs::remove_file(dir.join(name)));
-            }
+            before.restore();
         }
         founded
     }
@@ -341,6 +331,34 @@ fn not_taken(db: &Connection) -> Result<(), Error> {
             field: "dir",
             code: "taken",
         }),
+    }
+}
+
+/// Whether a folder had a device's files before something was tried in it.
+pub(crate) struct Before<'a> {
+    dir: &'a Path,
+    was_empty: bool,
+}
+
+impl<'a> Before<'a> {
+    const FILES: [&'static str; 4] = [
+        "device.key",
+        "kolonne.db",
+        "kolonne.db-wal",
+        "kolonne.db-shm",
+    ];
+
+    pub fn of(dir: &'a Path) -> Self {
+        let was_empty = Self::FILES.iter().all(|name| !dir.join(name).exists());
+        Self { dir, was_empty }
+    }
+
+    /// Removes what was made since, if there was nothing.
+    pub fn restore(self) {
+        for name in Self::FILES.iter().filter(|_| self.was_empty) {
+            // What can't be removed is in nobody's way: the next try takes it over.
+            drop(std::fs::remove_file(self.dir.join(name)));
+        }
     }
 }
 

@@ -110,6 +110,15 @@ impl Kolonne {
         self.rotate(&hub, &root, later).await
     }
 
+    /// Whether this is the recovery kit that counts.
+    ///
+    /// # Errors
+    /// `Invalid` (`kit`: `malformed`, `replaced`) if not.
+    pub fn check_kit(&self, kit: &str) -> Result<(), Error> {
+        let root = root_of(kit)?;
+        check_kit(&root, &*self.inner.store.read(|db| self.inner.roster(db))?)
+    }
+
     /// A new recovery kit, to be handed out before it is put in the old one's place.
     pub fn new_kit() -> Result<Zeroizing<String>, Error> {
         Ok(RootSeed::generate()?.to_kit_text())

@@ -760,6 +760,26 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     assert_eq!(last["what"], renewed, "a new seat is no dismissal");
 }
 
+/// A founding that broke off before anyone had the kit on paper warns until somebody shows it.
+#[test]
+fn a_kit_that_nobody_confirmed_is_warned_of_until_it_is_typed() {
+    let firm = Firm::founded();
+    let office = firm.office();
+    let status = || run(&["status", "--dir", &office, "--lang", "en"]).stdout;
+    assert!(!status().contains("WARNING"));
+    // As a founding leaves it that was killed at its question.
+    std::fs::write(std::path::Path::new(&office).join("kit-unconfirmed"), []).unwrap();
+    assert!(status().contains("WARNING"), "{}", status());
+    let check = ["kit", "check", "--dir", &office, "--json"];
+    let (head, tail) = firm.kit.split_at(2);
+    let other = format!("{}{tail}", if head == "aa" { "bb" } else { "aa" });
+    assert_eq!(run_with(&check, &other).exit, 3);
+    assert!(status().contains("WARNING"));
+    let checked = run_with(&check, &firm.kit);
+    assert_eq!(checked.exit, 0, "{}", checked.stderr);
+    assert!(!status().contains("WARNING"));
+}
+
 /// Whoever finds a computer misused ends it first and undoes what it did afterwards.
 #[test]
 fn what_an_ended_computer_did_is_undone_and_it_stays_out() {

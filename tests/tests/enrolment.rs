@@ -453,6 +453,9 @@ async fn a_code_works_once_and_only_as_it_was_shown() {
     code.hub_key = PublicKey([5; 32]);
     let elsewhere = text_of(&code.to_bytes());
     assert_eq!(code_of(enrol(elsewhere).await), "invalid.code.other_hub");
+    // A refusal leaves no key behind.
+    let left = std::fs::read_dir(town.config("thief").dir).map_or(0, Iterator::count);
+    assert_eq!(left, 0);
 
     // The first phone has it; the thief finds it used, and the first goes on.
     let spaced = text.to_lowercase().replace('a', " a\n");

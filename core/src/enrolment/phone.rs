@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{MAX_SEATS, Words, bad_code, from_text, pack, put_mail, read_mail};
 use crate::crypt::random;
 use crate::error::Error;
-use crate::founding::{door, free_store, hello, keep_membership};
+use crate::founding::{Before, door, free_store, hello, keep_membership};
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Kolonne};
 use crate::oplog;
@@ -81,7 +81,10 @@ impl Kolonne {
             } => bad_code("malformed"),
             other => other,
         })?;
-        free_store(&config.dir)?;
+        // Looked at now, made when the office has said yes: a refusal leaves nothing behind.
+        let before = Before::of(&config.dir);
+        drop(free_store(&config.dir)?);
+        before.restore();
         let hello = hello(&door).await?;
         if hello.key != code.hub_key {
             return Err(bad_code("other_hub"));

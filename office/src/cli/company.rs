@@ -146,6 +146,12 @@ pub struct UndoArgs {
 /// `kolonne kit`
 #[derive(Debug, Subcommand)]
 pub enum KitCommand {
+    /// Compare a recovery kit on paper with the one that counts.
+    Check {
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Replace the recovery kit: the old one is typed, a new one is shown once.
     Replace {
         /// Where and who.

@@ -4,7 +4,8 @@
 use kolonne_core::{Kolonne, NewCompany};
 use serde_json::json;
 
-use super::{Context, kit, new_hub};
+use super::kit::{self, HandedOut};
+use super::{Context, new_hub};
 use crate::cli::FoundArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
@@ -35,6 +36,8 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     let founded = Kolonne::found(config.clone(), new)
         .await
         .map_err(needs_hub)?;
+    // Until somebody says that they have it, it may be on no paper.
+    kit::note(&dir, HandedOut::Shown);
     let me = founded.kolonne.me()?;
     // The kit is shown now or never: where it can't be, the company has to be founded anew.
     output.json(&json!({
@@ -56,9 +59,10 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
         hub_url: &me.hub_url,
         made_ms: (config.clock)(),
     };
-    kit::hand_out(context, &args.kit, page)
+    let handed_out = kit::hand_out(context, &args.kit, page)
         .await
         .map_err(|failure| failure.about(dir.display().to_string()))?;
+    kit::note(&dir, handed_out);
     output.hint(output.of(
         "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite. Sitzen andere an diesem Computer, leg mit „kolonne seat pin“ eine PIN fest.",
         "Next: “kolonne invite” admits phones, “kolonne office” opens the page. If others sit at this computer, set a PIN with “kolonne seat pin”.",

@@ -4,16 +4,19 @@
 //! log of ours.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kolonne_core::crypt::{kit, random};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Context;
-use crate::cli::KitArgs;
+use super::recover::{self, read_kit};
+use crate::cli::{KitArgs, Place};
 use crate::failure::{Failure, Outcome};
 use crate::kit_page::KitPage;
-use crate::output::is_whole;
+use crate::output::{Output, is_whole};
 
 /// Programs that print what they get on stdin, twice.
 const PRINTERS: [(&str, &[&str]); 2] = [
@@ -38,8 +41,56 @@ pub fn check(context: &Context, args: &KitArgs) -> Outcome {
     Ok(())
 }
 
+/// A founding leaves this file in the device's folder until somebody has the kit on paper.
+const UNCONFIRMED: &str = "kit-unconfirmed";
+
+/// How a kit was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandedOut {
+    /// Somebody said that they have it, and read from it; or a script took it.
+    Confirmed,
+    /// It was on the screen.
+    Shown,
+}
+
+/// Remembers whether anyone has the kit; what can't be remembered is not worth failing for.
+pub fn note(dir: &Path, handed_out: HandedOut) {
+    let mark = dir.join(UNCONFIRMED);
+    let _ = match handed_out {
+        HandedOut::Shown => std::fs::write(mark, []),
+        HandedOut::Confirmed => std::fs::remove_file(mark),
+    };
+}
+
+/// Warns as long as nobody confirmed that they have the kit.
+pub fn warn(out: Output, dir: &Path) {
+    if dir.join(UNCONFIRMED).exists() {
+        out.line(out.of(
+            "ACHTUNG: Dass jemand den Notfallbogen hat, wurde nie bestätigt. Liegt er auf Papier vor, prüfe ihn mit „kolonne kit check“. Hat ihn niemand, gründe den Betrieb in einem anderen Ordner neu, solange hier wenig liegt: ohne ihn ist alles verloren, wenn die Computer des Büros es sind.",
+            "WARNING: That anyone has the recovery kit was never confirmed. If it is on paper, check it with “kolonne kit check”. If nobody has it, found the company anew in another folder while little lies here: without it everything is lost once the office's computers are.",
+        ));
+    }
+}
+
+/// `kolonne kit check`
+pub fn check_paper(context: &Context, place: &Place) -> Outcome {
+    let out = context.output;
+    let kolonne = context.open(place)?;
+    out.hint(out.of("Tippe den Notfallbogen ab:", "Type the recovery kit:"));
+    let typed = read_kit()?;
+    recover::check(out, &typed)?;
+    kolonne.check_kit(&typed)?;
+    note(&Context::dir(place)?, HandedOut::Confirmed);
+    out.json(&json!({ "kit": "good" }));
+    out.line(out.of(
+        "Das ist der Notfallbogen, der gilt.",
+        "This is the recovery kit that counts.",
+    ));
+    Ok(())
+}
+
 /// Shows it, prints it, and asks until it is safe.
-pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> Outcome {
+pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> Outcome<HandedOut> {
     let out = context.output;
     // With the page on stdout, people are spoken to beside it.
     let say = |text: &str| {
@@ -87,7 +138,7 @@ pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> O
         return Err(Failure::new("kit_unshown"));
     }
     if args.yes || out.is_json() {
-        return Ok(());
+        return Ok(HandedOut::Confirmed);
     }
     let question = out.of(
         "Hast du ihn zweimal gedruckt oder aufgeschrieben?",
@@ -108,8 +159,9 @@ pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> O
                 ));
                 shown();
             }
-            // Nobody is there any more: it was shown.
-            Some(true) | None => return Ok(()),
+            Some(true) => return Ok(HandedOut::Confirmed),
+            // Nobody is there any more.
+            None => return Ok(HandedOut::Shown),
         }
     }
 }

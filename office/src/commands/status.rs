@@ -58,6 +58,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
         out.of("zuletzt erreicht", "last reached")
     ));
     super::new_hub::show(out, status.new_hub.as_ref());
+    super::kit::warn(out, &Context::dir(&acting.place)?);
     for seat in &me.seats {
         let id: String = seat.seat.to_string().chars().take(8).collect();
         out.line(&format!(
