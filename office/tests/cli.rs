@@ -438,6 +438,11 @@ fn a_lost_phone_is_ended_from_the_terminal_and_its_work_let_in() {
         (&gone["ended"]["at_once"], &gone["wiped"]["lost"]),
         (&Value::from(true), &Value::from(0))
     );
+    let listed = run(&["device", "list", "--dir", &office]).stdout;
+    assert!(
+        listed.contains("geleert") && !listed.contains("Kopie"),
+        "its last word was the last: {listed}"
+    );
     assert_eq!(of_kind(&entries(&office, "Sabine"), "text").len(), 0);
     ask(&[
         "quarantine",

@@ -234,6 +234,12 @@ pub fn gone_said(out: Output, device: &DeviceRecord) -> Option<String> {
         let never = out.of("nie angekommen", "never arrived");
         said = format!("{said}, {never}: {}", wiped.lost);
     }
+    if device.last_contact_ms > Some(wiped.time_ms) {
+        said.push_str(out.of(
+            "; danach kam noch etwas von ihm: jemand hat eine Kopie seines Ordners",
+            "; something came from it afterwards: somebody has a copy of its folder",
+        ));
+    }
     Some(said)
 }
 
