@@ -1,8 +1,8 @@
 //! What the roster's ops did, one after the other, as an office person reads it.
 
-use kolonne_model::ids::{RingId, SeatId};
+use kolonne_model::ids::SeatId;
 use kolonne_model::page::{self, NoBases};
-use kolonne_model::roster::change::{Change, Subject};
+use kolonne_model::roster::change::{Change, End, SeatCert, Subject};
 use kolonne_model::roster::{Effect, read_body};
 
 use super::Desk;
@@ -56,41 +56,40 @@ impl Desk<'_> {
     }
 
     fn said(&self, changes: &[Change]) -> Vec<RosterWhat> {
-        let renewed = self.renewed(changes);
-        let apart = changes.iter().filter(|change| match change {
-            Change::Seat(cert) => cert.person != renewed,
-            Change::End(end) => !matches!(&end.subject, Subject::Seat(_)),
-            _ => true,
-        });
-        let mut what: Vec<_> = match renewed {
-            Some(person) => {
-                let renewed = RosterWhat {
-                    code: "renewed",
-                    subject: Some(self.name(&person.0)),
-                };
-                let others = apart.filter_map(|change| said(self, change));
-                std::iter::once(renewed).chain(others).collect()
+        let (mut ended, mut new) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Seat(cert) => new.push(cert),
+                Change::End(end) => ended.extend(self.ended_seat(end)),
+                _ => {}
             }
-            None => changes.iter().filter_map(|c| said(self, c)).collect(),
-        };
+        }
+        let what = changes.iter().filter_map(|change| match change {
+            Change::Seat(cert) if ended.iter().any(|old| replaces(cert, old)) => Some(RosterWhat {
+                code: "renewed",
+                subject: Some(self.name(&cert.person?.0)),
+            }),
+            // It is told by what takes its place; any other end stands for itself.
+            Change::End(end)
+                if self
+                    .ended_seat(end)
+                    .is_some_and(|old| new.iter().any(|cert| replaces(cert, old))) =>
+            {
+                None
+            }
+            change => said(self, change),
+        });
+        let mut what: Vec<_> = what.collect();
         what.dedup();
         what
     }
 
-    /// Whose seat gave way to a new one of the same person.
-    fn renewed(&self, changes: &[Change]) -> Option<RingId> {
-        let ended = changes.iter().find_map(|change| match change {
-            Change::End(end) => match &end.subject {
-                Subject::Seat(id) => self.roster.certificate(id)?.person,
-                _ => None,
-            },
+    /// The seat that an end is about, if it is about one alone.
+    fn ended_seat(&self, end: &End) -> Option<&SeatCert> {
+        match &end.subject {
+            Subject::Seat(id) => self.roster.certificate(id),
             _ => None,
-        })?;
-        let again = |change: &Change| match change {
-            Change::Seat(cert) => cert.person == Some(ended),
-            _ => false,
-        };
-        changes.iter().any(again).then_some(ended)
+        }
     }
 
     /// What merges brought along; the roster proved their branches.
@@ -114,6 +113,11 @@ impl Desk<'_> {
         })
         .collect()
     }
+}
+
+/// Whether a new seat takes an ended one's place: the same person on the same device.
+fn replaces(new: &SeatCert, old: &SeatCert) -> bool {
+    new.person.is_some() && (new.person, new.device) == (old.person, old.device)
 }
 
 fn said(desk: &Desk<'_>, change: &Change) -> Option<RosterWhat> {

@@ -210,14 +210,18 @@ impl Context {
         Ok((kolonne, me, seat))
     }
 
-    /// Tries to hand over what was just written. It is saved already, so nothing here fails.
-    pub async fn hand_over(&self, kolonne: &Kolonne) -> Option<SyncReport> {
-        let tried = tokio::select! {
+    /// Syncs within the time that a person waits for a command.
+    pub async fn try_sync(&self, kolonne: &Kolonne) -> Result<SyncReport, Error> {
+        tokio::select! {
             tried = kolonne.sync_once(Budget::unlimited()) => tried,
             () = tokio::time::sleep(HAND_OVER) => Err(Error::Offline { retry_after_ms: 0 }),
             () = stopped() => Err(Error::Cancelled),
-        };
-        match tried {
+        }
+    }
+
+    /// Tries to hand over what was just written. It is saved already, so nothing here fails.
+    pub async fn hand_over(&self, kolonne: &Kolonne) -> Option<SyncReport> {
+        match self.try_sync(kolonne).await {
             Ok(report) => Some(report),
             Err(error) => {
                 self.output.hint(match error {

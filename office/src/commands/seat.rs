@@ -72,8 +72,8 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
         SeatCommand::Unlock { acting, person } => {
             let (kolonne, _, by) = context.act(&acting)?;
-            // The phone may have told of it just now.
-            context.hand_over(&kolonne).await;
+            // The phone may have told of it just now; without a network, what is known here decides.
+            drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.locked_ms.is_some())?;
             kolonne.unlock_seat(&by.seat, &seat.seat)?;
             context.hand_over(&kolonne).await;
@@ -85,7 +85,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
         SeatCommand::Renew { acting, person } => {
             let (kolonne, _, by) = context.act(&acting)?;
-            context.hand_over(&kolonne).await;
+            drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
             let renewed = kolonne.renew_seat(&by.seat, &seat.seat).await;
             renewed.map_err(needs_hub)?;
