@@ -13,9 +13,11 @@
     reason = "a test that can't go on should stop loudly"
 )]
 
+pub mod bare;
 pub mod device;
 pub mod fence;
 pub mod files;
+pub mod fuzz;
 pub mod line;
 pub mod log;
 pub mod wire;

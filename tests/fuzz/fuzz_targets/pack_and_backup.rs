@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kolonne_tests::fuzz::run("pack_and_backup", bytes));
