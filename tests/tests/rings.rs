@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use kolonne_core::capture::NewJob;
-use kolonne_core::records::{EntryKind, Part, State};
+use kolonne_core::records::{EntryKind, KeptBackWhy, LetInBy, Part, State};
 use kolonne_core::{Error, NewInvite, SeatGrant};
 use kolonne_model::control::{EraseReason, ThreadKind};
 use kolonne_model::ids::{DeviceId, OpId, RingId};
@@ -481,6 +481,82 @@ async fn direct_threads_come_back_to_a_new_phone_by_their_other_members() {
         device.sync().await;
     }
     assert_eq!(new.ops_of(&direct), ops);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_phone_wrote_in_a_direct_thread_is_let_in_by_its_people() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let mehmet = person_ring(&world, "Mehmet Yılmaz");
+    let direct = anna.core().open_direct(&anna.seat(), &[mehmet]).unwrap();
+    anna.text(&direct, "Vor dem Verlust");
+    world.everyone_syncs().await;
+    anna.offline();
+    anna.text(&direct, "Noch unterwegs");
+    let photo = anna.photo(&direct, &files::photo(800, 600, 4));
+    let lost = Subject::Device(device_id(anna));
+    let ended = büro.core().end(&büro.seat(), lost, EndMode::Hard).await;
+    ended.unwrap();
+    kolonne_3.sync().await;
+    anna.online();
+    assert!(matches!(anna.try_sync().await, Err(Error::AuthExpired)));
+    for device in [büro, kolonne_3, büro] {
+        device.sync().await;
+    }
+
+    // Mehmet alone is told, and lets it in; his colleague on the same phone can't.
+    let (crew, other) = (
+        kolonne_3.seat_of("Mehmet Yılmaz"),
+        kolonne_3.seat_of("Jonas Huber"),
+    );
+    let core = kolonne_3.core();
+    let said = |core: &kolonne_core::Kolonne, seat| {
+        let page = core.entries(seat, &direct, None, 10).unwrap();
+        let texts: Vec<_> = page.entries.iter().filter_map(|e| e.text.clone()).collect();
+        (texts, page.quarantined)
+    };
+    assert_eq!(said(core, &crew), (vec!["Vor dem Verlust".to_owned()], 2));
+    let of_office = büro.core().kept_back().unwrap();
+    assert!(of_office.iter().all(|kept| kept.thread != direct));
+    let kept = core.kept_back().unwrap();
+    let kept = kept.iter().find(|kept| kept.thread == direct).unwrap();
+    assert_eq!(
+        (kept.why, kept.let_in_by),
+        (KeptBackWhy::Cut, LetInBy::Members)
+    );
+    let refused = core.admit(&other, &direct, &kept.seat);
+    assert!(matches!(refused, Err(Error::Locked { code: "member" })));
+    core.admit(&crew, &direct, &kept.seat).unwrap();
+    let all = vec!["Vor dem Verlust".to_owned(), "Noch unterwegs".to_owned()];
+    assert_eq!(said(core, &crew), (all.clone(), 0));
+    let again = core.admit(&crew, &direct, &kept.seat);
+    assert!(matches!(again, Err(Error::NotFound { kind: "kept_back" })));
+    kolonne_3.sync().await;
+    assert!(
+        !kolonne_3
+            .media(&photo, Part::Thumb)
+            .unwrap()
+            .bytes
+            .is_empty()
+    );
+
+    // And so it counts on her new phone.
+    let invite = NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: "Neues Handy Anna".to_owned(),
+        crew: Some(world.ring("Anna Weber")),
+        crew_name: None,
+        seats: vec![SeatGrant {
+            person: Some(person_ring(&world, "Anna Weber")),
+            name: String::new(),
+            role: Role::Foreman,
+        }],
+    };
+    let new = world.enrol("anna-2", invite).await;
+    for device in [&new, kolonne_3, &new] {
+        device.sync().await;
+    }
+    assert_eq!(said(new.core(), &new.seat()), (all, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

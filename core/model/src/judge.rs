@@ -21,6 +21,7 @@ use crate::ids::{OpId, OpName, RingId, RosterPosition, SeatId};
 use crate::op::{Class, Unknown};
 use crate::payload;
 use crate::roster::change::{EndMode, RingKind, Role, SeatKind};
+use crate::roster::state::Ended;
 use crate::roster::{Named, Roster};
 use crate::strand::VerifiedOp;
 
@@ -56,6 +57,8 @@ pub struct Judge<'a> {
     ops: &'a ThreadOps<'a>,
     roster: &'a Roster,
     admitted: Vec<StrandCut>,
+    /// In a direct thread, each with the position that its author named.
+    admitted_by_members: Vec<(StrandCut, RosterPosition)>,
     control: ThreadControl,
 }
 
@@ -79,6 +82,7 @@ impl<'a> Judge<'a> {
             ops,
             roster,
             admitted: Vec::new(),
+            admitted_by_members: Vec::new(),
             control: ThreadControl::default(),
         };
         judge.judge_control();
@@ -108,21 +112,15 @@ impl<'a> Judge<'a> {
             })
             .collect();
         self.control.opening = self.find_opening(&bodies);
-        self.find_admitted(&bodies);
-        self.find_erased(&bodies);
-        let mut writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>> = BTreeMap::new();
-        for (id, (op, body)) in &bodies {
-            let Some(body) = body else { continue };
-            if let (Control::Members(members), Ok(_)) = (body, self.verdict_on_control(op, body)) {
-                for write in &members.writes {
-                    writes
-                        .entry(write.ring)
-                        .or_default()
-                        .push((id.short(), write.clone()));
-                }
-            }
+        if self.is_direct() {
+            // Its members let in, and what they let in is no change of members.
+            self.find_members(&bodies);
+            self.find_admitted_by_members(&bodies);
+        } else {
+            self.find_admitted(&bodies);
+            self.find_members(&bodies);
         }
-        self.fold_members(writes);
+        self.find_erased(&bodies);
         for (id, (op, body)) in bodies {
             // An erased key looks the same where it lies and where it is gone.
             let erased = self.control.erased.contains(&id);
@@ -233,6 +231,34 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Only data is let in here, so no admission hangs on another.
+    fn find_admitted_by_members(
+        &mut self,
+        bodies: &BTreeMap<OpId, (&VerifiedOp, Option<Control>)>,
+    ) {
+        for (op, body) in bodies.values() {
+            let Some(body @ Control::Admit(admit)) = body else {
+                continue;
+            };
+            if self.verdict_on_control(op, body).is_ok() {
+                let known = self.position(op);
+                let through = admit.through.iter().map(|cut| (*cut, known));
+                self.admitted_by_members.extend(through);
+            }
+        }
+    }
+
+    /// Whether the other people of a direct thread let in what an end keeps back: they know of the
+    /// end, so that nobody lets himself in beforehand.
+    fn members_let_in(&self, op: &VerifiedOp, end: &Ended) -> bool {
+        let known = self.admitted_by_members.iter();
+        let known: Vec<StrandCut> = known
+            .filter(|(_, known)| *known >= end.at)
+            .map(|(cut, _)| *cut)
+            .collect();
+        op.context().class.class == Class::Data && self.ops.within(&known, op)
+    }
+
     fn find_erased(&mut self, bodies: &BTreeMap<OpId, (&'a VerifiedOp, Option<Control>)>) {
         let counted = bodies.values().filter_map(|(op, body)| {
             let Some(body @ Control::Erase(erase)) = body else {
@@ -271,12 +297,28 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
+    fn find_members(&mut self, bodies: &BTreeMap<OpId, (&VerifiedOp, Option<Control>)>) {
+        let mut writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>> = BTreeMap::new();
+        for (id, (op, body)) in bodies {
+            let Some(body) = body else { continue };
+            if let (Control::Members(members), Ok(_)) = (body, self.verdict_on_control(op, body)) {
+                for write in &members.writes {
+                    writes
+                        .entry(write.ring)
+                        .or_default()
+                        .push((id.short(), write.clone()));
+                }
+            }
+        }
+        self.fold_members(writes);
+    }
+
     fn fold_members(&mut self, writes: BTreeMap<RingId, Vec<(OpName, MemberWrite)>>) {
         let everyone_in = || Membership::In {
             stays_out: Vec::new(),
         };
         if let Some(opening) = &self.control.opening {
-            let standing = if opening.opened.kind == ThreadKind::Direct {
+            let standing = if self.is_direct() {
                 vec![self.roster.the_ring(RingKind::Recovery)]
             } else {
                 vec![
@@ -332,9 +374,12 @@ impl<'a> Judge<'a> {
 
     /// Office and recovery are in every list that isn't direct; no write changes that.
     fn is_standing(&self, ring: &RingId) -> bool {
-        let direct = self.control.kind() == Some(ThreadKind::Direct);
         let is = |kind| self.roster.the_ring(kind) == Some(*ring);
-        is(RingKind::Recovery) || (!direct && is(RingKind::Office))
+        is(RingKind::Recovery) || (!self.is_direct() && is(RingKind::Office))
+    }
+
+    fn is_direct(&self) -> bool {
+        self.control.kind() == Some(ThreadKind::Direct)
     }
 
     /// What is the same for every class: chain, roster, seat, ends, admission.
@@ -377,32 +422,32 @@ impl<'a> Judge<'a> {
         }
         let mut timeliness = Timeliness::Timely;
         for end in self.roster.ends_of(&context.seat) {
-            match end.mode {
-                EndMode::Soft if at >= end.at => {
-                    return Err(quarantined(Quarantine::Ended));
-                }
-                EndMode::Soft => timeliness = Timeliness::Late,
-                EndMode::Hard => {
-                    let cut = self
-                        .roster
-                        .cut(end, &self.ops.thread())
-                        .ok_or(Judgement::Held(Held::CutList))?;
-                    let cut: Vec<StrandCut> = cut
-                        .iter()
-                        .filter(|head| head.strand.thread == self.ops.thread())
-                        .map(|head| StrandCut {
-                            seat: head.strand.seat,
-                            store: head.strand.store,
-                            head: head.head,
-                        })
-                        .collect();
-                    if !self.ops.within(&cut, op) {
-                        return Err(quarantined(Quarantine::Cut));
-                    }
-                }
+            let kept_back = match end.mode {
+                EndMode::Soft => (at >= end.at).then_some(Quarantine::Ended),
+                EndMode::Hard => (!self.is_before_cut(op, end)?).then_some(Quarantine::Cut),
+            };
+            match kept_back {
+                Some(why) if !self.members_let_in(op, end) => return Err(quarantined(why)),
+                None if end.mode == EndMode::Hard => {}
+                _ => timeliness = Timeliness::Late,
             }
         }
         Ok(timeliness)
+    }
+
+    fn is_before_cut(&self, op: &VerifiedOp, end: &Ended) -> Result<bool, Judgement> {
+        let thread = self.ops.thread();
+        let heads = self.roster.cut(end, &thread);
+        let heads = heads.ok_or(Judgement::Held(Held::CutList))?.iter();
+        let cut: Vec<StrandCut> = heads
+            .filter(|head| head.strand.thread == thread)
+            .map(|head| StrandCut {
+                seat: head.strand.seat,
+                store: head.strand.store,
+                head: head.head,
+            })
+            .collect();
+        Ok(self.ops.within(&cut, op))
     }
 
     fn unless_admitted(&self, op: &VerifiedOp, verdict: Verdict) -> Verdict {
@@ -445,6 +490,8 @@ impl<'a> Judge<'a> {
             Control::Complaint(complaint) => (self.speaks_for(op, &complaint.ring), member()?),
             // Whoever has the key may; a wrong one is complained of again.
             Control::WrappedAgain(_) => (true, member()?),
+            // Nobody of the office has to be in a direct thread: its people let in each other's.
+            Control::Admit(_) if self.is_direct() => (self.is_person(op), member()?),
             Control::Admit(_) | Control::Erase(_) => (
                 self.role(op) >= Some(Role::Office) && self.is_person(op),
                 timeliness,

@@ -232,9 +232,17 @@ const THREAD_ACTS: [ThreadAct; 12] = [
     }),
 ];
 
+const DIRECT_ACTS: [ThreadAct; 1] = [(
+    "let in what an end keeps back of each other",
+    |job, pen, _| pen.control(&job.company, &Control::Admit(Admit { through: vec![] })),
+)];
+
 /// Whether it counts on another device, in a thread that this key's rings are members of.
-fn thread_counts(key: &SigningKey, act: fn(&Job, &mut Pen, OpId) -> VerifiedOp) -> bool {
-    let mut job = Job::new();
+fn thread_counts(
+    mut job: Job,
+    key: &SigningKey,
+    act: fn(&Job, &mut Pen, OpId) -> VerifiedOp,
+) -> bool {
     let mut author = job.pen(4, 4);
     let text = author.text(&job.company, &job.key, "Von Jonas");
     job.ops.push(text.clone());
@@ -264,7 +272,11 @@ fn every_device_judges_each_act_by_each_key_as_the_table_says() {
         assert_eq!(takes.as_slice(), told(act), "{act}");
     }
     for (act, ops) in THREAD_ACTS {
-        let counts = keys(&company).map(|key| thread_counts(&key, ops));
+        let counts = keys(&company).map(|key| thread_counts(Job::new(), &key, ops));
+        assert_eq!(counts.as_slice(), told(act), "{act}");
+    }
+    for (act, ops) in DIRECT_ACTS {
+        let counts = keys(&company).map(|key| thread_counts(Job::direct(), &key, ops));
         assert_eq!(counts.as_slice(), told(act), "{act}");
     }
 }
@@ -275,6 +287,7 @@ fn the_table_tells_nothing_that_is_not_tried() {
         .iter()
         .map(|(act, _)| *act)
         .chain(THREAD_ACTS.iter().map(|(act, _)| *act))
+        .chain(DIRECT_ACTS.iter().map(|(act, _)| *act))
         .collect();
     let table = TABLE.split("## Who may do what").nth(1).unwrap();
     let table = table.split("\n## ").next().unwrap();

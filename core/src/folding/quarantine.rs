@@ -7,24 +7,13 @@ use std::collections::BTreeMap;
 use kolonne_model::body::{Body, Say};
 use kolonne_model::fold::{Content, Contents, ThreadView};
 use kolonne_model::ids::{SeatId, ThreadId};
-use kolonne_model::judge::{Judgement, Quarantine, ThreadOps};
+use kolonne_model::judge::{Judgement, ThreadOps};
 use kolonne_model::op::Class;
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Transaction, params};
 
 use crate::error::Error;
-
-/// Why something is kept back, in `view_quarantine.why`.
-const fn why_code(why: Quarantine) -> i64 {
-    match why {
-        Quarantine::ForeignRoster => 1,
-        Quarantine::NotCertified => 2,
-        Quarantine::Ended => 3,
-        Quarantine::Cut => 4,
-        Quarantine::NotMember => 5,
-        Quarantine::Right => 6,
-    }
-}
+use crate::records::KeptBackWhy;
 
 /// Writes what is kept back, by seat and reason. How many entries that are.
 pub fn write(
@@ -48,7 +37,7 @@ pub fn write(
             continue;
         };
         let kept = by_seat
-            .entry((op.context().seat, why_code(*why)))
+            .entry((op.context().seat, KeptBackWhy::of(*why).code()))
             .or_default();
         kept.ops = kept.ops.saturating_add(1);
         let say = said(op, contents);

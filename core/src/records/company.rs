@@ -5,6 +5,7 @@
 
 use kolonne_model::control::EraseReason;
 use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::judge::Quarantine;
 use kolonne_model::roster::change::{DeviceKind, Role};
 use serde::{Serialize, Serializer};
 
@@ -244,7 +245,42 @@ pub enum KeptBackWhy {
     Right,
 }
 
+/// Who can let in what is kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetInBy {
+    /// No admission helps.
+    Nobody,
+    /// The office.
+    Office,
+    /// Whoever is in the (direct) thread.
+    Members,
+}
+
 impl KeptBackWhy {
+    /// Its number in `view_quarantine.why`.
+    pub(crate) const fn code(self) -> i64 {
+        match self {
+            Self::ForeignRoster => 1,
+            Self::NotCertified => 2,
+            Self::Ended => 3,
+            Self::Cut => 4,
+            Self::NotMember => 5,
+            Self::Right => 6,
+        }
+    }
+
+    pub(crate) const fn of(why: Quarantine) -> Self {
+        match why {
+            Quarantine::ForeignRoster => Self::ForeignRoster,
+            Quarantine::NotCertified => Self::NotCertified,
+            Quarantine::Ended => Self::Ended,
+            Quarantine::Cut => Self::Cut,
+            Quarantine::NotMember => Self::NotMember,
+            Quarantine::Right => Self::Right,
+        }
+    }
+
     pub(crate) const fn from_code(code: i64) -> Option<Self> {
         Some(match code {
             1 => Self::ForeignRoster,
@@ -271,6 +307,8 @@ pub struct KeptBack {
     pub device: Option<String>,
     /// Why.
     pub why: KeptBackWhy,
+    /// Who can let it in.
+    pub let_in_by: LetInBy,
     /// Texts, photos and the like; what can't be read yet among them.
     pub entries: u32,
     /// Of these: texts,

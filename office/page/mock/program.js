@@ -270,7 +270,7 @@ export function makeProgram(now = Date.now()) {
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now" }, wiped: null, backlog: null }); changed("devices"); return {}; }
       case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
-      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
+      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", let_in_by: "office", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
       case "POST threads/:/admit": { threadOf(id).quarantined = 0; changed(`thread:${id}`); return {}; }
       case "POST invites": {
         const wish = await json();

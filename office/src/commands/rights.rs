@@ -3,7 +3,7 @@
 //! Ending asks first: a device that has ended empties itself and can't be taken back.
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, role_word};
+use kolonne_core::records::{DeviceRecord, KeptBack, KeptBackWhy, LetInBy, role_word};
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use serde_json::json;
 
@@ -157,7 +157,7 @@ pub async fn quarantine(context: &Context, command: QuarantineCommand) -> Outcom
             let fits = |kept: &KeptBack| {
                 let name = kept.person.as_deref().unwrap_or_default().to_lowercase();
                 kept.thread == row.id
-                    && kept.why != KeptBackWhy::Right
+                    && kept.let_in_by != LetInBy::Nobody
                     && !wanted.is_empty()
                     && name.contains(&wanted)
             };

@@ -639,15 +639,31 @@ pub struct Job {
 impl Job {
     pub fn new() -> Self {
         let company = Company::found();
+        let (owner, member) = (company.crews[0], company.crews[1]);
+        Self::opened(company, ThreadKind::Job, owner, &[member])
+    }
+
+    /// A direct thread that the foreman opened with everyone but the last of the crews.
+    pub fn direct() -> Self {
+        let company = Company::found();
+        let owner = company.people[2].ring;
+        let members = [0, 1, 3, 4].map(|person| company.people[person].ring);
+        Self::opened(company, ThreadKind::Direct, owner, &members)
+    }
+
+    fn opened(company: Company, kind: ThreadKind, owner: RingId, members: &[RingId]) -> Self {
         let foreman_key = company.people[2].key.clone();
-        let (mut foreman, opened) =
-            company.open(&foreman_key, ThreadKind::Job, company.crews[0], 1);
+        let (mut foreman, opened) = company.open(&foreman_key, kind, owner, 1);
         let thread = foreman.thread;
-        let joined = foreman.control(&company, &members_in(company.crews[1], vec![], vec![]));
+        let mut ops = vec![opened];
+        for member in members {
+            let joined = members_in(*member, vec![], vec![]);
+            ops.push(foreman.control(&company, &joined));
+        }
         let chief = Pen::new(&company.people[0].key, thread, store(100));
         let mut job = Self {
             thread,
-            ops: vec![opened, joined],
+            ops,
             keyring: Keyring::default(),
             key: secret(1).thread_key(),
             foreman,

@@ -328,6 +328,8 @@ export interface KeptBack {
   person: string | null;
   device: string | null;
   why: KeptBackWhy;
+  /** In direct threads nobody of the office has to be: their people let in each other's. */
+  let_in_by: "nobody" | "office" | "members";
   entries: number;
   /** What they are, as far as it can be read here. */
   texts: number;
