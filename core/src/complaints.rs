@@ -151,7 +151,18 @@ pub fn someone_lacks_a_key(
     if control.kind() != Some(ThreadKind::Direct) {
         return is_key_off_the_chain(db, roster, thread, control);
     }
+    Ok(!who_lacks_a_key(db, roster, thread, control)?.is_empty())
+}
+
+/// The members of a direct thread who don't get at a key that is here.
+pub(crate) fn who_lacks_a_key(
+    db: &Connection,
+    roster: &Roster,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<Vec<RingId>, Error> {
     let company = roster.company();
+    let mut lacking = Vec::new();
     let mut here: BTreeSet<KeyId> = BTreeSet::new();
     let mut keys = Vec::new();
     for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
@@ -177,6 +188,22 @@ pub fn someone_lacks_a_key(
             }
         }
         if !here.is_subset(&opens) {
+            lacking.push(ring);
+        }
+    }
+    Ok(lacking)
+}
+
+/// Whether a key that counts isn't here, so that what was sent under it can't be read.
+pub(crate) fn lacks_a_key_here(
+    db: &Connection,
+    thread: &ThreadId,
+    control: &ThreadControl,
+) -> Result<bool, Error> {
+    for op in &control.keys {
+        if let (Some(made), Judgement::Counted(_)) = (&op.key, op.judgement)
+            && keys::history(db, thread, &made.key())?.is_none()
+        {
             return Ok(true);
         }
     }

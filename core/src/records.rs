@@ -66,6 +66,11 @@ pub struct SeatRecord {
     pub tries_left: u32,
     /// A new seat in its place was asked for, since the PIN is forgotten.
     pub new_wanted: bool,
+    /// Direct threads that aren't shown until the PIN is in.
+    pub direct_hidden: u32,
+    /// Who has a new phone that reads a direct thread again once this seat's PIN is in and there is a
+    /// network, by name; nobody while it is.
+    pub awaited_by: Vec<String>,
 }
 
 /// This device.

@@ -6,6 +6,7 @@
 mod alarms;
 mod entries;
 mod history;
+mod lacking;
 mod people;
 mod promised;
 mod threads;
@@ -246,6 +247,8 @@ impl Kolonne {
                         locked: lock.locked,
                         tries_left: lock.tries_left,
                         new_wanted: people::wants_new_seat(desk, &seat)?,
+                        direct_hidden: lacking::direct_hidden(desk, &seat)?,
+                        awaited_by: lacking::awaited_by(desk, &seat)?,
                     });
                 }
             }

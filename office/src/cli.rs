@@ -158,7 +158,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct SyncArgs {
     #[command(flatten)]
-    pub place: Place,
+    pub acting: Acting,
     /// Go on until Ctrl-C.
     #[arg(long)]
     pub watch: bool,

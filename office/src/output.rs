@@ -256,6 +256,12 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// Names of whom one is enough; none: nobody.
+pub fn names_or(out: Output, names: &[String]) -> Option<String> {
+    let names: Vec<String> = names.iter().map(|name| clean_line(name)).collect();
+    (!names.is_empty()).then(|| names.join(out.of(" oder ", " or ")))
+}
+
 /// A size with one digit.
 pub fn size(bytes: u64, language: Language) -> String {
     let (whole, rest) = (bytes / 1_000_000, bytes % 1_000_000 / 100_000);

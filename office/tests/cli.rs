@@ -765,6 +765,58 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     assert_eq!(last["what"], renewed, "a new seat is no dismissal");
 }
 
+/// On a replaced phone a direct thread waits for a colleague whose PIN is in: both are told.
+#[test]
+fn a_new_phone_says_whose_pin_it_waits_for_and_so_does_the_other_side() {
+    let firm = Firm::founded();
+    let office = firm.office();
+    firm.phone("Kolonne 1", &["Mehmet", "Jonas"]);
+    let karl = firm.phone("Kolonne 2", &["Karl"]);
+    ask(&["person", "role", "--dir", &office, "Karl", "foreman"]);
+    ask(&["sync", "--dir", &karl]);
+    let said = "Nur unter uns";
+    ask(&["send", "--dir", &karl, "--to", "Jonas", said]);
+    let set = ["seat", "pin", "--json", "--dir", &karl];
+    assert_eq!(run_in(&[("KOLONNE_NEW_PIN", "2749")], &set).exit, 0);
+    let lost = "Handy Kolonne 1";
+    ask(&[
+        "device", "end", "--dir", &office, lost, "--how", "now", "--yes",
+    ]);
+    let phone = firm.phone_again("Kolonne 1", &["Mehmet", "Jonas"]);
+    ask(&["sync", "--dir", &phone]);
+
+    let read = ["thread", "--dir", &phone, "--as", "Jonas", "--job", "Karl"];
+    let waits = run(&read);
+    assert!(!waits.stdout.contains(said));
+    let hint = "sobald ein Gerät von Karl mit eingegebener PIN Netz hat";
+    assert!(waits.stderr.contains(hint), "{}", waits.stderr);
+    assert_eq!(ask(&read)["thread"]["key_comes_from"][0], "Karl");
+
+    for told in ["sync", "status"] {
+        let locked = run(&[told, "--dir", &karl]);
+        let wanted = "Jonas wartet auf die PIN von Karl";
+        assert!(locked.stdout.contains(wanted), "{}", locked.stdout);
+    }
+    // Nor is it hidden silently from who has no PIN in.
+    let list = run(&["job", "list", "--dir", &karl]);
+    assert!(
+        list.stderr.contains("1 direkter Verlauf"),
+        "{}",
+        list.stderr
+    );
+    let hidden = run(&["thread", "--json", "--dir", &karl, "--job", "Jonas"]);
+    assert_eq!(hidden.code(), "not_found.thread.hidden");
+
+    let helps = ["sync", "--dir", &karl, "--as", "Karl"];
+    let helped = run_in(&[("KOLONNE_PIN", "2749")], &helps);
+    assert_eq!(helped.exit, 0, "{}", helped.stderr);
+    assert!(!helped.stdout.contains("wartet"), "{}", helped.stdout);
+    ask(&["sync", "--dir", &phone]);
+    let reads = run(&read);
+    assert!(reads.stdout.contains(said), "{}", reads.stdout);
+    assert!(!reads.stderr.contains("PIN"), "{}", reads.stderr);
+}
+
 /// A founding that broke off before anyone had the kit on paper warns until somebody shows it.
 #[test]
 fn a_kit_that_nobody_confirmed_is_warned_of_until_it_is_typed() {

@@ -3,12 +3,12 @@
 
 use kolonne_model::fold::ThreadView;
 use kolonne_model::ids::ThreadId;
-use kolonne_model::judge::{Judgement, ThreadOps};
+use kolonne_model::judge::ThreadOps;
 use kolonne_model::roster::Roster;
 use rusqlite::{Transaction, params};
 
+use crate::complaints;
 use crate::error::Error;
-use crate::{complaints, keys};
 
 /// Writes the complaints of a thread, each with who made the key.
 pub fn write(
@@ -45,11 +45,7 @@ pub fn write(
             made.is_open,
         ])?;
     }
-    for op in &view.control.keys {
-        if let (Some(key), Judgement::Counted(_)) = (&op.key, op.judgement) {
-            to_mend = to_mend || keys::history(tx, thread, &key.key())?.is_none();
-        }
-    }
+    to_mend = to_mend || complaints::lacks_a_key_here(tx, thread, &view.control)?;
     to_mend = to_mend || complaints::someone_lacks_a_key(tx, roster, thread, &view.control)?;
     let sql = if to_mend {
         "INSERT OR IGNORE INTO view_mending (thread) VALUES (?1)"

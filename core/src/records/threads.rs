@@ -115,6 +115,9 @@ pub struct Thread {
     pub opened_by: String,
     /// When.
     pub opened_ms: u64,
+    /// Of a direct thread whose earlier entries this device has no key for, as after a lost phone:
+    /// whose phones bring it, by name, once their PIN is in and they have a network.
+    pub key_comes_from: Vec<String>,
 }
 
 /// What an entry is.

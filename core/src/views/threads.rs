@@ -7,7 +7,7 @@ use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::RingKind;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Desk, NAME_MARK, promised, row_of, snippet};
+use super::{Desk, NAME_MARK, lacking, promised, row_of, snippet};
 use crate::error::Error;
 use crate::folding::{kind_code, part, thread_kind};
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
@@ -78,6 +78,7 @@ impl Kolonne {
                     members: Vec::new(),
                     opened_by: String::new(),
                     opened_ms: 0,
+                    key_comes_from: Vec::new(),
                 });
             };
             let mut statement = desk
@@ -106,9 +107,11 @@ impl Kolonne {
                 });
             }
             members.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+            let key_comes_from = lacking::key_comes_from(desk, seat, &row)?;
             Ok(Thread {
                 row,
                 members,
+                key_comes_from,
                 opened_by: desk.seat_name(&seat_id(&opened_by)?),
                 opened_ms: opened_ms.cast_unsigned(),
             })
@@ -153,8 +156,12 @@ pub(crate) fn may_see(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Resu
     }
 }
 
-/// The other people of a direct thread.
-fn others(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<String, Error> {
+/// The other people of a direct thread, by name.
+pub(super) fn others(
+    desk: &Desk<'_>,
+    seat: &SeatId,
+    thread: &ThreadId,
+) -> Result<Vec<String>, Error> {
     let own = desk.seat_person(seat);
     let mut statement = desk
         .db
@@ -169,7 +176,7 @@ fn others(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<String, E
         }
     }
     names.sort();
-    Ok(names.join(", "))
+    Ok(names)
 }
 
 fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<ThreadRow, Error> {
@@ -205,7 +212,7 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
         record.title = desk.names.get(&Vec::new()).cloned().unwrap_or_default();
     }
     if record.kind == ThreadKind::Direct {
-        record.title = others(desk, seat, thread)?;
+        record.title = others(desk, seat, thread)?.join(", ");
     }
     if let Some(last) = last? {
         record.last = row_of(desk, &op_id(&last)?)?.map(|row| LastLine {

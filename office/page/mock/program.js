@@ -68,8 +68,8 @@ export function makeProgram(now = Date.now()) {
     return {
       surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
       seats: phone
-        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
-        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false }],
+        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, direct_hidden: p === world.jonas && jonas.locked ? 1 : 0, awaited_by: p === world.jonas && jonas.locked ? [world.karl.name] : [], ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
+        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false, direct_hidden: 0, awaited_by: [] }],
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, media_bytes: 64_000_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       status: {
@@ -201,7 +201,7 @@ export function makeProgram(now = Date.now()) {
         add(t, world.entry(who, here, { kind: "notice", notice: { code: "opened", value: null } }), token, null);
         return { id: t.id };
       }
-      case "GET threads/:": { const t = threadOf(id); return { ...row(t, token), members: t.members, opened_by: t.opened_by, opened_ms: t.opened_ms }; }
+      case "GET threads/:": { const t = threadOf(id); return { ...row(t, token), members: t.members, opened_by: t.opened_by, opened_ms: t.opened_ms, key_comes_from: t.kind === "direct" && t.held ? t.members.filter((m) => m.name !== who.name).map((m) => m.name) : [] }; }
       case "PATCH threads/:": {
         const t = threadOf(id);
         const change = await json();

@@ -6,6 +6,7 @@ use kolonne_core::records::{Member, MemberKind, Thread, ThreadRow};
 use kolonne_model::ids::ThreadId;
 use serde_json::json;
 
+use super::seat::show_hidden;
 use super::{Context, pick};
 use crate::cli::JobCommand;
 use crate::failure::Outcome;
@@ -25,6 +26,7 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
             for row in &rows {
                 show_row(out, row);
             }
+            show_hidden(out, &seat);
             Ok(())
         }
         JobCommand::Open {
@@ -55,8 +57,7 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
             .await
         }
         JobCommand::Show { acting, job } => {
-            let (kolonne, _, seat) = context.look(&acting)?;
-            let row = pick::job(&kolonne, &seat.seat, &job)?;
+            let (kolonne, seat, row) = context.look_into(&acting, &job)?;
             let thread = kolonne.thread(&seat.seat, &row.id)?;
             out.json(&thread);
             show(out, &thread);

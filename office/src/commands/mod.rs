@@ -29,7 +29,7 @@ mod undo;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kolonne_core::records::{Me, SeatRecord};
+use kolonne_core::records::{Me, SeatRecord, ThreadRow};
 use kolonne_core::transport::Trust;
 use kolonne_core::{Budget, Config, Error, Kolonne, SyncReport};
 
@@ -189,6 +189,31 @@ impl Context {
             }
         }
         Ok((kolonne, me, seat))
+    }
+
+    /// The same for a thread that is looked into. A direct one is hidden until its person's PIN is in:
+    /// whoever sits here is asked for it.
+    pub fn look_into(
+        &self,
+        acting: &Acting,
+        wanted: &str,
+    ) -> Outcome<(Kolonne, SeatRecord, ThreadRow)> {
+        let (kolonne, _, seat) = self.look(acting)?;
+        let hidden = |failure: &Failure| {
+            failure.code == "not_found.thread" && seat.locked && seat.direct_hidden > 0
+        };
+        match pick::job(&kolonne, &seat.seat, wanted) {
+            Err(failure) if hidden(&failure) => {
+                if !seat.has_pin || !seat::can_be_asked() {
+                    return Err(Failure::new("not_found.thread.hidden").about(wanted));
+                }
+                let pin = seat::pin_of(self.output, &seat)?;
+                seat::unlock(&kolonne, &seat, &pin)?;
+                let row = pick::job(&kolonne, &seat.seat, wanted)?;
+                Ok((kolonne, seat, row))
+            }
+            row => Ok((kolonne, seat, row?)),
+        }
     }
 
     /// The same, and whoever acts says their PIN, or sets the one that an enrolment cut off left out.

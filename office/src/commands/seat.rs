@@ -15,7 +15,7 @@ use super::{Context, pick};
 use crate::cli::SeatCommand;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::lang::Language;
-use crate::output::{Output, clean_line, time};
+use crate::output::{Output, clean_line, counted, time};
 
 const PIN: &str = "KOLONNE_PIN";
 const NEW_PIN: &str = "KOLONNE_NEW_PIN";
@@ -141,6 +141,39 @@ pub fn pin_of(out: Output, seat: &SeatRecord) -> Outcome<Pin> {
         Language::De => format!("PIN von {name}: "),
         Language::En => format!("PIN of {name}: "),
     })
+}
+
+/// Says who waits for the PIN of somebody on this device, so that their new phone reads again.
+pub fn show_awaited(out: Output, seats: &[SeatRecord]) {
+    for seat in seats.iter().filter(|seat| !seat.awaited_by.is_empty()) {
+        let (name, who) = (
+            clean_line(&seat.name),
+            clean_line(&seat.awaited_by.join(", ")),
+        );
+        out.line(&match out.language {
+            Language::De => format!(
+                "Neues Gerät: {who} wartet auf die PIN von {name}. Dann kommen dort eure direkten Verläufe wieder (kolonne sync --as \"{name}\")."
+            ),
+            Language::En => format!(
+                "New device: {who} waits for the PIN of {name}. Then your direct threads come back there (kolonne sync --as \"{name}\")."
+            ),
+        });
+    }
+}
+
+/// Says that direct threads wait for the PIN of who looks.
+pub fn show_hidden(out: Output, seat: &SeatRecord) {
+    if seat.locked && seat.direct_hidden > 0 {
+        let n = counted(
+            seat.direct_hidden.into(),
+            out.of("direkter Verlauf", "direct thread"),
+            out.of("direkte Verläufe", "direct threads"),
+        );
+        out.hint(&match out.language {
+            Language::De => format!("Erst mit deiner PIN zu sehen: {n} (KOLONNE_PIN)."),
+            Language::En => format!("Shown with your PIN only: {n} (KOLONNE_PIN)."),
+        });
+    }
 }
 
 /// Whether a PIN can come from anywhere.

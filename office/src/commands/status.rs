@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Context;
 use super::rights::gone_said;
-use super::seat::without_pin_said;
+use super::seat::{show_awaited, without_pin_said};
 use super::sync::show_outbox;
 use crate::cli::Acting;
 use crate::failure::Outcome;
@@ -98,6 +98,7 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
     for alarm in &status.alarms {
         out.line(&alarm_said(out, alarm));
     }
+    show_awaited(out, &me.seats);
     show_outbox(out, &status.outbox, status.new_hub.as_ref());
     if status.roster_stale {
         out.hint(out.of(

@@ -5,6 +5,7 @@ use kolonne_core::{Budget, Kolonne};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::seat::show_awaited;
 use super::{Context, stopped};
 use crate::cli::SyncArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
@@ -12,7 +13,12 @@ use crate::output::{Output, counted, size};
 
 /// Exchanges.
 pub async fn run(context: &Context, args: SyncArgs) -> Outcome {
-    let kolonne = context.open(&args.place)?;
+    // Whoever is named has their PIN in: some keys only they can make for a colleague.
+    let kolonne = if args.acting.who.is_some() {
+        context.act(&args.acting)?.0
+    } else {
+        context.open(&args.acting.place)?
+    };
     if args.watch {
         watch(context, &kolonne).await
     } else {
@@ -47,6 +53,7 @@ async fn once(context: &Context, kolonne: &Kolonne) -> Outcome {
         size(report.downloaded_bytes, out.language),
         out.of("her", "in"),
     ));
+    show_awaited(out, &kolonne.me()?.seats);
     let new_hub = kolonne.status()?.new_hub;
     super::new_hub::show(out, new_hub.as_ref());
     show_outbox(out, &report.left, new_hub.as_ref());
@@ -57,7 +64,7 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
     let out = context.output;
     let mut changes = kolonne.subscribe();
     let task = kolonne.start_sync();
-    let mut shown = None;
+    let (mut shown, mut awaited) = (None, Vec::new());
     let mut end = std::pin::pin!(stopped());
     loop {
         let status = kolonne.status()?;
@@ -85,6 +92,12 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
                 }
             });
             show_outbox(out, &status.outbox, status.new_hub.as_ref());
+        }
+        let seats = kolonne.me()?.seats;
+        let now: Vec<_> = seats.iter().map(|seat| seat.awaited_by.clone()).collect();
+        if awaited != now {
+            awaited = now;
+            show_awaited(out, &seats);
         }
         tokio::select! {
             changed = changes.recv() => if matches!(changed, Err(RecvError::Closed)) { break },

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
 use kolonne_core::records::{ClockWord, Entry, EntryKind, Part, SealedRecord};
-use kolonne_model::control::ThreadKind;
 use serde_json::json;
 
 use super::send::state_word;
@@ -14,7 +13,9 @@ use super::{Context, pick};
 use crate::cli::ThreadArgs;
 use crate::failure::{Failure, Outcome};
 use crate::lang::Language;
-use crate::output::{Output, clean, clean_line, counted, reason_said, size, status_word, time};
+use crate::output::{
+    Output, clean, clean_line, counted, names_or, reason_said, size, status_word, time,
+};
 
 /// Longest name of a saved file.
 const MAX_NAME_CHARS: usize = 120;
@@ -22,8 +23,7 @@ const MAX_NAME_CHARS: usize = 120;
 /// Prints.
 pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
     let out = context.output;
-    let (kolonne, _, seat) = context.look(&args.acting)?;
-    let job = pick::job(&kolonne, &seat.seat, &args.job)?;
+    let (kolonne, seat, job) = context.look_into(&args.acting, &args.job)?;
     let before = match &args.before {
         Some(wanted) => Some(pick::entry(&kolonne, &seat.seat, &job.id, wanted)?),
         None => None,
@@ -54,14 +54,16 @@ pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
             out.of("Eintrag", "entry"),
             out.of("Einträge", "entries"),
         );
-        let only_by_pin = thread.row.kind == ThreadKind::Direct && seat.locked;
-        out.hint(&match (out.language, only_by_pin) {
-            (Language::De, true) => {
-                format!("Noch nicht geöffnet, dazu braucht es deine PIN: {entries}.")
-            }
-            (Language::En, true) => format!("Not opened yet, that takes your PIN: {entries}."),
-            (Language::De, false) => format!("Noch unterwegs hierher: {entries}."),
-            (Language::En, false) => format!("Still on the way here: {entries}."),
+        let from = names_or(out, &thread.key_comes_from);
+        out.hint(&match (out.language, from) {
+            (Language::De, Some(names)) => format!(
+                "Noch nicht lesbar: {entries}. Das kommt, sobald ein Gerät von {names} mit eingegebener PIN Netz hat."
+            ),
+            (Language::En, Some(names)) => format!(
+                "Not readable yet: {entries}. That comes as soon as a device of {names} with its PIN entered has a network."
+            ),
+            (Language::De, None) => format!("Noch unterwegs hierher: {entries}."),
+            (Language::En, None) => format!("Still on the way here: {entries}."),
         });
     }
     for path in &saved {

@@ -82,6 +82,8 @@ impl Page {
             None => self.kolonne.used(seat),
         };
         entered.map_err(|error| self.pin_problem(seat, error))?;
+        // A colleague's new phone may wait for what this person alone can write.
+        self.kolonne.nudge();
         // Whoever sat here before gets up: nobody writes as them by a tap on their name.
         for other in self.kolonne.me()?.seats {
             if other.has_pin && other.seat != *seat {

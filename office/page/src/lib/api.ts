@@ -29,6 +29,10 @@ export interface Seat {
   tries_left: number;
   /** A new seat in its place was asked for, since the PIN is forgotten. */
   new_wanted: boolean;
+  /** Direct threads that aren't shown until the PIN is in. */
+  direct_hidden: number;
+  /** Who has a new device that reads direct threads again once this seat's PIN is in, by name. */
+  awaited_by: string[];
 }
 
 /** "not_now": it takes nothing just now. "foreign": something else answers. "flight": the demo's switch is on. "unknown": not tried since the start. */
@@ -147,6 +151,8 @@ export interface Thread extends ThreadRow {
   members: Member[];
   opened_by: string;
   opened_ms: number;
+  /** Of a direct thread on a new device: whose devices bring its key, by name, once their PIN is in. */
+  key_comes_from: string[];
 }
 
 export type EntryKind = "text" | "photo" | "voice" | "document" | "sealed" | "video" | "notice" | "stub" | "unknown";
