@@ -15,7 +15,7 @@ use kolonne_model::body::{Body, Say, field};
 use kolonne_model::control::ThreadKind;
 use kolonne_model::fold::{self, Content, Contents, Shown, ThreadView, fold};
 use kolonne_model::ids::{DeviceId, OpId, RingId, ThreadId};
-use kolonne_model::judge::{ThreadOps, Timeliness, control_state};
+use kolonne_model::judge::{Judgement, ThreadOps, Timeliness, control_state};
 use kolonne_model::op::Class;
 use kolonne_model::payload::{self, PayloadError};
 use kolonne_model::roster::Roster;
@@ -24,6 +24,7 @@ use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Transaction, params};
 
 use crate::error::Error;
+use crate::records::KeptBackWhy;
 use crate::{keys, oplog};
 
 pub use erasures::blobs_named_beside;
@@ -96,7 +97,7 @@ pub fn refold(
     let is_office = roster
         .device(own_device)
         .is_some_and(|d| d.cert.kind == DeviceKind::Office);
-    write_entries(tx, thread, &view)?;
+    write_entries(tx, thread, &view, &own_kept_back(&view, roster, own_device))?;
     let people: Vec<RingId> = keys::own_seats(tx)?
         .iter()
         .filter_map(|seat| roster.seat(seat)?.cert.person)
@@ -107,6 +108,7 @@ pub fn refold(
     erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
     key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
+    write_ran_twice(tx, thread, &set)?;
     if company::is_its_thread(tx, thread)? {
         company::write(tx, &view)?;
         locks::write(tx, thread, &view)?;
@@ -189,7 +191,30 @@ fn kind_of(entry: &fold::Entry) -> i64 {
     }
 }
 
-fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Result<(), Error> {
+/// What this device's people wrote and nobody else sees yet, each with the reason.
+fn own_kept_back<'a>(
+    view: &'a ThreadView,
+    roster: &Roster,
+    own: &DeviceId,
+) -> Vec<(&'a fold::Entry, Option<i64>)> {
+    let is_own = |entry: &&fold::Entry| {
+        let cert = roster.certificate(&entry.order.seat);
+        cert.is_some_and(|cert| cert.device == *own)
+    };
+    let why = |entry: &fold::Entry| match view.judgements.get(&entry.id) {
+        Some(Judgement::Quarantined(why)) => Some(KeptBackWhy::of(*why).code()),
+        _ => None,
+    };
+    let own = view.kept_back.iter().filter(is_own);
+    own.map(|entry| (entry, why(entry))).collect()
+}
+
+fn write_entries(
+    tx: &Transaction<'_>,
+    thread: &ThreadId,
+    view: &ThreadView,
+    kept_back: &[(&fold::Entry, Option<i64>)],
+) -> Result<(), Error> {
     let mut old: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     {
         let mut statement =
@@ -201,7 +226,8 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             old.insert(id, hash);
         }
     }
-    for entry in &view.entries {
+    let counted = view.entries.iter().map(|entry| (entry, None));
+    for (entry, kept_back) in counted.chain(kept_back.iter().copied()) {
         let retracted = entry.retracted.as_ref();
         let words = match &entry.shown {
             Shown::Said(Say::Document(document)) if retracted.is_none() => {
@@ -221,7 +247,7 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             _ => None,
         };
         let seen = view.at_office(&entry.order);
-        let hash = blake3::hash(format!("{:?}", (entry, &words, seen)).as_bytes());
+        let hash = blake3::hash(format!("{:?}", (entry, &words, seen, kept_back)).as_bytes());
         let before = old.remove(entry.id.0.as_slice());
         if before.as_deref() == Some(hash.as_bytes().as_slice()) {
             continue;
@@ -232,8 +258,10 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
         }
         tx.prepare_cached(
             "INSERT INTO view_entries (id, thread, shown_lamport, seat, store, seq, person,
-                time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash, seen)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash, seen,
+                kept_back)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                ?19)",
         )?
         .execute(params![
             entry.id.0.as_slice(),
@@ -254,6 +282,7 @@ fn write_entries(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> 
             reply_to.map(|id| id.0.to_vec()),
             hash.as_bytes().as_slice(),
             seen,
+            kept_back,
         ])?;
     }
     for id in old.keys() {
@@ -450,6 +479,26 @@ fn write_marks(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Re
     Ok(())
 }
 
+fn write_ran_twice(
+    tx: &Transaction<'_>,
+    thread: &ThreadId,
+    set: &ThreadOps<'_>,
+) -> Result<(), Error> {
+    tx.prepare_cached("DELETE FROM view_ran_twice WHERE thread = ?1")?
+        .execute([thread.0.as_slice()])?;
+    for (seat, since_ms) in set.ran_twice() {
+        tx.prepare_cached(
+            "INSERT INTO view_ran_twice (thread, seat, since_ms) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![
+            thread.0.as_slice(),
+            seat.0.as_slice(),
+            since_ms.cast_signed()
+        ])?;
+    }
+    Ok(())
+}
+
 /// Drops every view and folds all threads again.
 pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<(), Error> {
     for table in [
@@ -469,6 +518,7 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         "mending",
         "seat_locks",
         "seat_answers",
+        "ran_twice",
     ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }

@@ -97,7 +97,7 @@ fn is_in(view: &ThreadView, roster: &Roster, seat: &SeatId) -> bool {
 }
 
 /// Who can let in what is kept back for this reason.
-const fn let_in_by(why: KeptBackWhy, thread: Option<ThreadKind>) -> LetInBy {
+pub(crate) const fn let_in_by(why: KeptBackWhy, thread: Option<ThreadKind>) -> LetInBy {
     match (why, thread) {
         (KeptBackWhy::Ended | KeptBackWhy::Cut, Some(ThreadKind::Direct)) => LetInBy::Members,
         (KeptBackWhy::Right, _) | (_, Some(ThreadKind::Direct)) => LetInBy::Nobody,

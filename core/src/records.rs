@@ -165,18 +165,24 @@ pub enum AlarmKind {
     TwoRosters,
     /// A colleague's device knows another roster than this one.
     ForeignRoster,
+    /// Two branches of the roster wait for a person of the office here to type their PIN.
+    MergeNeedsPin,
+    /// A device's data runs twice, or was put back from a copy. Told to the office.
+    RanTwice,
 }
 
-/// A sign that the hub shows different rosters to different devices. What was captured and what was
-/// read before isn't touched by it.
+/// A sign that somebody has to look at something: at different rosters on different devices, at a
+/// copied device. What was captured and what was read before isn't touched by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Alarm {
     /// What it is about.
     pub kind: AlarmKind,
     /// Since when, ms.
     pub since_ms: u64,
-    /// Whose device, by the name of who wrote on it.
+    /// Whose device, by the name of who wrote on it; or who is to type their PIN.
     pub person: Option<String>,
+    /// Which device, where that is the point.
+    pub device: Option<String>,
 }
 
 /// Which views changed; screens ask again for what they show.

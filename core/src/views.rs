@@ -115,10 +115,14 @@ struct EntryRow {
     reason: Option<String>,
     reply_to: Option<Vec<u8>>,
     seen: bool,
+    kept_back: Option<i64>,
 }
 
 const ENTRY_COLUMNS: &str = "e.id, e.thread, e.seat, e.store, e.seq, e.time_ms,
-    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to, e.seen";
+    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to, e.seen, e.kept_back";
+
+/// What a person may see: what is kept back is its author's alone.
+const IS_SHOWN: &str = "(e.kept_back IS NULL OR e.person = ?2)";
 
 fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
     let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
@@ -138,6 +142,7 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
         reason: row.get(11)?,
         reply_to: row.get(12)?,
         seen: row.get(13)?,
+        kept_back: row.get(14)?,
     })
 }
 

@@ -8,7 +8,7 @@
 )]
 
 use kolonne_core::capture::{About, JobChange};
-use kolonne_core::records::{EntryKind, KeptBackWhy, MemberKind, ThreadRow};
+use kolonne_core::records::{EntryKind, KeptBackWhy, LetInBy, MemberKind, Part, ThreadRow};
 use kolonne_core::{Error, NewInvite, SeatGrant};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use kolonne_tests::world::{person, phone};
@@ -49,8 +49,8 @@ async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
 
     // The crew writes without network; meanwhile the office takes it out and goes on.
     kolonne_3.offline();
-    kolonne_3.text(&job, "Noch vom Gerüst");
-    kolonne_3.photo(&job, &files::photo(1200, 900, 1));
+    let written = kolonne_3.text(&job, "Noch vom Gerüst");
+    let photo = kolonne_3.photo(&job, &files::photo(1200, 900, 1));
     büro.text(&job, "Kurz vorher");
     let seat = büro.seat();
     let crew = world.ring("Kolonne 3");
@@ -77,7 +77,39 @@ async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
     assert!(!on_phone.member);
     assert_eq!(on_phone.title, "Dach Öztürk");
     let before = ["Morgen kommt der Kran", "Gerüst steht", "Kurz vorher"];
-    assert_eq!(texts(kolonne_3, &job), before);
+    // What it wrote before it knew is still there for who wrote it, marked, and for nobody else.
+    let with_own = [
+        "Morgen kommt der Kran",
+        "Gerüst steht",
+        "Noch vom Gerüst",
+        "Kurz vorher",
+    ];
+    assert_eq!(texts(kolonne_3, &job), with_own);
+    let kept_back = |device: &Device| {
+        let entries = device.entries(&job).into_iter();
+        let kept = entries.filter(|entry| entry.kept_back.is_some());
+        kept.map(|entry| (entry.id, entry.kept_back.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let own = kept_back(kolonne_3);
+    assert_eq!(own, [(written, LetInBy::Office), (photo, LetInBy::Office)]);
+    let core = kolonne_3.core();
+    assert!(
+        !kolonne_3
+            .media(&photo, Part::Thumb)
+            .unwrap()
+            .bytes
+            .is_empty()
+    );
+    let (own_seat, other) = (kolonne_3.seat(), kolonne_3.seat_of("Jonas Huber"));
+    let found = |seat| core.threads(seat, "vom Gerüst").unwrap().len();
+    assert_eq!((found(&own_seat), found(&other)), (1, 0));
+    let page = core.entries(&other, &job, None, 50).unwrap();
+    let of_other: Vec<_> = page.entries.iter().filter_map(|e| e.text.clone()).collect();
+    assert_eq!(of_other, before);
+    assert_eq!(core.thread(&other, &job).unwrap().row.unread, 3);
+    core.rebuild_views().unwrap();
+    assert_eq!(kept_back(kolonne_3), own);
     let out = (
         "Sabine Brandt".to_owned(),
         "member_out".to_owned(),
@@ -125,6 +157,7 @@ async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
         .unwrap();
     world.everyone_syncs().await;
     assert!(row(kolonne_3, &job).member);
+    assert_eq!(kept_back(kolonne_3), []);
     assert_eq!(kolonne_3.thread(&job), büro.thread(&job));
     assert_eq!(told(kolonne_3, &job).len(), 2);
 }

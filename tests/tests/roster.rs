@@ -305,6 +305,37 @@ fn names(device: &Device) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_office_whose_pin_is_out_says_that_a_merge_waits_for_it() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    admit(&world, &world.büro, "Timo", "timo").await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+    admit(&world, &second, "Lea", "lea").await;
+
+    let (büro, seat) = (world.büro.core(), world.büro.seat());
+    büro.set_pin(&seat, None, Some("2749")).unwrap();
+    büro.lock_all();
+    world.büro.sync().await;
+    let alarms = büro.alarms().unwrap();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!(alarms[0].kind, AlarmKind::MergeNeedsPin);
+    assert_eq!(alarms[0].person.as_deref(), Some("Sabine Brandt"));
+    assert_eq!(büro.status().unwrap().alarms, alarms);
+    büro.unlock(&seat, "2749").unwrap();
+    assert_eq!(büro.alarms().unwrap(), []);
+    world.büro.sync().await;
+    assert!(names(&world.büro).contains(&"Lea".to_owned()));
+    assert!(names(&world.büro).contains(&"Timo".to_owned()));
+    assert_eq!(büro.alarms().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_put_back_after_which_two_offices_appended_ends_in_one_roster() {
     let mut world = World::new().await;
     let second = second_office(&world, "Paul Kern", Role::Office).await;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kolonne_core::capture::About;
 use kolonne_core::crypt::pin::{Lock, Share};
 use kolonne_core::crypt::{self, Identity};
-use kolonne_core::records::{LockedSeat, SeatRecord};
+use kolonne_core::records::{AlarmKind, LockedSeat, SeatRecord};
 use kolonne_core::{Config, Error, Kolonne, PinCost};
 use kolonne_model::ids::SeatId;
 use kolonne_model::roster::change::{EndMode, Role, Subject};
@@ -519,8 +519,14 @@ async fn a_forgotten_pin_is_a_new_seat() {
         "invalid.pin.easy"
     );
     phone.core().want_new_seat(&jonas, "3092").unwrap();
-    // Who mistypes asks again; the last one counts.
+    // Nobody at the phone puts another one in its place, but for who has the old PIN.
+    assert_eq!(
+        code(phone.core().want_new_seat(&jonas, "3094")),
+        "invalid.seat.wanted"
+    );
+    phone.core().unlock(&jonas, PIN).unwrap();
     phone.core().want_new_seat(&jonas, "3094").unwrap();
+    phone.core().lock_all();
     assert!(record(phone, &jonas).new_wanted);
     world.everyone_syncs().await;
     assert!(locked(&world, phone)[0].new_wanted);
@@ -799,4 +805,16 @@ async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
     world.everyone_syncs().await;
     assert_eq!(twice(&world.büro), 0);
     assert_eq!(world.büro.entries(&job).len(), 3);
+    // The office is told, until it shuts the device out.
+    let alarms = || world.büro.core().alarms().unwrap();
+    let told = alarms();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].kind, AlarmKind::RanTwice);
+    assert_eq!(told[0].device.as_deref(), Some("Annas Handy"));
+    assert_eq!(world.anna.core().alarms().unwrap(), []);
+    let device = Subject::Device(world.anna.core().me().unwrap().device);
+    let sabine = world.büro.seat();
+    let ended = world.büro.core().end(&sabine, device, EndMode::Hard).await;
+    ended.unwrap();
+    assert_eq!(alarms(), []);
 }

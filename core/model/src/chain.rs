@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::StrandCut;
-use crate::ids::{Head, OpId, RosterPosition, ThreadId};
+use crate::ids::{Head, OpId, RosterPosition, SeatId, StoreId, ThreadId};
 use crate::judge::{Held, Ignored, Judgement};
 use crate::op::{Context, MAX_LAMPORT_STEP, SUITE_1};
 use crate::strand::VerifiedOp;
@@ -139,6 +139,65 @@ impl<'a> ThreadOps<'a> {
     fn before(&self, op: &VerifiedOp) -> Option<&'a VerifiedOp> {
         self.get(&op.context().previous)
             .filter(|before| follows(before, op.context()))
+    }
+
+    /// Seats whose device's data ran twice or was put back from a copy, each with when that was by its
+    /// clock: two ops in one place of a strand, or two stores that were written in side by side. One
+    /// device goes on in a new store only after all that it wrote in the old one.
+    #[must_use]
+    pub fn ran_twice(&self) -> BTreeMap<SeatId, u64> {
+        struct Strand {
+            first: (u64, u64),
+            last_lamport: u64,
+        }
+        let mut places: BTreeMap<(SeatId, StoreId, u32), u64> = BTreeMap::new();
+        let mut strands: BTreeMap<(SeatId, StoreId), Strand> = BTreeMap::new();
+        let mut twice: BTreeMap<SeatId, u64> = BTreeMap::new();
+        let mut note = |seat: SeatId, time_ms: u64| {
+            let since = twice.entry(seat).or_insert(time_ms);
+            *since = time_ms.min(*since);
+        };
+        for op in self.iter() {
+            if self.chain_says(&op.id()).is_some() {
+                continue;
+            }
+            let Context {
+                seat,
+                store,
+                seq,
+                lamport,
+                time_ms,
+                ..
+            } = *op.context();
+            if let Some(other_ms) = places.insert((seat, store, seq), time_ms) {
+                note(seat, time_ms.max(other_ms));
+            }
+            let strand = strands.entry((seat, store)).or_insert(Strand {
+                first: (lamport, time_ms),
+                last_lamport: lamport,
+            });
+            strand.first = strand.first.min((lamport, time_ms));
+            strand.last_lamport = strand.last_lamport.max(lamport);
+        }
+        let mut by_seat: BTreeMap<SeatId, Vec<Strand>> = BTreeMap::new();
+        for ((seat, _), strand) in strands {
+            by_seat.entry(seat).or_default().push(strand);
+        }
+        for (seat, mut strands) in by_seat {
+            strands.sort_by_key(|strand| strand.first);
+            let mut reached = 0;
+            for Strand {
+                first: (lamport, time_ms),
+                last_lamport,
+            } in strands
+            {
+                if lamport <= reached {
+                    note(seat, time_ms);
+                }
+                reached = last_lamport.max(reached);
+            }
+        }
+        twice
     }
 
     /// Whether one of these cuts includes an op.

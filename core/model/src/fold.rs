@@ -3,6 +3,7 @@
 //! It is computed anew from the whole set, so rebuilding and folding as ops come can't differ.
 //! It never reads a clock and never stores a verdict.
 
+mod kept;
 mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::roster::Roster;
 use crate::roster::change::{Role, SeatKind};
 use crate::strand::VerifiedOp;
 
+use kept::Kept;
 pub use locks::{LockedOut, SeatLock};
 
 /// What this device has of a data op's content.
@@ -99,6 +101,17 @@ pub struct Words {
     pub writes: Vec<OpName>,
 }
 
+impl Words {
+    /// Words that nobody edited.
+    const fn first(text: String) -> Self {
+        Self {
+            text,
+            edited_by: None,
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// An entry was taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retracted {
@@ -168,6 +181,9 @@ pub struct ThreadView {
     pub control: ThreadControl,
     /// Entries as on the screen.
     pub entries: Vec<Entry>,
+    /// Entries that are kept back, as their authors said them: for the device that wrote them, and
+    /// shown to nobody else.
+    pub kept_back: Vec<Entry>,
     /// Fields by code and subject.
     pub fields: BTreeMap<FieldKey, Field>,
     /// By person (ring): how far each strand was read.
@@ -216,6 +232,7 @@ pub fn fold(ops: &ThreadOps<'_>, roster: &Roster, contents: &impl Contents) -> T
         roster,
         said: BTreeMap::new(),
         writes: Vec::new(),
+        kept: Kept::default(),
     };
     let mut view = ThreadView::default();
     for op in ops
@@ -243,6 +260,7 @@ struct Folding<'a, 'j> {
     roster: &'j Roster,
     said: BTreeMap<OpId, (AuthorRights, Entry)>,
     writes: Vec<(Order, AuthorRights, Write)>,
+    kept: Kept,
 }
 
 enum Write {
@@ -261,13 +279,16 @@ impl<'a> Folding<'a, '_> {
             Ok(counted) => counted,
             Err(judgement) => {
                 if matches!(judgement, Judgement::Quarantined(_))
+                    && !self.judge.control().erased.contains(&op.id())
                     && let Content::Open(bytes) = contents.content(op)
-                    && let Ok(Body {
-                        say: Say::Wiped(wiped),
-                        ..
-                    }) = Body::read(bytes)
+                    && let Ok(body) = Body::read(bytes)
                 {
-                    self.note_wiped(op, wiped, view);
+                    match body.say {
+                        Say::Wiped(wiped) => {
+                            self.note_wiped(op, wiped, view);
+                        }
+                        _ => self.kept.note(op, self.roster, body),
+                    }
                 }
                 return judgement;
             }
@@ -417,11 +438,7 @@ impl<'a> Folding<'a, '_> {
         }
         let op = counted.op();
         let words = match &shown {
-            Shown::Said(say) => say.words().map(|text| Words {
-                text: text.to_owned(),
-                edited_by: None,
-                writes: Vec::new(),
-            }),
+            Shown::Said(say) => say.words().map(|text| Words::first(text.to_owned())),
             _ => None,
         };
         let entry = Entry {
@@ -500,6 +517,7 @@ impl<'a> Folding<'a, '_> {
             .collect();
         keep_replies_behind(&mut entries);
         view.entries = entries.into_values().collect();
+        view.kept_back = self.kept.finish();
     }
 }
 

@@ -670,6 +670,24 @@ fn both_branches_of_a_fork_are_kept_shown_and_named() {
     .map(|seen| seen.head)
     .collect();
     assert!(heads.len() == 2 && heads.contains(&b.head()) && heads.contains(&a3.head()));
+    let twice = |ops: &[VerifiedOp]| {
+        let twice = ThreadOps::new(job.thread, ops).ran_twice();
+        twice.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(twice(&job.ops), [seat_id(&pen.key)]);
+    // A new store after all of the old one is one device that goes on; beside it, it is two.
+    let of_one = |lamport: u64| {
+        let mut next = job.pen(3, 4);
+        next.lamport = lamport;
+        let next = next.text(&job.company, &job.key, "neuer Speicher");
+        let mut ops = job.ops.clone();
+        ops.retain(|op| op.id() != b.id());
+        ops.push(next);
+        ops
+    };
+    assert_eq!(twice(&of_one(a3.context().lamport)), []);
+    let beside = twice(&of_one(a3.context().lamport - 1));
+    assert_eq!(beside, [seat_id(&pen.key)]);
     // A cut names one branch: the other one is beyond it.
     let out = members_out(
         job.company.crews[1],

@@ -304,7 +304,8 @@ fn unread_marks(
          JOIN view_entries last ON last.id = ?2
          LEFT JOIN view_read r ON r.thread = e.thread AND r.person = ?3
             AND r.seat = e.seat AND r.store = e.store
-         WHERE e.thread = ?1 AND e.person IS NOT ?3 AND e.shown_lamport <= last.shown_lamport
+         WHERE e.thread = ?1 AND e.person IS NOT ?3 AND e.kept_back IS NULL
+            AND e.shown_lamport <= last.shown_lamport
             AND e.seq > coalesce(r.seq, 0)
          GROUP BY e.seat, e.store",
     )?;

@@ -8,7 +8,7 @@ use kolonne_model::roster::change::Role;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{Backlog, ErasureRecord, role};
+use super::{Backlog, ErasureRecord, LetInBy, role};
 
 fn thread_kind<S: Serializer>(kind: &ThreadKind, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(match kind {
@@ -334,6 +334,9 @@ pub struct Entry {
     pub state: State,
     /// Why it is stuck (a code).
     pub stuck: Option<String>,
+    /// Nobody but its author, on this device, sees it, until it is let in by these: he wrote it before
+    /// he knew that his right had gone.
+    pub kept_back: Option<LetInBy>,
     /// What isn't at the office yet.
     pub pending: Vec<PendingPart>,
     /// Its photo.

@@ -74,8 +74,8 @@ impl Kolonne {
     /// it in place of the old one. Until it does, the old one is what it was.
     ///
     /// # Errors
-    /// `Invalid` (`pin`) as in [`Kolonne::set_pin`]; `NotFound`; `AuthExpired` for a seat that
-    /// has ended.
+    /// `Invalid` (`pin`) as in [`Kolonne::set_pin`], (`seat`: `wanted`) while another request waits
+    /// and the old PIN isn't in; `NotFound`; `AuthExpired` for a seat that has ended.
     pub fn want_new_seat(&self, seat: &SeatId, pin: &str) -> Result<(), Error> {
         pin::check_new(pin).map_err(bad_pin)?;
         let inner = &self.inner;
@@ -89,6 +89,15 @@ impl Kolonne {
         inner.write_in(&thread, |tx, moment| {
             if moment.roster.ends_of(seat).next().is_some() {
                 return Err(Error::AuthExpired);
+            }
+            // Nobody replaces a colleague's request; who has the old PIN in may.
+            let waits = wanted_seat(tx, seat)?
+                .is_some_and(|wanted| moment.roster.seat(&SeatId::of_key(&wanted.key)).is_none());
+            if waits && !inner.seats.ids().contains(seat) {
+                return Err(Error::Invalid {
+                    field: "seat",
+                    code: "wanted",
+                });
             }
             drop_unadmitted(tx, moment.roster, seat)?;
             let place: Option<u32> = tx

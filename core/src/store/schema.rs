@@ -209,6 +209,15 @@ ALTER TABLE view_quarantine ADD COLUMN files INTEGER NOT NULL DEFAULT 0;
 -- Ops aren't tried one by one: nobody counts.
 ALTER TABLE outbox_ops DROP COLUMN attempts;
 ",
+    r"
+-- Why an entry of this device is kept back: then it is its author's alone.
+ALTER TABLE view_entries ADD COLUMN kept_back INTEGER;
+-- Seats whose device's data ran twice or was put back from a copy.
+CREATE TABLE view_ran_twice (
+    thread BLOB NOT NULL, seat BLOB NOT NULL, since_ms INTEGER NOT NULL,
+    PRIMARY KEY (thread, seat)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

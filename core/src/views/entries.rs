@@ -8,7 +8,9 @@ use kolonne_model::sealed::Sealed;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::threads::{first_unread, is_member, may_see};
-use super::{Desk, ENTRY_COLUMNS, EntryRow, NAME_MARK, entry_row, promised, row_of, snippet};
+use super::{
+    Desk, ENTRY_COLUMNS, EntryRow, IS_SHOWN, NAME_MARK, entry_row, promised, row_of, snippet,
+};
 use crate::blobs::BlobStore;
 use crate::capture::thread_of;
 use crate::crypt::{BlobIdentity, open_blob};
@@ -17,9 +19,11 @@ use crate::error::Error;
 use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, op_id};
 use crate::oplog;
+use crate::quarantine;
 use crate::records::{
-    ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, Media, Notice, Part, PendingPart,
-    PhotoRecord, Quote, RetractedRecord, SealedPerson, SealedRecord, State, VoiceRecord,
+    ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, KeptBackWhy, LetInBy, Media, Notice,
+    Part, PendingPart, PhotoRecord, Quote, RetractedRecord, SealedPerson, SealedRecord, State,
+    VoiceRecord,
 };
 
 impl Kolonne {
@@ -34,20 +38,26 @@ impl Kolonne {
         self.at_desk(|desk| {
             may_see(desk, seat, thread)?;
             let before = before.unwrap_or(OpId::ZERO);
+            let reader = desk.seat_person(seat).unwrap_or(RingId::ZERO);
             let limit = limit.clamp(1, 500);
             let sql = format!(
                 "SELECT {ENTRY_COLUMNS} FROM view_entries e
-                 LEFT JOIN view_entries b ON b.id = ?2
-                 WHERE e.thread = ?1 AND (b.id IS NULL OR
+                 LEFT JOIN view_entries b ON b.id = ?3
+                 WHERE e.thread = ?1 AND {IS_SHOWN} AND (b.id IS NULL OR
                     (e.shown_lamport, e.seat, e.store, e.seq, e.id)
                         < (b.shown_lamport, b.seat, b.store, b.seq, b.id))
                  ORDER BY e.shown_lamport DESC, e.seat DESC, e.store DESC, e.seq DESC, e.id DESC
-                 LIMIT ?3"
+                 LIMIT ?4"
             );
             let mut statement = desk.db.prepare_cached(&sql)?;
             let rows: Vec<EntryRow> = statement
                 .query_map(
-                    params![thread.0.as_slice(), before.0.as_slice(), limit + 1],
+                    params![
+                        thread.0.as_slice(),
+                        reader.0.as_slice(),
+                        before.0.as_slice(),
+                        limit + 1
+                    ],
                     entry_row,
                 )?
                 .collect::<Result<_, _>>()?;
@@ -236,7 +246,7 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         kind,
         text,
         caption,
-        reply_to: quote(desk, row.reply_to.as_deref())?,
+        reply_to: quote(desk, reader, row.reply_to.as_deref())?,
         edited: row.edited,
         retracted: row.retracted.then(|| RetractedRecord {
             reason: row.reason.clone(),
@@ -253,6 +263,10 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         },
         state,
         stuck,
+        kept_back: row
+            .kept_back
+            .map(|why| let_in_by(desk, &row.thread, why))
+            .transpose()?,
         pending: if row.retracted {
             Vec::new()
         } else {
@@ -267,6 +281,17 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
             notice => notice,
         },
     })
+}
+
+/// Who can let in what is kept back for a reason.
+fn let_in_by(desk: &Desk<'_>, thread: &ThreadId, why: i64) -> Result<LetInBy, Error> {
+    let kind: Option<i64> = desk
+        .db
+        .prepare_cached("SELECT kind FROM view_threads WHERE thread = ?1")?
+        .query_row([thread.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    let why = KeptBackWhy::from_code(why).ok_or(Error::Corrupt)?;
+    Ok(quarantine::let_in_by(why, kind.map(folding::thread_kind)))
 }
 
 /// Who was taken out or came back, by names.
@@ -373,12 +398,19 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
     }
 }
 
-fn quote(desk: &Desk<'_>, parent: Option<&[u8]>) -> Result<Option<Quote>, Error> {
+fn quote(
+    desk: &Desk<'_>,
+    reader: Option<RingId>,
+    parent: Option<&[u8]>,
+) -> Result<Option<Quote>, Error> {
     let Some(parent) = parent else {
         return Ok(None);
     };
     let id = op_id(parent)?;
-    Ok(row_of(desk, &id)?.map(|row| Quote {
+    let shown = |row: &EntryRow| {
+        row.kept_back.is_none() || reader.is_some() && desk.seat_person(&row.seat) == reader
+    };
+    Ok(row_of(desk, &id)?.filter(shown).map(|row| Quote {
         id,
         author: desk.seat_name(&row.seat),
         kind: row.kind(),

@@ -7,7 +7,7 @@ use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::RingKind;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Desk, NAME_MARK, lacking, promised, row_of, snippet};
+use super::{Desk, IS_SHOWN, NAME_MARK, lacking, promised, row_of, snippet};
 use crate::error::Error;
 use crate::folding::{kind_code, part, thread_kind};
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
@@ -29,7 +29,7 @@ impl Kolonne {
             let hits = if query.is_empty() {
                 None
             } else {
-                Some(search(desk, query)?)
+                Some(search(desk, seat, query)?)
             };
             let mut rows = Vec::new();
             for thread in threads {
@@ -255,6 +255,7 @@ const UNREAD: &str = "FROM view_entries e
     LEFT JOIN view_read r ON r.thread = e.thread AND r.person = ?2
         AND r.seat = e.seat AND r.store = e.store
     WHERE e.thread = ?1 AND e.person IS NOT ?2 AND e.kind < 10 AND e.retracted = 0
+        AND e.kept_back IS NULL
         AND e.seq > coalesce(r.seq, 0)";
 
 fn unread(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<u64, Error> {
@@ -353,12 +354,13 @@ fn fts_query(query: &str) -> String {
         .join(" ")
 }
 
-fn search(desk: &Desk<'_>, query: &str) -> Result<HashMap<ThreadId, String>, Error> {
-    let mut statement = desk.db.prepare_cached(
+fn search(desk: &Desk<'_>, seat: &SeatId, query: &str) -> Result<HashMap<ThreadId, String>, Error> {
+    let reader = desk.seat_person(seat).unwrap_or(RingId::ZERO);
+    let mut statement = desk.db.prepare_cached(&format!(
         "SELECT e.thread, e.words FROM view_search s JOIN view_entries e ON e.place = s.rowid
-         WHERE view_search MATCH ?1 ORDER BY e.time_ms DESC LIMIT 1000",
-    )?;
-    let rows = statement.query_map([fts_query(query)], |row| {
+         WHERE view_search MATCH ?1 AND {IS_SHOWN} ORDER BY e.time_ms DESC LIMIT 1000"
+    ))?;
+    let rows = statement.query_map(params![fts_query(query), reader.0.as_slice()], |row| {
         Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?))
     })?;
     let mut hits = HashMap::new();

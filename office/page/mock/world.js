@@ -36,7 +36,7 @@ export function makeWorld(now) {
   /** @param {typeof sabine} who @param {number} ago @param {Partial<Entry>} more @returns {Entry} */
   const entry = (who, ago, more) => ({
     id: newId(), author: { person: who.id, name: who.name, role: who.role }, own: false, kind: "text", text: null, caption: null,
-    reply_to: null, edited: false, retracted: null, time_ms: now - ago, clock: "ok", state: "office", stuck: null, pending: [],
+    reply_to: null, edited: false, retracted: null, time_ms: now - ago, clock: "ok", state: "office", kept_back: null, stuck: null, pending: [],
     waiting: null, photo: null, voice: null, document: null, sealed: null, erased: null, notice: null, ...more,
   });
   let seed = 1;

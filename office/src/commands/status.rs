@@ -23,13 +23,22 @@ fn alarm_said(out: Output, alarm: &Alarm) -> String {
             "Ein Gerät kennt einen anderen Stand des Betriebs als dieses. Was es schrieb, ist aufgehoben und wird nicht gezeigt. Frag, wer den Hub betreibt, und sieh im Büro nach.",
             "A device knows another roster of the company than this one. What it wrote is kept and isn't shown. Ask who runs the hub, and look in the office.",
         ),
+        AlarmKind::MergeNeedsPin => out.of(
+            "Der Hub kennt einen anderen Stand des Betriebs als dieser Computer. Was geschrieben ist, ist sicher, und wer gesperrt ist, bleibt es. Gib mit „kolonne merge“ deine PIN ein, dann werden beide vereint.",
+            "The hub has another roster of the company than this computer. What is written is safe, and who was shut out stays out. Type your PIN with “kolonne merge”, and both become one.",
+        ),
+        AlarmKind::RanTwice => out.of(
+            "Die Daten dieses Geräts laufen zweimal oder wurden aus einer Kopie zurückgespielt. Was geschrieben ist, ist da, von beiden. Hat sie niemand zurückgespielt, dann hat jemand eine Kopie: Sperre das Gerät und nimm es neu auf.",
+            "This device's data runs twice or was put back from a copy. What was written is here, of both. If nobody put it back, somebody has a copy: shut the device out and admit it anew.",
+        ),
     };
-    let person = alarm.person.as_deref().map(clean_line);
-    let person = person.map(|name| format!(" ({name})")).unwrap_or_default();
-    format!(
-        "{} {since}{person}: {said}",
-        out.of("ALARM seit", "ALARM since")
-    )
+    let name = alarm.device.as_deref().or(alarm.person.as_deref());
+    let name = name.map(|name| format!(" ({})", clean_line(name)));
+    let since_when = match alarm.kind {
+        AlarmKind::TwoRosters | AlarmKind::ForeignRoster => out.of("ALARM seit", "ALARM since"),
+        AlarmKind::MergeNeedsPin | AlarmKind::RanTwice => out.of("Hinweis seit", "Notice since"),
+    };
+    format!("{since_when} {since}{}: {said}", name.unwrap_or_default())
 }
 
 /// Shows.

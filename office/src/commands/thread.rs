@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{ClockWord, Entry, EntryKind, Part, SealedRecord};
+use kolonne_core::records::{ClockWord, Entry, EntryKind, LetInBy, Part, SealedRecord};
 use serde_json::json;
 
 use super::send::state_word;
@@ -161,8 +161,28 @@ fn show(out: Output, entry: &Entry) {
         clean_line(&entry.author.name),
         // A line of an entry never looks like the beginning of another.
         clean(said.trim()).replace('\n', "\n          "),
-        state_word(entry.state, out.language),
+        state_said(out, entry),
     ));
+}
+
+/// How far it has come, and that nobody else sees it yet.
+fn state_said(out: Output, entry: &Entry) -> String {
+    let kept_back = entry.kept_back.map(|by| match by {
+        LetInBy::Office => out.of(
+            "zurückgehalten: nur du siehst es, bis das Büro es zulässt",
+            "kept back: only you see it until the office lets it in",
+        ),
+        LetInBy::Members => out.of(
+            "zurückgehalten: nur du siehst es, bis jemand von euch es zulässt",
+            "kept back: only you see it until one of you lets it in",
+        ),
+        LetInBy::Nobody => out.of(
+            "zurückgehalten: nur du siehst es",
+            "kept back: only you see it",
+        ),
+    });
+    let state = state_word(entry.state, out.language);
+    kept_back.map_or_else(|| state.to_owned(), |said| format!("{state}; {said}"))
 }
 
 /// For whom, in words.

@@ -47,11 +47,13 @@ export interface Outbox {
   stuck: number;
 }
 
-/** two_rosters: the hub showed this device two. foreign_roster: `person`'s device knows another than this one. */
+/** two_rosters: the hub showed this device two. foreign_roster: `person`'s device knows another than this one.
+ * merge_needs_pin: two wait for `person`'s PIN here. ran_twice: `device` runs twice or was put back from a copy. */
 export interface Alarm {
-  kind: "two_rosters" | "foreign_roster";
+  kind: "two_rosters" | "foreign_roster" | "merge_needs_pin" | "ran_twice";
   since_ms: number;
   person: string | null;
+  device: string | null;
 }
 
 export interface Status {
@@ -239,6 +241,8 @@ export interface Entry {
   clock: Clock;
   /** Of the words, the picture, the voice note, the document: all parts but the original. */
   state: State;
+  /** Nobody but its author, on this device, sees it until it is let in by these. */
+  kept_back: "nobody" | "office" | "members" | null;
   /** Why it is stuck: what happened, what is safe, what to do. */
   stuck: Problem | null;
   pending: PendingPart[];
