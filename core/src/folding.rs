@@ -252,16 +252,22 @@ fn write_entries(
         if before.as_deref() == Some(hash.as_bytes().as_slice()) {
             continue;
         }
-        if before.is_some() {
-            tx.prepare_cached("DELETE FROM view_entries WHERE id = ?1")?
-                .execute([entry.id.0.as_slice()])?;
-        }
+        // A known row is changed where it is: taking its words out of the search and putting them
+        // in again costs more than all else, and mostly they are the same.
         tx.prepare_cached(
             "INSERT INTO view_entries (id, thread, shown_lamport, seat, store, seq, person,
                 time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash, seen,
                 kept_back)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                ?19)",
+                ?19)
+             ON CONFLICT (id) DO UPDATE SET thread = excluded.thread,
+                shown_lamport = excluded.shown_lamport, seat = excluded.seat,
+                store = excluded.store, seq = excluded.seq, person = excluded.person,
+                time_ms = excluded.time_ms, offset_s = excluded.offset_s, late = excluded.late,
+                kind = excluded.kind, words = excluded.words, edited = excluded.edited,
+                retracted = excluded.retracted, reason = excluded.reason,
+                reply_to = excluded.reply_to, row_hash = excluded.row_hash, seen = excluded.seen,
+                kept_back = excluded.kept_back",
         )?
         .execute(params![
             entry.id.0.as_slice(),

@@ -411,3 +411,35 @@ async fn everyone_hears_of_it_by_itself() {
     world.everyone_syncs().await;
     assert_all_show_the_same(&world, &job);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_only_turns_green_stays_where_it_is_in_the_search() {
+    let world = World::new().await;
+    let (büro, anna) = (&world.büro, &world.anna);
+    let job = world.job("Dach Öztürk", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let first = anna.text(&job, "Ortgang gerissen");
+    anna.text(&job, "brauchen Ziegel");
+    let place = || -> (i64, bool) {
+        let sql = "SELECT place, seen FROM view_entries WHERE id = ?1";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        anna.database()
+            .query_row(sql, [first.0.as_slice()], row)
+            .unwrap()
+    };
+    let (before, _) = place();
+    anna.sync().await;
+    büro.sync().await;
+    anna.sync().await;
+    assert_eq!(place(), (before, true));
+    let found = |words: &str| {
+        let found = anna.core().threads(&anna.seat(), words).unwrap();
+        found.len()
+    };
+    assert_eq!(found("ortgang"), 1);
+    anna.core()
+        .caption(&anna.seat(), &first, "Kehle undicht")
+        .unwrap();
+    assert_eq!((found("ortgang"), found("kehle")), (0, 1));
+    assert_eq!(place().0, before);
+}

@@ -218,6 +218,14 @@ CREATE TABLE view_ran_twice (
     PRIMARY KEY (thread, seat)
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- Rows of views change where they are; the search hears of it when the words are others.
+CREATE TRIGGER view_entries_change AFTER UPDATE OF words ON view_entries
+WHEN old.words IS NOT new.words BEGIN
+    INSERT INTO view_search (view_search, rowid, words) VALUES ('delete', old.place, old.words);
+    INSERT INTO view_search (rowid, words) VALUES (new.place, new.words);
+END;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.
