@@ -20,6 +20,7 @@ pub mod files;
 pub mod fuzz;
 pub mod line;
 pub mod log;
+pub mod scribe;
 pub mod wire;
 pub mod world;
 

@@ -1,0 +1,211 @@
+//! Somebody of a crew who writes much and fast: a device without an engine, certified by the kit,
+//! so that a bench has a hundred thousand real ops in seconds. It signs, seals and sends as the
+//! protocol says; nothing here is for a product.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+use kolonne_core::crypt::{self, Identity, RootSeed};
+use kolonne_core::transport::{HttpDoor, HttpHub, LoginIdentity, Trust};
+use kolonne_model::body::{Body, Say, Text};
+use kolonne_model::control::{self, Control};
+use kolonne_model::hub::{AppendRoster, Fetch, Hub, Push, RosterFrom};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, StoreId, ThreadId};
+use kolonne_model::key::{HistorySecret, ThreadKey};
+use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1};
+use kolonne_model::page::{self, NoBases};
+use kolonne_model::payload;
+use kolonne_model::roster::Roster;
+use kolonne_model::roster::change::DeviceKind;
+
+use crate::World;
+use crate::bare::{self, TIME_MS, public, seat};
+
+/// Bytes of a push's page at most.
+const PAGE_BYTES: usize = 900_000;
+const STORE: StoreId = StoreId([7; 8]);
+
+/// Where a thread stands for the writer.
+struct Place {
+    key: (KeyId, ThreadKey),
+    lamport: u64,
+    last: Option<(u32, OpId)>,
+}
+
+/// The writer.
+pub struct Scribe {
+    /// The hub, as its device.
+    pub hub: HttpHub,
+    company: CompanyId,
+    person: SigningKey,
+    roster: Roster,
+    kit: Identity,
+    places: BTreeMap<ThreadId, Place>,
+}
+
+fn login(url: &str, company: CompanyId, hub: &World, signing: &SigningKey) -> HttpHub {
+    let identity = LoginIdentity {
+        company,
+        device: DeviceId::of_key(&public(signing)),
+        hub_key: hub.hub.as_ref().unwrap().key,
+        signing: signing.clone(),
+    };
+    HttpHub::new(HttpDoor::new(url, &Trust::System).unwrap(), identity)
+}
+
+impl Scribe {
+    /// Joins a crew of a world.
+    pub async fn join(world: &World, crew: RingId) -> Self {
+        let root = RootSeed::from_kit_text(&world.kit).unwrap();
+        let root_key = SigningKey::from_bytes(&root.signing_secret().seed());
+        let company = CompanyId::of_root(&public(&root_key));
+        // Not over the world's wire, which counts.
+        let url = format!("http://{}", world.hub.as_ref().unwrap().address);
+        let as_root = login(&url, company, world, &root_key);
+        let mut roster = Roster::new(company);
+        let answer = as_root.roster(RosterFrom { seq: 1 }).await.unwrap();
+        assert!(!answer.more);
+        for raw in page::read(&answer.page).unwrap() {
+            let segment = raw.resolve(&company, &NoBases).unwrap();
+            let op = roster.verify(segment).unwrap();
+            roster.append(&op);
+        }
+        let (device, changes) = bare::device(1 << 40, DeviceKind::Phone, Some(crew));
+        let lamport = roster.links().len() as u64 + 1;
+        let (context, body) = roster
+            .draft(&public(&root_key), lamport, TIME_MS, changes)
+            .unwrap();
+        let op = Op::new(context, payload::clear(&[7; 12], &body));
+        let page = bare::segment(&root_key, &[op]);
+        roster.append(&bare::verified(&roster, &page).unwrap());
+        let append = AppendRoster {
+            page: page.into(),
+            parts: vec![],
+        };
+        as_root.append_roster(append).await.unwrap();
+        Self {
+            hub: login(&url, company, world, &device.key),
+            company,
+            person: device.person,
+            roster,
+            kit: root.encryption_identity().unwrap(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a thread's newest key and how far it has come.
+    async fn look(&mut self, thread: ThreadId) {
+        let fetch = Fetch {
+            thread,
+            have: vec![],
+            limit_bytes: 1 << 20,
+        };
+        let answer = self.hub.fetch(fetch).await.unwrap();
+        let (mut key, mut lamport) = (None, 0);
+        for raw in page::read(&answer.page).unwrap() {
+            for op in raw.resolve(&self.company, &NoBases).unwrap().ops {
+                lamport = lamport.max(op.context().lamport);
+                let said = op.payload.as_deref().map(control::read);
+                if op.context().class.class != Class::Control {
+                    continue;
+                }
+                let Some(Ok(Control::KeyMade(made))) = said else {
+                    continue;
+                };
+                let parts = answer.parts.iter();
+                let opened = parts
+                    .filter(|part| part.op == op.form.id())
+                    .find_map(|part| {
+                        crypt::open(&part.bytes, std::slice::from_ref(&self.kit), 32).ok()
+                    });
+                let secret: [u8; 32] = opened.unwrap().as_slice().try_into().unwrap();
+                key = Some((made.key(), HistorySecret::from_bytes(secret).thread_key()));
+            }
+        }
+        let place = Place {
+            key: key.expect("the thread has a key"),
+            lamport,
+            last: None,
+        };
+        self.places.insert(thread, place);
+    }
+
+    /// Texts as ops, chained and sealed.
+    fn ops(&mut self, thread: ThreadId, texts: &[String]) -> Vec<Op> {
+        let place = self.places.get_mut(&thread).unwrap();
+        let (roster, roster_digest) = self.roster.head();
+        let mut ops = Vec::new();
+        for text in texts {
+            place.lamport += 1;
+            let (seq, previous) = place.last.map_or((0, OpId::ZERO), |last| last);
+            let context = Context {
+                suite: SUITE_1,
+                class: ClassByte::plain(Class::Data),
+                company: self.company,
+                thread,
+                seat: seat(&self.person),
+                store: STORE,
+                seq: seq + 1,
+                previous,
+                roster,
+                roster_digest,
+                key: place.key.0,
+                lamport: place.lamport,
+                time_ms: TIME_MS + place.lamport * 60_000,
+                extension_hash: Hash32::ZERO,
+            };
+            let body = Body {
+                offset_s: Some(0),
+                say: Say::Text(Text {
+                    text: text.clone(),
+                    reply_to: None,
+                }),
+            };
+            let salt = *blake3::hash(&previous.0).as_bytes().first_chunk().unwrap();
+            let sealed = payload::seal(&place.key.1, &context, &salt, &body.to_bytes()).unwrap();
+            let op = Op::new(context, sealed);
+            place.last = Some((seq + 1, op.form.id()));
+            ops.push(op);
+        }
+        ops
+    }
+
+    /// Writes texts into a thread: its page, in segments as a device sends them.
+    pub async fn write(&mut self, thread: ThreadId, texts: &[String]) -> Vec<u8> {
+        if !self.places.contains_key(&thread) {
+            self.look(thread).await;
+        }
+        let ops = self.ops(thread, texts);
+        let segments = ops.chunks(page::MAX_SEGMENT_OPS);
+        segments
+            .flat_map(|ops| bare::segment(&self.person, ops))
+            .collect()
+    }
+
+    /// Hands pages over.
+    pub async fn push(&self, pages: Vec<Vec<u8>>) {
+        let mut full = Vec::new();
+        for page in pages.into_iter().chain([Vec::new()]) {
+            let is_last = page.is_empty();
+            if !full.is_empty() && (is_last || full.len() + page.len() > PAGE_BYTES) {
+                let push = Push {
+                    page: std::mem::take(&mut full).into(),
+                    parts: vec![],
+                };
+                let answer = self.hub.push(push).await.unwrap();
+                assert_eq!(answer.outcomes, []);
+            }
+            full.extend(page);
+        }
+    }
+
+    /// The company it writes in.
+    pub const fn company(&self) -> CompanyId {
+        self.company
+    }
+
+    /// The person's key.
+    pub fn key(&self) -> &SigningKey {
+        &self.person
+    }
+}
