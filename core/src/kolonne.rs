@@ -211,6 +211,12 @@ impl Kolonne {
         })
     }
 
+    /// The folder of this device.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.config.dir
+    }
+
     /// What changes from now on; on overflow a screen asks for everything again.
     pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
         self.inner.changed.subscribe()

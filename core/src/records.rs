@@ -13,9 +13,9 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use company::reason_of_code;
 pub use company::{
-    Backlog, CarriedEvent, Crew, DeviceRecord, EndedDevice, ErasureRecord, KeptBack, KeptBackWhy,
-    KeyComplaint, LetInBy, LockedSeat, Person, RosterEvent, RosterStanding, RosterWhat,
-    WipedDevice,
+    Backlog, CarriedEvent, Crew, DeviceRecord, EndedDevice, EndedPerson, ErasureRecord, KeptBack,
+    KeptBackWhy, KeyComplaint, LetInBy, LockedSeat, Person, RosterEvent, RosterStanding,
+    RosterWhat, WipedDevice,
 };
 pub use threads::{
     Author, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, LastLine, Media, Member,

@@ -136,6 +136,14 @@ impl Kolonne {
         inner.store.read(|db| inner.author(db, seat)).map(drop)
     }
 
+    /// Whether somebody may choose this PIN, so that it needn't be typed twice first.
+    ///
+    /// # Errors
+    /// `Invalid` (`pin`): `malformed`, `easy`.
+    pub fn check_new_pin(pin: &str) -> Result<(), Error> {
+        pin::check_new(pin).map_err(bad_pin)
+    }
+
     /// Gives a seat a PIN, another one, or none. Who has one says it first, which counts as a try.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod failure;
 mod key_text;
+mod kit_mark;
 mod kit_page;
 mod lang;
 mod local;

@@ -681,9 +681,10 @@ fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
         "--caption",
         "krank",
     ];
+    let captioned = run(&[&["send", "--json"], at_phone.as_slice(), &captioned].concat());
     assert_eq!(
-        run(&[&["send"], at_phone.as_slice(), &captioned].concat()).exit,
-        2
+        (captioned.exit, captioned.code().as_str()),
+        (3, "invalid.caption.sealed")
     );
 }
 
@@ -815,6 +816,49 @@ fn a_new_phone_says_whose_pin_it_waits_for_and_so_does_the_other_side() {
     let reads = run(&read);
     assert!(reads.stdout.contains(said), "{}", reads.stdout);
     assert!(!reads.stderr.contains("PIN"), "{}", reads.stderr);
+}
+
+/// What a stranger tried first, said in a sentence that fits.
+#[test]
+fn who_has_no_phone_no_right_or_no_access_any_more_is_said_so() {
+    let firm = Firm::founded();
+    let office = firm.office();
+    let phone = firm.phone("Kolonne 1", &["Karl", "Jonas"]);
+    ask(&["person", "role", "--dir", &office, "Karl", "foreman"]);
+    ask(&["sync", "--dir", &phone]);
+    // Whoever waits is the office's business.
+    for ask in ["unlock", "renew"] {
+        let refused = run(&[
+            "seat", ask, "--json", "--dir", &phone, "--as", "Karl", "Jonas",
+        ]);
+        assert_eq!((refused.exit, refused.code()), (5, "locked.right".into()));
+    }
+    let minutes = || ask(&["seat", "auto-lock", "--dir", &office])["minutes"].clone();
+    assert_eq!(minutes(), Value::Null);
+    ask(&["seat", "auto-lock", "--dir", &office, "0"]);
+    assert_eq!(minutes(), 0);
+    let said = run(&["seat", "auto-lock", "--dir", &office]);
+    assert!(said.stdout.contains("nie von selbst"), "{}", said.stdout);
+
+    let end = ["end", "--dir", &office, "--how", "peace", "--yes"];
+    ask(&[&["person"], end.as_slice(), &["Jonas"]].concat());
+    let listed = run(&["person", "list", "--dir", &office]);
+    assert!(
+        listed.stdout.contains("Jonas: gesperrt"),
+        "{}",
+        listed.stdout
+    );
+    assert_eq!(
+        ask(&["person", "list", "--dir", &office])["ended"][0]["name"],
+        "Jonas"
+    );
+
+    ask(&[&["device"], end.as_slice(), &["Handy Kolonne 1"]].concat());
+    let to = run(&["send", "--json", "--dir", &office, "--to", "Karl", "Hallo"]);
+    assert_eq!(
+        (to.exit, to.code()),
+        (3, "not_found.person.no_device".into())
+    );
 }
 
 /// A founding that broke off before anyone had the kit on paper warns until somebody shows it.

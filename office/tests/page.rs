@@ -8,14 +8,14 @@ mod support;
 use std::io::Write;
 use std::process::Command;
 
-use support::{Firm, Response, Running, ask, http, jpeg};
+use support::{Firm, Response, Running, ask, http, jpeg, run_with};
 
 /// Headers sent, the status and code that must come back.
 type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
 
 struct Page {
     _running: Running,
-    _firm: Firm,
+    firm: Firm,
     host: String,
     token: String,
     thread: String,
@@ -42,7 +42,7 @@ impl Page {
             token: token.to_owned(),
             thread: String::new(),
             _running: running,
-            _firm: firm,
+            firm,
         };
         let threads = page.ask("GET /api/threads", b"").json();
         let id = threads["threads"][0]["id"].as_str().unwrap();
@@ -303,6 +303,56 @@ fn ending_wants_a_way_and_never_oneself() {
 }
 
 #[test]
+fn a_kit_is_checked_and_a_backup_fetched_once_that_the_kit_opens() {
+    let page = Page::open();
+    let folder = page.firm.office();
+    let unconfirmed = || page.ask("GET /api/me", b"").json()["kit_unconfirmed"] == true;
+    assert!(!unconfirmed());
+    std::fs::write(std::path::Path::new(&folder).join("kit-unconfirmed"), []).unwrap();
+    assert!(unconfirmed());
+    let check = |kit: &str| {
+        let body = serde_json::json!({ "kit": kit }).to_string();
+        page.ask("POST /api/kit/check", body.as_bytes())
+    };
+    let kit = page.firm.kit.clone();
+    let last = kit.trim_end().chars().last().unwrap();
+    let typo = if last == '2' { "3" } else { "2" };
+    let typo = format!("{}{typo}", kit.trim_end().strip_suffix(last).unwrap());
+    let refused = check(&typo);
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["error"]["field"], "kit");
+    assert!(refused.json()["error"]["wrong_group"].is_u64());
+    assert!(unconfirmed());
+    assert_eq!(check(&kit).status, 200);
+    assert!(!unconfirmed());
+
+    let state = || page.ask("GET /api/backup", b"").json();
+    assert_eq!(state()["state"], "none");
+    assert_eq!(page.ask("GET /api/backup/file", b"").status, 404);
+    assert_eq!(page.ask("POST /api/backup", b"").status, 200);
+    while state()["state"] == "writing" {}
+    assert_eq!(state()["state"], "ready");
+    let file = page.ask("GET /api/backup/file", b"");
+    assert_eq!(file.status, 200);
+    assert_eq!(page.ask("GET /api/backup/file", b"").status, 404);
+    let left = std::fs::read_dir(&folder).unwrap();
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("backup")
+    });
+    assert_eq!(left.count(), 0, "nothing of it stays");
+    let backup = page.firm.file("kolonne.age", &file.body);
+    let again = page.firm.path("again");
+    let args = [
+        "recover", "--json", "--dir", &again, "--from", &backup, "--name", "Sabine", "--device",
+        "Neu",
+    ];
+    let back = run_with(&args, &kit);
+    assert_eq!(back.exit, 0, "{}{}", back.stdout, back.stderr);
+    assert_eq!(back.json()["company"], "Dachdeckerei Test");
+}
+
+#[test]
 fn what_is_sealed_comes_out_for_its_reader_and_stays_in_no_cache() {
     let page = Page::open();
     let (thread, seat) = (&page.thread, page.seat());
@@ -427,6 +477,23 @@ fn the_office_sees_who_changed_what_and_sets_when_phones_lock() {
 }
 
 /// Nobody sits down on a shared phone before their PIN is set, whatever PIN they type.
+#[test]
+fn a_pin_that_is_too_easy_is_refused_before_it_is_typed_twice() {
+    let page = Page::open();
+    let check = |pin: &str| {
+        let body = serde_json::json!({ "pin": pin }).to_string();
+        page.ask("POST /api/pin/check", body.as_bytes())
+    };
+    let easy = check("1234");
+    assert_eq!(
+        (easy.status, &easy.json()["error"]["field"]),
+        (400, &"pin".into())
+    );
+    assert_eq!(check("2749").status, 200);
+    let me = page.ask("GET /api/me", b"").json();
+    assert_eq!(me["seats"][0]["has_pin"], false, "nothing is set by it");
+}
+
 #[test]
 fn a_shared_phones_page_asks_for_the_first_pin() {
     let firm = Firm::founded();

@@ -169,9 +169,15 @@ try {
     const crew = (windows.crew = await browser.window("crew", { width: 390, height: 844, phone: true }));
     await crew.goto(doors.crew);
     await openJob(crew);
-    for (const [name, words] of [["Jonas Petersen", "Leiter steht."], ["Mehmet Yılmaz", "Ich hole die Pfannen."]]) {
+    // Whoever is switched away from is locked: coming back takes the PIN.
+    for (const [name, words, pin] of [["Jonas Petersen", "Leiter steht.", ""], ["Mehmet Yılmaz", "Ich hole die Pfannen.", "3805"]]) {
       const seat = crew.getByRole("button", { name });
       await seat.click();
+      if (pin) {
+        await shows(crew.getByRole("dialog"));
+        await crew.keyboard.type(pin);
+        await crew.keyboard.press("Enter");
+      }
       await shows(crew.locator("[aria-pressed=true]", { hasText: name }));
       await shows(crew.getByRole("textbox", { name: `Schreib als ${name}` }));
       await write(crew, words);

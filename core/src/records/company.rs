@@ -156,6 +156,15 @@ pub struct Person {
     pub seats: u32,
 }
 
+/// A person whose access ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EndedPerson {
+    /// By ring.
+    pub id: RingId,
+    /// Name.
+    pub name: String,
+}
+
 /// A crew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Crew {

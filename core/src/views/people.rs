@@ -10,13 +10,40 @@ use super::Desk;
 use super::threads::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
-use crate::records::{Crew, DeviceRecord, EndedDevice, LockedSeat, Person, WipedDevice};
+use crate::records::{
+    Crew, DeviceRecord, EndedDevice, EndedPerson, LockedSeat, Person, WipedDevice,
+};
 use rusqlite::{OptionalExtension, params};
 
 impl Kolonne {
     /// People and crews.
     pub fn people(&self) -> Result<(Vec<Person>, Vec<Crew>), Error> {
         self.at_desk(|desk| Ok(people(desk)))
+    }
+
+    /// People whose access ended, by name.
+    ///
+    /// # Errors
+    /// None but the disk's.
+    pub fn ended_people(&self) -> Result<Vec<EndedPerson>, Error> {
+        self.at_desk(|desk| {
+            let (here, _) = people(desk);
+            let mut ended: BTreeMap<RingId, EndedPerson> = BTreeMap::new();
+            for (id, seat) in desk.roster.seats() {
+                let Some(person) = seat.cert.person else {
+                    continue;
+                };
+                let mut ends = desk.roster.ends_of(id);
+                let is_here = here.iter().any(|known| known.id == person);
+                if !is_here && ends.any(|end| end.subject == Subject::Person(person)) {
+                    let name = desk.name(&person.0);
+                    ended.insert(person, EndedPerson { id: person, name });
+                }
+            }
+            let mut ended: Vec<EndedPerson> = ended.into_values().collect();
+            ended.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(ended)
+        })
     }
 
     /// Devices, with what is still on them as far as this one knows; those that ended come last.

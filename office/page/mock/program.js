@@ -34,6 +34,9 @@ export function makeProgram(now = Date.now()) {
   const invites = new Map();
   let version = 1;
   let flight = false;
+  let confirmed = true;
+  /** @type {import("../src/lib/api.ts").Backup} */
+  let backup = { state: "none" };
   let active = world.mehmet.id;
   /** Jonas has a PIN, 2580. */
   const jonas = { locked: true, tries_left: 5, new_wanted: false };
@@ -69,9 +72,10 @@ export function makeProgram(now = Date.now()) {
       surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
       seats: phone
         ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, direct_hidden: p === world.jonas && jonas.locked ? 1 : 0, awaited_by: p === world.jonas && jonas.locked ? [world.karl.name] : [], ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
-        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "office", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false, direct_hidden: 0, awaited_by: [] }],
+        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "admin", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false, direct_hidden: 0, awaited_by: [] }],
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, media_bytes: 64_000_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
+      auto_lock_min: 5, kit_unconfirmed: !phone && !confirmed,
       status: {
         hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: [],
         outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
@@ -171,6 +175,7 @@ export function makeProgram(now = Date.now()) {
         return me(token);
       }
       case "POST lock": jonas.locked = true; return me(token);
+      case "POST pin/check": if ((await json()).pin === "1234") throw problem("invalid", 400, "Diese PIN probiert jeder zuerst. Es ist nichts verändert. Nimm eine ohne Reihe und ohne lauter gleiche Ziffern.", "That PIN is what anybody tries first. Nothing was changed. Take one that is no run and no repetition."); return {};
       case "POST seat/pin": return me(token);
       case "POST seat/used": return {};
       case "POST seat/forgotten": jonas.new_wanted = true; return me(token);
@@ -181,6 +186,16 @@ export function makeProgram(now = Date.now()) {
         files.set(e.id, { bytes, type: req.headers["content-type"] ?? "", name: q.get("name") ?? "" });
         return add(threadOf(id), e, token, q.get("draft_id"));
       }
+      case "POST kit/check":
+        if (!(await json()).kit.includes("GUT")) throw problem("invalid", 400, "Dieser Notfallbogen hat einen Tippfehler. Es ist nichts geschehen. Vergleich die Gruppen.", "This recovery kit has a typo. Nothing happened. Compare the groups.");
+        confirmed = true;
+        changed("me");
+        return {};
+      case "GET backup": return backup;
+      case "POST backup":
+        backup = { state: "writing", done_bytes: 312_000_000, total_bytes: 1_480_000_000 };
+        setTimeout(() => { backup = { state: "ready", bytes: 741_000_000, files: 2310, damaged: 0 }; changed("backup"); }, 1500);
+        return backup;
       case "POST flight":
         flight = (await json()).on;
         if (!flight) for (const t of world.threads) for (const e of t.entries) if (waiting().includes(e)) travel(t, e, token);
@@ -259,14 +274,14 @@ export function makeProgram(now = Date.now()) {
       case "POST entries/:/retract": { const { t, e } = entryOf(id); e.retracted = { reason: (await json()).reason || null }; changed(`thread:${t.id}`, "threads"); return {}; }
       case "POST threads/:/read": { const { e } = entryOf((await json()).up_to); threadOf(id).read.set(who.id, e.time_ms); changed("threads", `thread:${id}`); return {}; }
       case "POST seats/:/unlock": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
-      case "POST threads/:/erase": { const { entries, reason } = await json(); for (const of of entries) { const { e } = entryOf(of); Object.assign(e, { kind: "stub", text: null, photo: null, erased: { entry: of, thread: id, reason, by: [who.name], time_ms: here, needs_second: false, destroyed: false, gone_ms: here + 604_800_000 } }); } changed(`thread:${id}`, "threads"); return { entries: entries.length, need_second: 0, days: 7 }; }
+      case "POST threads/:/erase": { const { entries, reason } = await json(); for (const of of entries) { const { e } = entryOf(of); Object.assign(e, { kind: "stub", text: null, photo: null, erased: { entry: of, thread: id, reason, by: [who.name], time_ms: clock(), needs_second: false, destroyed: false, gone_ms: clock() + 604_800_000 } }); } changed(`thread:${id}`, "threads"); return { entries: entries.length, need_second: 0, days: 7 }; }
       case "GET erasures": return { erasures: world.threads.flatMap((t) => t.entries).flatMap((e) => /** @type {any} */ (e).erased ?? []) };
       case "GET auto-lock": return { minutes: autoLock };
       case "POST auto-lock": autoLock = (await json()).minutes; changed("devices"); return {};
       case "POST people/:/role": { const p = world.people.find((x) => x.id === id); if (p) p.role = (await json()).role; changed("people"); return {}; }
       case "POST seats/:/renew": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
       case "GET roster": return { roster: history };
-      case "GET people": return { people: world.people, crews: world.crews };
+      case "GET people": return { people: world.people, crews: world.crews, ended: [{ id: "e1", name: "Rolf Ende" }] };
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now" }, wiped: null, backlog: null }); changed("devices"); return {}; }
       case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
@@ -296,7 +311,8 @@ export function makeProgram(now = Date.now()) {
     if (!["api", "media", "mock"].includes(path[0] ?? "")) return next();
     try {
       const token = /^Bearer (office|phone)$/.exec(req.headers.authorization ?? "")?.[1];
-      if (path[0] === "mock") res.end(JSON.stringify(arrive()));
+      if (path[1] === "lost-kit") { confirmed = false; changed("me"); res.end("{}"); }
+      else if (path[0] === "mock") res.end(JSON.stringify(arrive()));
       else if (!token) throw problem("token", 401, "Diese Adresse gilt nicht mehr. Es ist nichts verloren. Öffne die neue.", "This address is no longer good. Nothing is lost. Open the new one.");
       else if (path[0] === "media") {
         const { e } = entryOf(path[1] ?? "");

@@ -315,19 +315,20 @@ pub enum SeatCommand {
         /// Whose it is: part of the name, or the seat's id.
         person: String,
     },
-    /// In the office: after how many minutes without use seats on the company's phones lock.
+    /// Show after how many minutes without use seats on the company's phones lock, or set it in the
+    /// office.
     AutoLock {
         #[command(flatten)]
         acting: Acting,
-        /// 0: never.
-        minutes: u32,
+        /// From 1 to 1440; 0: they never lock by themselves. Without it: as it is now.
+        minutes: Option<u32>,
     },
 }
 
 /// `kolonne person`
 #[derive(Debug, Subcommand)]
 pub enum PersonCommand {
-    /// List people.
+    /// List people, and those whose access ended.
     List {
         #[command(flatten)]
         place: Place,

@@ -181,8 +181,8 @@ pub struct SendArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// Seal the files for this person; `office` for the office (several times). Nobody else opens
-    /// them, you neither.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "caption"])]
+    /// them, you neither. No words go with them: everyone in the thread would read these.
+    #[arg(long, value_name = "NAME")]
     pub sealed_for: Vec<String>,
     /// Words under the first of them.
     #[arg(long)]

@@ -24,18 +24,21 @@ pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
         });
     }
     out.line(&exported.key.display().to_string());
-    if let Some(file) = exported.files.first() {
+    if !exported.files.is_empty() {
         out.hint(out.of(
             "Mit dem Schlüssel öffnet es jeder: gib beides nur denen, die es sehen sollen. So geht es ohne Kolonne:",
             "Whoever has the key opens it: give both only to those who should see it. Without Kolonne it opens so:",
         ));
-        // A sealed one is filled up with zeros: the file ends where it ends.
-        out.hint(&format!(
-            "age -d -i {} {} | head -c {}",
-            exported.key.display(),
-            file.path.display(),
-            file.plain_bytes
-        ));
+        for file in &exported.files {
+            // A sealed one is filled up with zeros: the file ends where it ends.
+            out.hint(&format!(
+                "age -d -i \"{}\" \"{}\" | head -c {} > {}",
+                exported.key.display(),
+                file.path.display(),
+                file.plain_bytes,
+                out.of("DATEI", "FILE"),
+            ));
+        }
     }
     out.json(&json!({ "entry": id, "key": exported.key, "files": exported.files }));
     Ok(())

@@ -4,11 +4,12 @@
 use kolonne_core::{Kolonne, NewCompany};
 use serde_json::json;
 
-use super::kit::{self, HandedOut};
+use super::kit;
 use super::{Context, new_hub};
 use crate::cli::FoundArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::key_text;
+use crate::kit_mark::{self, HandedOut};
 use crate::kit_page::KitPage;
 
 /// Founds the company.
@@ -37,7 +38,7 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
         .await
         .map_err(needs_hub)?;
     // Until somebody says that they have it, it may be on no paper.
-    kit::note(&dir, HandedOut::Shown);
+    kit_mark::note(&dir, HandedOut::Shown);
     let me = founded.kolonne.me()?;
     // The kit is shown now or never: where it can't be, the company has to be founded anew.
     output.json(&json!({
@@ -62,7 +63,7 @@ pub async fn run(context: &Context, args: FoundArgs) -> Outcome {
     let handed_out = kit::hand_out(context, &args.kit, page)
         .await
         .map_err(|failure| failure.about(dir.display().to_string()))?;
-    kit::note(&dir, handed_out);
+    kit_mark::note(&dir, handed_out);
     output.hint(output.of(
         "Weiter: „kolonne invite“ nimmt Handys auf, „kolonne office“ öffnet die Seite. Sitzen andere an diesem Computer, leg mit „kolonne seat pin“ eine PIN fest.",
         "Next: “kolonne invite” admits phones, “kolonne office” opens the page. If others sit at this computer, set a PIN with “kolonne seat pin”.",

@@ -15,6 +15,7 @@ use super::Context;
 use super::recover::{self, read_kit};
 use crate::cli::{KitArgs, Place};
 use crate::failure::{Failure, Outcome};
+use crate::kit_mark::{HandedOut, is_unconfirmed, note};
 use crate::kit_page::KitPage;
 use crate::output::{Output, is_whole};
 
@@ -41,30 +42,9 @@ pub fn check(context: &Context, args: &KitArgs) -> Outcome {
     Ok(())
 }
 
-/// A founding leaves this file in the device's folder until somebody has the kit on paper.
-const UNCONFIRMED: &str = "kit-unconfirmed";
-
-/// How a kit was handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandedOut {
-    /// Somebody said that they have it, and read from it; or a script took it.
-    Confirmed,
-    /// It was on the screen.
-    Shown,
-}
-
-/// Remembers whether anyone has the kit; what can't be remembered is not worth failing for.
-pub fn note(dir: &Path, handed_out: HandedOut) {
-    let mark = dir.join(UNCONFIRMED);
-    let _ = match handed_out {
-        HandedOut::Shown => std::fs::write(mark, []),
-        HandedOut::Confirmed => std::fs::remove_file(mark),
-    };
-}
-
 /// Warns as long as nobody confirmed that they have the kit.
 pub fn warn(out: Output, dir: &Path) {
-    if dir.join(UNCONFIRMED).exists() {
+    if is_unconfirmed(dir) {
         out.line(out.of(
             "ACHTUNG: Dass jemand den Notfallbogen hat, wurde nie bestätigt. Liegt er auf Papier vor, prüfe ihn mit „kolonne kit check“. Hat ihn niemand, gründe den Betrieb in einem anderen Ordner neu, solange hier wenig liegt: ohne ihn ist alles verloren, wenn die Computer des Büros es sind.",
             "WARNING: That anyone has the recovery kit was never confirmed. If it is on paper, check it with “kolonne kit check”. If nobody has it, found the company anew in another folder while little lies here: without it everything is lost once the office's computers are.",

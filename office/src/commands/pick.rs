@@ -183,10 +183,16 @@ pub fn person(kolonne: &Kolonne, wanted: &str) -> Outcome<Person> {
     found.cloned()
 }
 
-/// People by parts of their names.
+/// People by parts of their names, to write to them.
 pub fn people(kolonne: &Kolonne, wanted: &[String]) -> Outcome<Vec<RingId>> {
-    let found = wanted.iter().map(|name| person(kolonne, name));
-    found.map(|person| Ok(person?.id)).collect()
+    let found = wanted.iter().map(|name| {
+        let person = person(kolonne, name)?;
+        if person.seats == 0 {
+            return Err(Failure::new("not_found.person.no_device").about(clean_line(&person.name)));
+        }
+        Ok(person.id)
+    });
+    found.collect()
 }
 
 /// A seat that waits for the office, by a part of its person's name.

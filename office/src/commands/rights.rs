@@ -73,8 +73,9 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
     let out = context.output;
     match command {
         PersonCommand::List { place } => {
-            let (people, _) = context.open(&place)?.people()?;
-            out.json(&json!({ "people": people }));
+            let kolonne = context.open(&place)?;
+            let ((people, _), ended) = (kolonne.people()?, kolonne.ended_people()?);
+            out.json(&json!({ "people": people, "ended": ended }));
             for person in &people {
                 let without = if person.seats == 0 {
                     out.of(", ohne Gerät", ", without a device")
@@ -84,6 +85,10 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
                 let (id, name) = (pick::short(&person.id), clean_line(&person.name));
                 let role = role_said(person.role, out.language);
                 out.line(&format!("{id}  {name} ({role}{without})"));
+            }
+            for person in &ended {
+                let (id, name) = (pick::short(&person.id), clean_line(&person.name));
+                out.line(&format!("{id}  {name}: {}", out.of("gesperrt", "shut out")));
             }
             Ok(())
         }

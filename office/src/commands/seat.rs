@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use console::Term;
 use kolonne_core::records::{LockedSeat, SeatRecord};
 use kolonne_core::{Error, Kolonne};
+use kolonne_model::roster::change::Role;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -72,6 +73,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
         SeatCommand::Unlock { acting, person } => {
             let (kolonne, _, by) = context.act(&acting)?;
+            needs_office(&by)?;
             // The phone may have told of it just now; without a network, what is known here decides.
             drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.locked_ms.is_some())?;
@@ -85,6 +87,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
         SeatCommand::Renew { acting, person } => {
             let (kolonne, _, by) = context.act(&acting)?;
+            needs_office(&by)?;
             drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
             let renewed = kolonne.renew_seat(&by.seat, &seat.seat).await;
@@ -96,10 +99,17 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             ));
         }
         SeatCommand::AutoLock { acting, minutes } => {
+            let Some(minutes) = minutes else {
+                let said = context.open(&acting.place)?.phones_auto_lock_min()?;
+                out.json(&json!({ "minutes": said }));
+                out.line(&auto_lock_said(out, said));
+                return Ok(());
+            };
             let (kolonne, _, by) = context.act(&acting)?;
             kolonne.set_auto_lock(&by.seat, minutes)?;
             context.hand_over(&kolonne).await;
             out.json(&json!({ "minutes": minutes }));
+            out.line(&auto_lock_said(out, Some(minutes)));
             out.line(out.of(
                 "Gilt ab dem nächsten Kontakt.",
                 "Holds from the next contact on.",
@@ -107,6 +117,36 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Who waits is told to the office alone: others have no right, whoever waits.
+fn needs_office(by: &SeatRecord) -> Outcome {
+    if by.role >= Role::Office {
+        Ok(())
+    } else {
+        Err(Failure::new("locked.right"))
+    }
+}
+
+fn auto_lock_said(out: Output, minutes: Option<u32>) -> String {
+    match minutes {
+        None => out
+            .of(
+                "Nichts eingestellt: Handys, die sich mehrere teilen, sperren nach 5 Minuten ohne Benutzung, die anderen nie.",
+                "Nothing is set: phones that several share lock after 5 minutes without use, the others never.",
+            )
+            .to_owned(),
+        Some(0) => out
+            .of("Handys sperren sich nie von selbst.", "Phones never lock by themselves.")
+            .to_owned(),
+        Some(n) => {
+            let minutes = counted(n.into(), out.of("Minute", "minute"), out.of("Minuten", "minutes"));
+            match out.language {
+                Language::De => format!("Handys sperren nach {minutes} ohne Benutzung."),
+                Language::En => format!("Phones lock after {minutes} without use."),
+            }
+        }
+    }
 }
 
 /// Lets a seat in; who mistypes hears how many tries are left.
@@ -208,6 +248,10 @@ fn new_pin(out: Output, name: &str) -> Outcome<Pin> {
             Language::De => format!("Neue PIN für {name} (4 bis 8 Ziffern): "),
             Language::En => format!("New PIN for {name} (4 to 8 digits): "),
         })?;
+        if let Err(error) = Kolonne::check_new_pin(&pin) {
+            out.failure(&error.into());
+            continue;
+        }
         let again = hidden(out.of("Noch einmal: ", "Once more: "))?;
         if *pin == *again {
             return Ok(pin);

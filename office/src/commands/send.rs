@@ -69,6 +69,10 @@ pub async fn run(context: &Context, args: SendArgs) -> Outcome {
     .into_iter()
     .flat_map(|(kind, files)| files.iter().map(move |file| (kind, file)))
     .collect();
+    let has_words = args.text.is_some() || args.caption.is_some();
+    if has_words && !args.sealed_for.is_empty() {
+        return Err(Failure::new("invalid.caption.sealed"));
+    }
     if args.text.is_none() && files.is_empty() {
         return Err(Failure::new("invalid.text.empty"));
     }

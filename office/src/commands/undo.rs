@@ -13,6 +13,7 @@ use super::recover::{check, read_kit};
 use super::{Context, kit, pick};
 use crate::cli::{Acting, KitArgs, Place, UndoArgs};
 use crate::failure::{Failure, Outcome, needs_hub};
+use crate::kit_mark;
 use crate::kit_page::KitPage;
 use crate::output::{Output, clean_line, time};
 
@@ -176,7 +177,7 @@ pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> 
         made_ms: (context.config(Context::dir(&acting.place)?).clock)(),
     };
     out.json(&json!({ "recovery_kit": &*new }));
-    kit::hand_out(context, args, page)
+    let handed_out = kit::hand_out(context, args, page)
         .await
         .map_err(|failure| match failure.code.as_str() {
             "kit_unshown" => Failure::new("kit_unshown.replace"),
@@ -184,6 +185,7 @@ pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> 
         })?;
     let replaced = kolonne.replace_kit(&seat.seat, &old, &new).await;
     replaced.map_err(needs_hub)?;
+    kit_mark::note(kolonne.dir(), handed_out);
     context.hand_over(&kolonne).await;
     out.hint(out.of(
         "Der neue Notfallbogen gilt. Sicherungen von früher öffnet nur der alte, und nur er. Schreibe jetzt eine neue mit „kolonne backup“; erst danach vernichte den alten Bogen und die alten Sicherungen.",

@@ -14,6 +14,8 @@ use super::content::week::{Week, Who};
 use super::past;
 use crate::failure::{Failure, Outcome};
 
+/// The PINs of the crew's phone, once the week is there; the start page and the terminal say them.
+pub const PINS: [(Who, &str); 2] = [(Who::Mehmet, "3805"), (Who::Jonas, "6142")];
 const POLL: Duration = Duration::from_millis(50);
 
 type Words = [(&'static str, &'static str); 4];
@@ -39,6 +41,27 @@ impl Company {
     /// All of them.
     pub fn devices(&self) -> [&Kolonne; 3] {
         [&self.office, &self.anna, &self.crew]
+    }
+
+    /// Lets the crew's people in again, if a start that was cut off had set their PINs.
+    pub fn let_in(&self) -> Outcome {
+        for seat in self.crew.me()?.seats.iter().filter(|seat| seat.has_pin) {
+            if let Some((_, pin)) = PINS.iter().find(|(who, _)| who.name() == seat.name) {
+                self.crew.unlock(&seat.seat, pin)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the crew's people their PINs; whoever has one already keeps it. Their seats stay open.
+    pub fn set_pins(&self) -> Outcome {
+        for seat in self.crew.me()?.seats {
+            let pin = PINS.iter().find(|(who, _)| who.name() == seat.name);
+            if let (Some((_, pin)), false) = (pin, seat.has_pin) {
+                self.crew.set_pin(&seat.seat, None, Some(pin))?;
+            }
+        }
+        Ok(())
     }
 
     /// Founds the company and enrols the phones.

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::company::{Company, Standing};
+use self::company::{Company, PINS, Standing};
 use self::content::week::{Week, week};
 use self::place::{Memory, Place};
 use self::start::{Door, Start};
@@ -91,6 +91,15 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
     for door in &doors {
         out.line(&format!("  {:<20} {}", door.name(out.language), door.url));
     }
+    let pins = PINS.map(|(who, pin)| format!("{} {pin}", who.name()));
+    out.hint(&format!(
+        "{}: {}",
+        out.of(
+            "PINs auf dem Handy der Kolonne 3",
+            "PINs on the phone of Kolonne 3"
+        ),
+        pins.join(", ")
+    ));
     out.hint(out.of(
         "Ctrl-C beendet alles; beim nächsten Mal geht es hier weiter (--reset: von vorn).",
         "Ctrl-C ends everything; the next time it goes on here (--reset: anew).",
@@ -213,7 +222,9 @@ async fn fill(
     let (company, progress, stop) = (company.clone(), Arc::clone(progress), stop.clone());
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
-        story::play(&company, week, began_ms, progress, stop, runtime)
+        company.let_in()?;
+        story::play(&company, week, began_ms, progress, stop, runtime)?;
+        company.set_pins()
     })
     .await?
 }
@@ -281,8 +292,8 @@ async fn doors(
             Surface::Phone,
             ["Handy Kolonne 3", "Phone of Kolonne 3"],
             [
-                "Mehmet Yılmaz und Jonas Petersen",
-                "Mehmet Yılmaz and Jonas Petersen",
+                "Mehmet Yılmaz (PIN 3805) und Jonas Petersen (PIN 6142)",
+                "Mehmet Yılmaz (PIN 3805) and Jonas Petersen (PIN 6142)",
             ],
         ),
     ];

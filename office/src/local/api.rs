@@ -23,6 +23,7 @@ use super::shapes::{
     reply, rings, seal_for,
 };
 use super::{FlightSwitch, Page};
+use crate::kit_mark::is_unconfirmed;
 
 /// Largest JSON body in bytes; a text of 16 kB can be three times as long escaped.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -102,6 +103,7 @@ impl Page {
                 file_bytes: MAX_DOCUMENT_BYTES,
                 sealed_bytes: MAX_SEALED_BYTES,
             },
+            kit_unconfirmed: is_unconfirmed(self.kolonne.dir()),
             auto_lock_min: self.kolonne.auto_lock_min()?,
             status: self.kolonne.status()?,
         })
@@ -331,7 +333,12 @@ pub async fn read(
 pub async fn people(State(page): AtPage) -> Answer<Json<PeopleShape>> {
     page.run(|page| {
         let (people, crews) = page.kolonne.people()?;
-        Ok(PeopleShape { people, crews })
+        let ended = page.kolonne.ended_people()?;
+        Ok(PeopleShape {
+            people,
+            crews,
+            ended,
+        })
     })
     .await
     .map(Json)

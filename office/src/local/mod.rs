@@ -12,6 +12,7 @@ mod invites;
 mod new_hub;
 mod problem;
 mod rights;
+mod safety;
 mod seats;
 mod session;
 mod shapes;
@@ -69,6 +70,7 @@ pub struct Page {
     own_changes: broadcast::Sender<String>,
     version: AtomicU64,
     uploads: Semaphore,
+    backup: safety::Backup,
     stop: CancellationToken,
 }
 
@@ -82,6 +84,7 @@ impl Page {
         stop: CancellationToken,
     ) -> Outcome<Arc<Self>> {
         let session = Session::new(listener.local_addr()?.port())?;
+        safety::tidy(kolonne.dir());
         let first = kolonne.me()?.seats.first().map(|seat| seat.seat);
         let (own_changes, _) = broadcast::channel(64);
         Ok(Arc::new(Self {
@@ -94,6 +97,7 @@ impl Page {
             own_changes,
             version: AtomicU64::new(1),
             uploads: Semaphore::new(UPLOADS),
+            backup: safety::Backup::default(),
             stop,
         }))
     }
@@ -166,6 +170,7 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/direct", post(erasing::direct))
         .route("/api/seat", post(seats::sit))
         .route("/api/seat/pin", post(seats::set_pin))
+        .route("/api/pin/check", post(seats::check_pin))
         .route("/api/seat/used", post(seats::used))
         .route("/api/seat/forgotten", post(seats::forgotten))
         .route("/api/lock", post(seats::lock))
@@ -175,6 +180,9 @@ pub fn router(page: Arc<Page>) -> Router {
         )
         .route("/api/seats/{id}/unlock", post(seats::unlock))
         .route("/api/seats/{id}/renew", post(seats::renew))
+        .route("/api/kit/check", post(safety::check_kit))
+        .route("/api/backup", get(safety::state).post(safety::begin))
+        .route("/api/backup/file", get(safety::file))
         .route("/api/flight", post(api::flight))
         .route("/api/sync", post(api::sync))
         .route("/api/events", get(events::events))

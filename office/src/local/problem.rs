@@ -20,6 +20,8 @@ pub struct Problem {
     field: Option<&'static str>,
     /// Of a seat's PIN, where that is what was wrong.
     tries_left: Option<u32>,
+    /// Of a recovery kit: the first group that has a typo.
+    wrong_group: Option<usize>,
 }
 
 /// What a route answers.
@@ -35,6 +37,7 @@ impl Problem {
             message_en: said.en,
             field: None,
             tries_left: None,
+            wrong_group: None,
         }
     }
 
@@ -42,6 +45,14 @@ impl Problem {
     pub fn with_tries_left(self, tries_left: u32) -> Self {
         Self {
             tries_left: Some(tries_left),
+            ..self
+        }
+    }
+
+    /// With the group that has a typo.
+    pub fn with_group(self, number: usize) -> Self {
+        Self {
+            wrong_group: Some(number),
             ..self
         }
     }

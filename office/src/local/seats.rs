@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use kolonne_core::Error;
+use kolonne_core::{Error, Kolonne};
 use kolonne_model::ids::SeatId;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -38,6 +38,11 @@ pub struct PinAsk {
     seat: String,
     old: Option<Pin>,
     new: Option<Pin>,
+}
+
+#[derive(Deserialize)]
+pub struct NewPinAsk {
+    pin: Pin,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +123,12 @@ pub async fn set_pin(State(page): AtPage, Asked(ask): Asked<PinAsk>) -> Answer<J
     })
     .await
     .map(Json)
+}
+
+/// `POST /api/pin/check`
+pub async fn check_pin(Asked(ask): Asked<NewPinAsk>) -> Answer<Json<Done>> {
+    Kolonne::check_new_pin(&ask.pin.0)?;
+    Ok(Json(Done {}))
 }
 
 /// `POST /api/seat/used`

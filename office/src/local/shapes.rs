@@ -4,7 +4,7 @@
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use kolonne_core::capture::SealFor;
-use kolonne_core::records::{Crew, Person};
+use kolonne_core::records::{Crew, EndedPerson, Person};
 use kolonne_core::records::{
     DeviceRecord, Entry, EntryPage, SeatRecord, Status, Thread, ThreadRow, role_word,
 };
@@ -65,6 +65,8 @@ pub struct MeShape {
     pub rights: Rights,
     pub limits: SizeLimits,
     pub auto_lock_min: u32,
+    /// Nobody has shown yet that they have the recovery kit on paper.
+    pub kit_unconfirmed: bool,
     pub status: Status,
 }
 
@@ -114,6 +116,7 @@ fn entry(entry: &Entry) -> Answer<Value> {
 pub struct PeopleShape {
     pub people: Vec<Person>,
     pub crews: Vec<Crew>,
+    pub ended: Vec<EndedPerson>,
 }
 
 #[derive(Serialize)]

@@ -82,6 +82,10 @@ export interface Me {
   /** What the active seat may do; buttons that would be refused aren't shown. */
   rights: { jobs: boolean; members: boolean; devices: boolean };
   limits: { text_bytes: number; media_bytes: number; file_bytes: number; sealed_bytes: number };
+  /** Minutes without use until this device's seats lock; 0: never. */
+  auto_lock_min: number;
+  /** Nobody has shown yet that they have the recovery kit on paper. */
+  kit_unconfirmed: boolean;
   status: Status;
 }
 
@@ -285,6 +289,8 @@ export interface Crew {
 export interface People {
   people: Person[];
   crews: Crew[];
+  /** Whose access ended. */
+  ended: { id: Id; name: string }[];
 }
 
 export interface Device {
@@ -408,6 +414,13 @@ export interface NewHub {
   since_ms: number;
 }
 
+/** The backup of this device, before it is fetched. */
+export type Backup =
+  | { state: "none" }
+  | { state: "writing"; done_bytes: number; total_bytes: number }
+  | { state: "ready"; bytes: number; files: number; damaged: number }
+  | { state: "failed"; problem: Problem };
+
 // Requests
 
 export interface NewJob {
@@ -479,13 +492,15 @@ export interface Problem {
   message_en: string;
   /** Which field of the request, for `invalid`. */
   field?: string | null;
+  /** Of a recovery kit: the first group that has a typo. */
+  wrong_group?: number | null;
 }
 
 export interface Created {
   id: Id;
 }
 
-/** Keys: "me", "threads", "thread:<id>", "people", "devices", "invite:<id>", or "everything". */
+/** Keys: "me", "threads", "thread:<id>", "people", "devices", "invite:<id>", "backup", or "everything". */
 export interface Changed {
   keys: string[];
   version: number;

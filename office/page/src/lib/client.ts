@@ -1,6 +1,6 @@
 // One way to the program on this computer: the token on every request, and every failure as a Problem in whole sentences.
 import type {
-  Changed, Created, Devices, EndHow, EntryPage, EraseReason, Erased, Erasure, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewHub,
+  Backup, Changed, Created, Devices, EndHow, EntryPage, EraseReason, Erased, Erasure, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewHub,
   NewInvite, NewJob, NewSealed, NewText, Part, People, Problem, Role, RosterEvent, Thread, ThreadChange, ThreadPage,
 } from "./api";
 import { text, type TextKey } from "./texts";
@@ -109,6 +109,8 @@ export const api = {
   me: () => json<Me>("GET", "/api/me"),
   seat: (seat: Id, pin: string | null = null) => json<Me>("POST", "/api/seat", { seat, pin }),
   setPin: (seat: Id, old: string | null, pin: string) => json<Me>("POST", "/api/seat/pin", { seat, old, new: pin }),
+  /** Whether it may be chosen; nothing is set by it. */
+  checkPin: (pin: string) => json<object>("POST", "/api/pin/check", { pin }),
   /** Asks the office for a new seat under this PIN. */
   forgotten: (seat: Id, pin: string) => json<Me>("POST", "/api/seat/forgotten", { seat, pin }),
   used: (seat: Id) => json<object>("POST", "/api/seat/used", { seat }),
@@ -144,6 +146,10 @@ export const api = {
   direct: (people: Id[]) => json<Created>("POST", "/api/direct", { people }),
   unlockSeat: (seat: Id) => json<object>("POST", `/api/seats/${seat}/unlock`, {}),
   renewSeat: (seat: Id) => json<object>("POST", `/api/seats/${seat}/renew`, {}),
+  checkKit: (kit: string) => json<object>("POST", "/api/kit/check", { kit }),
+  backup: () => json<Backup>("GET", "/api/backup"),
+  beginBackup: () => json<Backup>("POST", "/api/backup", {}),
+  backupFile: async () => (await ask("GET", "/api/backup/file")).blob(),
   hub: () => json<{ hub_url: string; new_hub: NewHub | null }>("GET", "/api/hub"),
   certifyHub: (key: string) => json<object>("POST", "/api/hub/certify", { key }),
   people: () => json<People>("GET", "/api/people"),

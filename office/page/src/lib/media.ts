@@ -40,9 +40,13 @@ export function hold(entry: Id, part: Part): { url: Promise<string>; release: ()
   };
 }
 
-/** Hands the file to the browser's own "save". */
 export async function download(entry: Id, part: Part, name: string): Promise<void> {
-  const url = URL.createObjectURL(await api.media(entry, part));
+  save(await api.media(entry, part), name);
+}
+
+/** Hands the file to the browser's own "save". */
+export function save(file: Blob, name: string): void {
+  const url = URL.createObjectURL(file);
   const a = document.createElement("a");
   a.href = url;
   a.download = name;

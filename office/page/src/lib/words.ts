@@ -39,6 +39,12 @@ function weekday(language: Language, ms: number, length: "short" | "long"): stri
   return word.replace(".", "");
 }
 
+/** "2026-11-25", as files are named by. */
+export function dayName(ms: number): string {
+  const d = new Date(ms);
+  return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`;
+}
+
 /** "heute 14:02", "Di 14:02", "12.3. 14:02" */
 export function when(language: Language, ms: number, now: number): string {
   const days = daysAgo(ms, now);
