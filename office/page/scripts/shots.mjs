@@ -242,6 +242,34 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
     await shot("locked");
   });
 }
+/** However small the screen and large the letters: half of it is the thread's, and every key is big enough. @param {import("playwright-core").Page} page @param {string} name */
+async function hasRoom(page, name) {
+  const { share, small } = await page.evaluate(() => {
+    const log = document.querySelector("[role=log]")?.getBoundingClientRect();
+    const keys = [...document.querySelectorAll("header button, header > a, .composer button, .composer textarea")];
+    const sizes = keys.map((key) => ({ key: key.getAttribute("aria-label") ?? key.textContent, box: key.getBoundingClientRect() }));
+    return {
+      share: log ? (Math.min(log.bottom, innerHeight) - Math.max(log.top, 0)) / innerHeight : 0,
+      small: sizes.filter(({ box }) => box.height > 0 && (box.height < 44 || box.width < 44)).map(({ key, box }) => `${key} ${Math.round(box.width)}×${Math.round(box.height)}`),
+    };
+  });
+  if (share < 0.5) wrong.push(`${name}: the thread has ${Math.round(share * 100)} % of the height`);
+  if (small.length > 0) wrong.push(`${name}: too small for a finger: ${small.join(", ")}`);
+}
+for (const who of /** @type {const} */ (["phone", "office"])) {
+  for (const [width, height] of /** @type {const} */ ([[390, 844], [320, 568]])) {
+    for (const percent of [100, 200]) {
+      const name = `${who}-${width}-at-${percent}`;
+      await story(name, { who, width, height }, async (page, shot) => {
+        await page.evaluate((size) => (document.documentElement.style.fontSize = `${size}%`), percent);
+        await shot("list");
+        await openRoof(page);
+        await shot("thread");
+        await hasRoom(page, name);
+      });
+    }
+  }
+}
 // Twice as large letters in a 1280 × 720 window.
 await story("zoom-200", { who: "office", width: 640, height: 360 }, async (page, shot) => {
   await page.getByRole("link", { name: "Geräte" }).click();
