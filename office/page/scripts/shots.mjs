@@ -232,6 +232,8 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
     await shot("sealed");
     await page.goto(page.url().replace(/#.*/, "#/"));
     await page.getByRole("button", { name: /PIN ändern|Change PIN/ }).click();
+    await page.keyboard.type("2580");
+    await page.keyboard.press("Enter");
     await page.keyboard.type("1234");
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").getByRole("alert").waitFor();
