@@ -275,7 +275,7 @@ async fn idle_streams(firm: &Firm) {
         .count();
     let more = resident_kb() - before;
     println!(
-        "\n{open} idle wake streams: {:.1} MB more, {:.1} kB each, both ends of each",
+        "{open} idle wake streams: {:.1} MB more, {:.1} kB each, both ends of each",
         more / 1024.0,
         more / open as f64
     );
@@ -322,7 +322,9 @@ async fn trickle(
 async fn main() {
     let folder = TempDir::new_in("/var/tmp").unwrap();
     let firm = Firm::new(folder.path()).await;
-    println!("Durable pushes of one op ({SEALED_BYTES} bytes sealed), acknowledged:");
+    // First, while nothing that was freed could be taken again.
+    idle_streams(&firm).await;
+    println!("\nDurable pushes of one op ({SEALED_BYTES} bytes sealed), acknowledged:");
     let mut alone = 0.0;
     for (run, devices) in [(1, 1), (2, 16), (3, DEVICES)] {
         let (rate, mut times) = pushing(&firm, devices, run).await;
@@ -342,8 +344,6 @@ async fn main() {
         percentile(&mut times, 0.5),
         percentile(&mut times, 0.99)
     );
-    idle_streams(&firm).await;
-
     let stop = Arc::new(AtomicBool::new(false));
     let uploads = trickle(&firm, DEVICES, &stop).await;
     let (rate, mut times) = pushing(&firm, 16, 5).await;
