@@ -15,7 +15,6 @@ use kolonne_model::roster::change::{DeviceKind, Role};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::transport::HttpDoor;
 
 pub use office::{Invitation, InviteState};
 pub use phone::Enrolment;
@@ -106,7 +105,7 @@ fn from_text(text: &str) -> Result<Code, Error> {
 
 /// A message of the mailbox; none: not there yet.
 async fn read_mail(
-    door: &HttpDoor,
+    door: &impl Door,
     secret: &OneTimeSecret,
     slot: u8,
 ) -> Result<Option<Vec<u8>>, HubError> {
@@ -123,7 +122,7 @@ async fn read_mail(
 /// # Errors
 /// `Invalid` with `spent` if another message is there: someone else used the code.
 async fn put_mail(
-    door: &HttpDoor,
+    door: &impl Door,
     secret: &OneTimeSecret,
     slot: u8,
     message: &[u8],

@@ -5,6 +5,7 @@
 use crate::blobs::BlobError;
 use crate::crypt::CryptError;
 use crate::media::MediaError;
+use crate::points::DiskFull;
 use kolonne_model::hub::{HubError, RefusalCode};
 
 /// A stable code, for texts and tests.
@@ -176,6 +177,12 @@ impl From<HubError> for Error {
                 Self::internal("hub_refused")
             }
         }
+    }
+}
+
+impl From<DiskFull> for Error {
+    fn from(_: DiskFull) -> Self {
+        Self::StorageFull { needed_bytes: 0 }
     }
 }
 

@@ -417,7 +417,7 @@ pub(crate) fn door(hub_url: &str, trust: &Trust) -> Result<HttpDoor, Error> {
 }
 
 /// Who the hub is, if this app speaks with it.
-pub(crate) async fn hello(door: &HttpDoor) -> Result<kolonne_model::hub::Hello, Error> {
+pub(crate) async fn hello(door: &impl Door) -> Result<kolonne_model::hub::Hello, Error> {
     let hello = door.hello().await?;
     if hello.version == 1 {
         Ok(hello)

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use kolonne_model::control::{self, Control};
 use kolonne_model::hub::{MAX_PART_BYTES, Part};
-use kolonne_model::ids::ThreadId;
+use kolonne_model::ids::{SeatId, ThreadId};
 use kolonne_model::op::Class;
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
 use kolonne_model::roster::{Roster, RosterRefusal, cuts_named, part_hash};
@@ -16,7 +16,7 @@ use kolonne_model::strand;
 use rusqlite::{Transaction, params};
 
 use crate::error::Error;
-use crate::oplog;
+use crate::{oplog, outbox};
 
 /// Most segments that wait for a certificate.
 const MAX_WAITING: i64 = 256;
@@ -107,21 +107,35 @@ fn take_segment(
     if segment.strand.thread == roster.company().roster_thread() {
         return take_roster_op(tx, roster, segment, taken);
     }
-    let Some(cert) = roster.certificate(&segment.strand.seat) else {
+    let seat = segment.strand.seat;
+    let Some(cert) = roster.certificate(&seat) else {
         return wait(tx, &segment);
     };
     match strand::verify(segment, &cert.key, cert.suite) {
         Ok(verified) => {
+            let is_own = is_own(tx, &seat)?;
             for op in &verified.ops {
                 if oplog::keep(tx, op)? {
                     taken.ops += 1;
                     taken.threads.insert(op.context().thread);
+                    if is_own {
+                        // The database was put back: the hub signs again for what it has of ours.
+                        outbox::put_op(tx, op)?;
+                    }
                 }
             }
         }
         Err(_) => taken.refused += 1,
     }
     Ok(())
+}
+
+/// Whether a person here wrote it.
+fn is_own(tx: &Transaction<'_>, seat: &SeatId) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM own_seats WHERE seat = ?1)";
+    Ok(tx
+        .prepare_cached(sql)?
+        .query_row([seat.0.as_slice()], |row| row.get(0))?)
 }
 
 fn take_roster_op(

@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use kolonne_model::ids::{CompanyId, DeviceId, OpId, SeatId, ThreadId};
+use kolonne_model::ids::{CompanyId, DeviceId, OpId, PublicKey, SeatId, ThreadId};
 use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast, watch};
 
 use crate::blobs::{self, BlobStore, STALE_AFTER};
 use crate::crypt::pin::PinCost;
@@ -24,7 +24,8 @@ use crate::outbox::NOT_ERASED;
 use crate::records::{Changed, HubState, Outbox, Status};
 use crate::seats::{self, OpenSeats};
 use crate::store::{Store, get_meta, set_meta};
-use crate::transport::{HttpHub, Trust};
+use crate::sync::{Network, Signals, Waits};
+use crate::transport::{Carrier, Trust};
 use crate::{place, wipe};
 
 /// Without the company's roster for this long, a device warns; it goes on working.
@@ -44,6 +45,8 @@ pub struct Config {
     pub trust: Trust,
     /// What a guess of a PIN costs here, from the next one that is set or opened on.
     pub pin_cost: PinCost,
+    /// Who carries requests to the hub; none: HTTP, to where the hub is.
+    pub carrier: Option<Arc<dyn Carrier>>,
 }
 
 impl Config {
@@ -60,6 +63,7 @@ impl Config {
             clock: Arc::new(clock),
             trust: Trust::System,
             pin_cost: PinCost::default(),
+            carrier: None,
         }
     }
 }
@@ -95,9 +99,21 @@ pub(crate) struct Inner {
     pub changed: broadcast::Sender<Changed>,
     hub_state: Mutex<HubState>,
     flight: AtomicBool,
-    pub nudged: Notify,
-    pub hub: Mutex<Option<Arc<HttpHub>>>,
+    /// Engines look when it changes.
+    pub signals: watch::Sender<Signals>,
+    pub network: Mutex<Network>,
+    pub carrier: Mutex<Option<Arc<dyn Carrier>>>,
+    /// The key of the hub that was spoken to last.
+    pub spoken_to: Mutex<Option<PublicKey>>,
+    /// Held by whoever exchanges ops or changes the roster.
     pub syncing: tokio::sync::Mutex<()>,
+    /// Held by whoever sends blobs.
+    pub uploading: tokio::sync::Mutex<()>,
+    /// Held by whoever fetches blobs.
+    pub downloading: tokio::sync::Mutex<()>,
+    pub waits: Waits,
+    /// When this was opened: what engines count their time from.
+    pub opened: Instant,
     pub hub_seq: AtomicU64,
     pub seats: OpenSeats,
     /// The newest op that had left or was about to when the place's counter last rose.
@@ -176,9 +192,15 @@ impl Kolonne {
             changed,
             hub_state: Mutex::new(HubState::Unknown),
             flight: AtomicBool::new(false),
-            nudged: Notify::new(),
-            hub: Mutex::new(None),
+            signals: watch::Sender::new(Signals::default()),
+            network: Mutex::default(),
+            carrier: Mutex::new(None),
+            spoken_to: Mutex::new(None),
             syncing: tokio::sync::Mutex::new(()),
+            uploading: tokio::sync::Mutex::new(()),
+            downloading: tokio::sync::Mutex::new(()),
+            waits: Waits::default(),
+            opened: Instant::now(),
             hub_seq: AtomicU64::new(0),
             seats: OpenSeats::default(),
             leaving: AtomicI64::new(0),
@@ -251,7 +273,7 @@ impl Kolonne {
             .flight
             .store(flight == Flight::On, Ordering::Release);
         self.inner.tell(Changed::Me);
-        self.inner.nudged.notify_one();
+        self.inner.nudge();
     }
 
     /// Whether the network is off.
@@ -267,8 +289,9 @@ impl Kolonne {
     /// Tries the hub now, also with what waits for its next try.
     pub fn nudge(&self) {
         // Nothing is lost if this can't be written now: the waits run out by themselves.
-        drop(self.inner.store.write(crate::outbox::retry_now));
-        self.inner.nudged.notify_one();
+        drop(self.inner.store.write(crate::outbox::unwedge));
+        self.inner.waits.end_all();
+        self.inner.nudge();
     }
 
     /// Drops every view and folds all threads again; what is shown stays the same.
@@ -417,7 +440,7 @@ impl Inner {
         self.tell(Changed::Thread(*thread));
         self.tell(Changed::Threads);
         self.tell(Changed::Me);
-        self.nudged.notify_one();
+        self.nudge();
         Ok(value)
     }
 }

@@ -8,6 +8,7 @@ pub mod kolonne;
 pub mod records;
 
 mod backup;
+mod blocking;
 pub mod capture;
 mod complaints;
 pub mod enrolment;
@@ -35,11 +36,13 @@ pub mod crypt;
 mod error;
 mod keys;
 pub mod media;
+pub mod points;
 mod store;
 mod sync;
 mod wipe;
 
 pub use backup::{BackupProgress, BackupRecord};
+pub use blocking::on_this_thread;
 pub use crypt::pin::PinCost;
 pub use enrolment::{Enrolment, Invitation, InviteState, NewInvite, SeatGrant};
 pub use erasure::Erased;
@@ -49,4 +52,4 @@ pub use founding::{Founded, NewCompany};
 pub use kolonne::{Clock, Config, Flight, Kolonne};
 pub use recovery::NewOffice;
 pub use root::Undo;
-pub use sync::{Budget, SyncReport, SyncTask};
+pub use sync::{Action, AskId, Budget, Engine, Event, Network, SyncReport, SyncTask};

@@ -17,7 +17,7 @@ use crate::kolonne::{Kolonne, lock};
 use crate::records::{Changed, NewHub};
 use crate::rights::{Drafted, append};
 use crate::store::set_meta;
-use crate::sync::{Budget, Seeding, blocking};
+use crate::sync::{Seeding, Shared, blocking};
 
 /// Remembers the hub that answers instead; another life of it was given nothing yet. Whether it
 /// wasn't known.
@@ -137,7 +137,7 @@ impl Kolonne {
             if roster.role_at(seat, roster.head().0) < Some(Role::Admin) {
                 return Err(Error::Locked { code: "right" });
             }
-            let seeding = match Seeding::begin(inner, Budget::unlimited()).await? {
+            let seeding = match Seeding::begin(inner, &inner.online()?, Shared::default()).await? {
                 Some(seeding) if seeding.key() == *key => seeding,
                 Some(_) => {
                     return Err(Error::Invalid {
@@ -169,7 +169,7 @@ impl Kolonne {
                 blocking(inner, move |inner| inner.keep_change(&drafted)).await?;
             }
         }
-        inner.nudged.notify_one();
+        inner.nudge();
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Kolonne {
     /// # Errors
     /// `Offline`; `Invalid` (`hub_key`, `same`) if it is the company's hub already.
     pub async fn new_hub_key(&self) -> Result<PublicKey, Error> {
-        match Seeding::begin(&self.inner, Budget::unlimited()).await? {
+        match Seeding::begin(&self.inner, &self.inner.online()?, Shared::default()).await? {
             Some(seeding) => Ok(seeding.key()),
             None => Err(Error::Invalid {
                 field: "hub_key",
@@ -198,7 +198,7 @@ impl Kolonne {
         inner
             .store
             .write(|tx| set_meta(tx, "hub_url", hub_url.as_bytes()))?;
-        *lock(&inner.hub) = None;
+        *lock(&inner.carrier) = None;
         inner.tell(Changed::Me);
         self.nudge();
         Ok(())

@@ -140,17 +140,6 @@ pub fn try_refused(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets refusals and the waits between tries: a person asks for the next one now.
-pub fn retry_now(tx: &Transaction<'_>) -> Result<(), Error> {
-    unwedge(tx)?;
-    tx.execute(
-        "UPDATE outbox_blobs SET retry_at_ms = 0 WHERE retry_at_ms > 0",
-        [],
-    )?;
-    tx.execute("UPDATE blobs SET retry_at_ms = 0 WHERE retry_at_ms > 0", [])?;
-    Ok(())
-}
-
 /// A push, and what its segments are, to understand the answer.
 pub struct PushPlan {
     /// What to send.
@@ -563,43 +552,46 @@ pub struct BlobOut {
     pub upload: Option<String>,
     /// How often it was tried.
     pub attempts: u32,
+    /// Its [`Lane`], as the store has it: smaller goes first.
+    pub lane: u8,
 }
 
-/// The next blob to send: by lane, then oldest first; those that wait for another try are passed.
-pub fn next_blob(db: &Connection, now_ms: u64) -> Result<Option<BlobOut>, Error> {
-    let row = db
-        .prepare_cached(&format!(
-            "SELECT blob, thread, bytes, upload, attempts FROM outbox_blobs o
-             WHERE {BLOB_WAITS} AND retry_at_ms <= ?1 AND {NOT_ERASED}
-             ORDER BY lane, queued LIMIT 1"
-        ))?
-        .query_row([now_ms.cast_signed()], |row| {
-            Ok((
-                row.get::<_, Vec<u8>>(0)?,
-                row.get::<_, Vec<u8>>(1)?,
-                row.get::<_, i64>(2)?,
-                row.get::<_, Option<String>>(3)?,
-                row.get::<_, u32>(4)?,
-            ))
-        })
-        .optional()?;
-    row.map(|(blob, thread, bytes, upload, attempts)| {
-        Ok(BlobOut {
-            blob: BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?,
+/// The next blob to send: by lane up to the last one, then oldest first; those that wait for another
+/// try are passed.
+pub fn next_blob(
+    db: &Connection,
+    last: Lane,
+    waits: impl Fn(&BlobId) -> bool,
+) -> Result<Option<BlobOut>, Error> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT blob, thread, bytes, upload, attempts, lane FROM outbox_blobs o
+         WHERE lane <= ?1 AND {BLOB_WAITS} AND {NOT_ERASED} ORDER BY lane, queued"
+    ))?;
+    let mut rows = statement.query([last as i64])?;
+    while let Some(row) = rows.next()? {
+        let blob: Vec<u8> = row.get(0)?;
+        let blob = BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?;
+        if waits(&blob) {
+            continue;
+        }
+        let thread: Vec<u8> = row.get(1)?;
+        return Ok(Some(BlobOut {
+            blob,
             thread: ThreadId::try_from(thread.as_slice()).map_err(|_| Error::Corrupt)?,
-            bytes: bytes.cast_unsigned(),
-            upload,
-            attempts,
-        })
-    })
-    .transpose()
+            bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+            upload: row.get(3)?,
+            attempts: row.get(4)?,
+            lane: row.get(5)?,
+        }));
+    }
+    Ok(None)
 }
 
 /// A try begins: counted before it starts, so that a crash counts too.
-pub fn blob_tried(tx: &Transaction<'_>, blob: &BlobId, retry_at_ms: u64) -> Result<(), Error> {
+pub fn blob_tried(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
     tx.execute(
-        "UPDATE outbox_blobs SET attempts = attempts + 1, retry_at_ms = ?2 WHERE blob = ?1",
-        params![blob.0.as_slice(), retry_at_ms.cast_signed()],
+        "UPDATE outbox_blobs SET attempts = attempts + 1 WHERE blob = ?1",
+        [blob.0.as_slice()],
     )?;
     Ok(())
 }
@@ -612,8 +604,8 @@ pub fn blob_progress(
     done_bytes: u64,
 ) -> Result<(), Error> {
     tx.execute(
-        "UPDATE outbox_blobs SET upload = ?2, done_bytes = ?3, attempts = 0, retry_at_ms = 0,
-                wedged = NULL
+        "UPDATE outbox_blobs SET upload = ?2, done_bytes = ?3, wedged = NULL,
+                attempts = CASE WHEN ?3 > done_bytes THEN 0 ELSE attempts END
          WHERE blob = ?1",
         params![blob.0.as_slice(), upload, done_bytes.cast_signed()],
     )?;

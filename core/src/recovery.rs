@@ -34,8 +34,8 @@ use crate::kolonne::{Config, Inner, Kolonne};
 use crate::oplog;
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
-use crate::sync::{Budget, blocking, give_roster, whole_roster};
-use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
+use crate::sync::{blocking, give_roster, whole_roster};
+use crate::transport::{HttpCarrier, HttpDoor, Line};
 
 /// How often an op is drafted anew because the roster moved on.
 const DRAFTS: usize = 5;
@@ -67,7 +67,7 @@ struct AtHand {
 /// The hub, as the root.
 struct AtHub {
     url: String,
-    hub: HttpHub,
+    hub: Line,
     /// Whether a person compared its key: then the root may certify it.
     compared: bool,
 }
@@ -137,7 +137,7 @@ impl Kolonne {
             Some(url) => {
                 let at = at_hub(&config, &root, company, url.trim(), new.hub_key).await?;
                 if let Some(backup) = &backup {
-                    give_roster(at.hub.door(), company, &backup.ops).await?;
+                    give_roster(&at.hub, company, &backup.ops).await?;
                 }
                 Some(at)
             }
@@ -178,12 +178,8 @@ impl Kolonne {
         person_name: String,
         device_name: String,
     ) -> Result<(), Error> {
-        let ops_only = Budget {
-            blob_bytes: Some(0),
-            ..Budget::unlimited()
-        };
         if at_hand.hub.is_some() {
-            self.sync_once(ops_only).await?;
+            self.catch_up().await?;
         }
         let (people, _) = self.people()?;
         let known = people.iter().find(|person| person.name == person_name);
@@ -254,7 +250,7 @@ impl Kolonne {
         })
         .await?;
         if at_hand.hub.is_some() {
-            self.sync_once(ops_only).await?;
+            self.catch_up().await?;
         }
         Ok(())
     }
@@ -306,16 +302,13 @@ async fn at_hub(
             code: "other_hub",
         });
     }
-    let identity = LoginIdentity {
-        company,
-        // The hub lets the root in under the id that a device of this key would have.
-        device: DeviceId::of_key(&secret.public()),
-        hub_key,
-        signing: SigningKey::from_bytes(&secret.seed()),
-    };
+    // The hub lets the root in under the id that a device of this key would have.
+    let device = DeviceId::of_key(&secret.public());
+    let signing = SigningKey::from_bytes(&secret.seed());
+    let carrier = HttpCarrier::new(door, company, device, signing);
     Ok(AtHub {
         url: hub_url.to_owned(),
-        hub: HttpHub::new(door, identity),
+        hub: Line::new(Arc::new(carrier), hub_key),
         compared: compared.is_some(),
     })
 }

@@ -25,8 +25,8 @@ use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::Author;
 use crate::rings::{self, Leaving};
 use crate::seats;
-use crate::sync::{Budget, blocking};
-use crate::transport::HttpHub;
+use crate::sync::blocking;
+use crate::transport::Line;
 
 pub(crate) use append::{Drafted, append};
 
@@ -99,7 +99,7 @@ impl Kolonne {
     /// Sends the cuts ahead if they don't fit beside the end, else nothing.
     pub(crate) async fn send_cuts(
         &self,
-        hub: &HttpHub,
+        hub: &Line,
         secret: &SigningSecret,
         seats: &BTreeSet<SeatId>,
         hub_heads: &[StrandHead],
@@ -224,18 +224,9 @@ impl Kolonne {
         .map(drop)
     }
 
-    /// Takes what the hub has before a decision is built on it; blobs don't matter for it.
-    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
-        let budget = Budget {
-            blob_bytes: Some(0),
-            ..Budget::unlimited()
-        };
-        self.sync_once(budget).await.map(drop)
-    }
-
     pub(crate) async fn change_roster(
         &self,
-        hub: &HttpHub,
+        hub: &Line,
         draft: impl Fn(&Connection, &Roster) -> Result<Drafted<()>, Error> + Clone + Send + 'static,
     ) -> Result<OpId, Error> {
         let drafted = append(&self.inner, hub, &mut Vec::new(), draft).await?;
@@ -260,7 +251,7 @@ impl Inner {
         })?;
         self.went_on(roster)?;
         self.tell_all();
-        self.nudged.notify_one();
+        self.nudge();
         Ok(())
     }
 }

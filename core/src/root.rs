@@ -25,7 +25,7 @@ use crate::recovery::secrets_of;
 use crate::rights::{Drafted, append, cuts, rings_of, seats_of};
 use crate::rings::{self, Leaving};
 use crate::sync::blocking;
-use crate::transport::HttpHub;
+use crate::transport::Line;
 
 /// Bytes of changes in one op: well below a payload, since another branch of the roster may have to
 /// carry it.
@@ -179,7 +179,7 @@ impl Kolonne {
     /// The next generations that didn't fit into the op before.
     async fn rotate(
         &self,
-        hub: &HttpHub,
+        hub: &Line,
         root: &RootSeed,
         mut left: BTreeMap<RingId, u32>,
     ) -> Result<(), Error> {

@@ -42,7 +42,7 @@ impl Kolonne {
                     )?;
                     Ok(())
                 })?;
-                inner.nudged.notify_one();
+                inner.nudge();
                 return Err(Error::NotFound { kind: "media" });
             }
             file => file?,

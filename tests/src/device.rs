@@ -43,6 +43,7 @@ pub fn config(dir: PathBuf, off_ms: &Arc<AtomicI64>) -> Config {
             passes: 1,
             lanes: 1,
         },
+        carrier: None,
     }
 }
 
@@ -117,6 +118,11 @@ impl Device {
         self.core().set_flight(Flight::Off);
     }
 
+    /// Its person asks for a try now, also of what waits for its next one.
+    pub fn tries_again(&self) {
+        self.core().nudge();
+    }
+
     /// Syncs until nothing can be done.
     pub async fn sync(&self) -> SyncReport {
         self.try_sync().await.unwrap()
@@ -130,7 +136,7 @@ impl Device {
     /// Syncs, but carries no more blobs than this.
     pub async fn sync_within(&self, blob_bytes: u64) -> SyncReport {
         let budget = Budget {
-            deadline: None,
+            time: None,
             blob_bytes: Some(blob_bytes),
         };
         self.core().sync_once(budget).await.unwrap()

@@ -378,7 +378,7 @@ async fn no_answer_but_a_signature_changes_what_a_screen_promises() {
     println!("{outbox:?}");
     assert!(outbox.ops >= 2 && outbox.photos == 1 && outbox.originals == 1);
     world.wire.be_honest();
-    anna.later(Duration::from_mins(20));
+    anna.tries_again();
     anna.sync().await;
     assert_eq!(anna.state(&job, &text), State::Sent);
     assert_eq!(anna.state(&job, &photo), State::Sent);
@@ -406,7 +406,7 @@ async fn a_changed_blob_is_not_taken_and_comes_again() {
     }
     assert_ne!(büro.state(&job, &photo), State::Office);
     world.wire.be_honest();
-    büro.later(Duration::from_mins(20));
+    büro.tries_again();
     world.everyone_syncs().await;
     assert_eq!(büro.media(&photo, Part::Original).unwrap().bytes, captured);
     assert_eq!(anna.state(&job, &photo), State::Office);

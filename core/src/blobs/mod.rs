@@ -19,6 +19,7 @@ use rusqlite::Connection;
 use crate::crypt::at_rest::{parent, private, private_folder, sync_folder};
 use crate::crypt::{self, CryptError, HashingReader, SealedBlob, random};
 use crate::error::Error;
+use crate::points::{DiskFull, Point, pass};
 
 /// Temporary files older than this are leftovers when a store is opened. Younger ones may belong
 /// to a share extension, which is a process of its own.
@@ -64,6 +65,12 @@ pub enum BlobError {
     /// The disk refused.
     #[error("reading or writing a blob failed")]
     Io(#[source] io::Error),
+}
+
+impl From<DiskFull> for BlobError {
+    fn from(_: DiskFull) -> Self {
+        Self::StorageFull
+    }
 }
 
 impl From<io::Error> for BlobError {
@@ -282,12 +289,16 @@ impl BlobStore {
     /// Syncs a complete file and gives it its name. Also over a blob of that name: the bytes are
     /// the same, and if they were not, they are now.
     fn adopt(&self, path: &Path, file: &File, id: &BlobId) -> Result<(), BlobError> {
+        pass(Point::FileWritten(path))?;
         file.sync_all()?;
+        pass(Point::FileSynced(path))?;
         let to = self.path(id);
         let shard = parent(&to).unwrap_or(&self.root);
         self.ensure_shard(shard, id)?;
         fs::rename(path, &to)?;
+        pass(Point::FileNamed(&to))?;
         sync_folder(shard)?;
+        pass(Point::FolderSynced(shard))?;
         Ok(())
     }
 

@@ -70,7 +70,7 @@ impl Kolonne {
         })?;
         inner.tell(Changed::Threads);
         inner.tell(Changed::Me);
-        inner.nudged.notify_one();
+        inner.nudge();
         Ok(thread)
     }
 }

@@ -30,7 +30,7 @@ use crate::oplog::{Author, Moment};
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
 use crate::sync::{Budget, blocking, pull_roster};
-use crate::transport::HttpHub;
+use crate::transport::Line;
 use crate::views::{Desk, people};
 use crate::{folding, keys};
 
@@ -110,7 +110,7 @@ impl Kolonne {
         let (position, roster_digest) = roster.head();
         let root_key = roster.root_key().ok_or(Error::Corrupt)?;
         // By the hub's clock, which the phone asks too: neither device's own has to be right.
-        let hello = hello(hub.door()).await?;
+        let hello = hello(&hub).await?;
         let (hub_url, hub_key) = inner.store.read(|db| {
             let url = crate::store::get_meta(db, "hub_url")?.ok_or(Error::Corrupt)?;
             let url = String::from_utf8(url).map_err(|_| Error::Corrupt)?;
@@ -294,7 +294,7 @@ impl Invitation {
             return Ok(state);
         }
         let hub = self.kolonne.inner.online()?;
-        let door = hub.door();
+        let door = &hub;
         let secret = self.code.secret.clone();
         if matches!(self.stage, Stage::Waiting) {
             match read_mail(door, &secret, slot::COMMITMENT).await {
@@ -415,13 +415,7 @@ impl Invitation {
             let secret = &self.code.secret;
             self.admission = seal_message(secret, From::Office, slot::ADMISSION, &admission);
         }
-        put_mail(
-            hub.door(),
-            &self.code.secret,
-            slot::ADMISSION,
-            &self.admission,
-        )
-        .await?;
+        put_mail(&hub, &self.code.secret, slot::ADMISSION, &self.admission).await?;
         self.stage = Stage::Admitted;
         Ok(())
     }
@@ -451,14 +445,14 @@ impl Invitation {
         let denial = Denial { denied: true };
         let message = seal_message(secret, From::Office, slot::ADMISSION, &denial);
         if let Ok(hub) = self.kolonne.inner.online() {
-            drop(put_mail(hub.door(), secret, slot::ADMISSION, &message).await);
+            drop(put_mail(&hub, secret, slot::ADMISSION, &message).await);
         }
     }
 
     /// Gets the admission into the roster.
     async fn append(
         &mut self,
-        hub: &HttpHub,
+        hub: &Line,
         author: &Author,
         phone: &PhoneKeys,
     ) -> Result<Arc<Admitting>, Error> {
@@ -628,6 +622,6 @@ fn take_in(
     })?;
     inner.went_on(chain)?;
     inner.tell_all();
-    inner.nudged.notify_one();
+    inner.nudge();
     Ok(at)
 }

@@ -13,7 +13,7 @@ use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::oplog;
 use crate::sync::{blocking, confirm_next, pull_roster};
-use crate::transport::HttpHub;
+use crate::transport::Line;
 
 /// How often a change is drafted anew because the roster moved on.
 const DRAFTS: usize = 5;
@@ -69,7 +69,7 @@ impl<T> Drafted<T> {
 /// `Busy` if the roster moves on faster than this can follow; `Offline`; what `draft` says.
 pub(crate) async fn append<T: Send + Sync + 'static>(
     inner: &Arc<Inner>,
-    hub: &HttpHub,
+    hub: &Line,
     sent: &mut Vec<Arc<Drafted<T>>>,
     draft: impl Fn(&Connection, &Roster) -> Result<Drafted<T>, Error> + Clone + Send + 'static,
 ) -> Result<Arc<Drafted<T>>, Error> {

@@ -17,14 +17,14 @@ use rusqlite::Connection;
 
 use crate::error::Error;
 use crate::oplog;
-use crate::transport::HttpHub;
+use crate::transport::Line;
 
 /// Answers asked for at most: a thousand heads each.
 const MAX_ANSWERS: usize = 1000;
 
 /// How far seats have come at the hub, in all threads: those that their signatures prove.
 pub async fn heads_at_hub(
-    hub: &HttpHub,
+    hub: &Line,
     roster: &Roster,
     seats: &BTreeSet<SeatId>,
 ) -> Result<Vec<StrandHead>, Error> {

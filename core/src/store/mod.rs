@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::crypt::at_rest::private;
 use crate::error::Error;
+use crate::points::{Point, pass};
 
 const READERS: usize = 2;
 /// How long a read waits for the one connection there is on a full disk.
@@ -101,8 +102,11 @@ impl Store {
             first(&tx)?;
         }
         let value = work(&tx)?;
+        pass(Point::Committing)?;
         tx.commit()?;
         *first = None;
+        // It is written, whatever a test makes of this point.
+        let _ = pass(Point::Committed);
         Ok(value)
     }
 

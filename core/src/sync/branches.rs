@@ -22,7 +22,7 @@ use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{self, Author};
 use crate::records::Changed;
 use crate::store::{get_meta, set_meta};
-use crate::transport::HttpHub;
+use crate::transport::Line;
 use crate::{keys, rings};
 
 /// Answers of a hub taken for one roster: 256 ops each.
@@ -80,11 +80,11 @@ impl Kolonne {
 }
 
 /// Asks for the roster beyond what is here and appends it; hands over what the hub lacks; merges.
-pub(crate) async fn pull_roster(inner: &Arc<Inner>, hub: &HttpHub) -> Result<(), Error> {
+pub(crate) async fn pull_roster(inner: &Arc<Inner>, hub: &Line) -> Result<(), Error> {
     pull(inner, hub, Merging::OfRestores).await
 }
 
-async fn pull(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<(), Error> {
+async fn pull(inner: &Arc<Inner>, hub: &Line, merging: Merging) -> Result<(), Error> {
     for _ in 0..MAX_ROUNDS {
         let have = inner.store.read(|db| Ok(inner.chain(db)?.links().len()))?;
         let seq = u32::try_from(have).map_or(u32::MAX, |n| n.saturating_add(1));
@@ -117,12 +117,12 @@ async fn pull(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<(),
 }
 
 /// Gives the hub the chain from a place on, with its cut lists: it proves itself.
-async fn hand_over(inner: &Arc<Inner>, hub: &HttpHub, from: u32) -> Result<(), Error> {
+async fn hand_over(inner: &Arc<Inner>, hub: &Line, from: u32) -> Result<(), Error> {
     let thread = inner.company.roster_thread();
     let ops = inner
         .store
         .read(|db| oplog::roster_ops(db, &thread, from))?;
-    give_roster(hub.door(), inner.company, &ops).await?;
+    give_roster(hub, inner.company, &ops).await?;
     for op in ops {
         let parts = inner.store.read(|db| cut_lists(db, &op))?;
         if parts.is_empty() {
@@ -156,7 +156,7 @@ fn cut_lists(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
 /// The whole roster that a hub serves, proven from its founding on. `company` is none for a kit that
 /// replaced another: it proves itself by what the chain says of its root.
 pub(crate) async fn whole_roster(
-    hub: &HttpHub,
+    hub: &Line,
     mut company: Option<CompanyId>,
 ) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), HubError> {
     let mut roster: Option<Roster> = company.map(Roster::new);
@@ -198,7 +198,7 @@ pub(crate) async fn whole_roster(
 }
 
 /// Looks at the branch that the hub goes on from. Whether to look again.
-async fn settle(inner: &Arc<Inner>, hub: &HttpHub, merging: Merging) -> Result<bool, Error> {
+async fn settle(inner: &Arc<Inner>, hub: &Line, merging: Merging) -> Result<bool, Error> {
     let (roster, ops, parts) = whole_roster(hub, Some(inner.company)).await?;
     let theirs = Theirs { roster, ops, parts };
     let mine = inner.store.read(|db| inner.chain(db))?;
@@ -261,7 +261,7 @@ fn merger(
 /// Carries this branch onto the hub's, in as many ops as it takes.
 async fn merge(
     inner: &Arc<Inner>,
-    hub: &HttpHub,
+    hub: &Line,
     author: &Author,
     mine: &Arc<Roster>,
     mut theirs: Theirs,

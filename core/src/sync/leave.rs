@@ -10,10 +10,11 @@ use kolonne_model::body::{Say, Wiped};
 use kolonne_model::cbor;
 use rusqlite::Transaction;
 
-use super::{Sync, SyncReport, blocking};
+use super::upload::Upload;
+use super::{Sync, blocking};
 use crate::error::Error;
 use crate::founding::company_thread;
-use crate::kolonne::{Inner, outbox_of};
+use crate::kolonne::Inner;
 use crate::oplog::Moment;
 use crate::outbox::{BLOB_WAITS, NOT_ERASED, OP_WAITS};
 use crate::records::Changed;
@@ -38,7 +39,7 @@ impl Inner {
 }
 
 impl Sync<'_> {
-    pub(super) async fn leave(mut self) -> Result<SyncReport, Error> {
+    pub(super) async fn leave(mut self) -> Result<(), Error> {
         let not_now = match self.hand_over().await {
             Ok(()) => None,
             // A hub is there and takes nothing more just now.
@@ -47,14 +48,13 @@ impl Sync<'_> {
             }) => Some(ms),
             Err(error) => return Err(error),
         };
-        self.report.left = outbox_of(self.inner)?;
         let stay = blocking(self.inner, |inner| {
             let now_ms = inner.now_ms();
             inner.store.write(|tx| stay(tx, now_ms))
         })
         .await?;
         if stay == Stay::Tries {
-            return not_now.map_or(Ok(self.report), |retry_after_ms| {
+            return not_now.map_or(Ok(()), |retry_after_ms| {
                 Err(Error::Offline { retry_after_ms })
             });
         }
@@ -74,11 +74,16 @@ impl Sync<'_> {
             self.inner.tell(Changed::Me);
             return Err(Error::AuthExpired);
         }
-        Ok(self.report)
+        Ok(())
     }
 
     async fn hand_over(&mut self) -> Result<(), Error> {
-        self.upload_blobs().await?;
+        let upload = Upload {
+            inner: self.inner,
+            line: &self.hub,
+            shared: &self.shared,
+        };
+        upload.run().await?;
         self.push().await
     }
 }

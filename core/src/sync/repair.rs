@@ -21,7 +21,7 @@ impl Sync<'_> {
     /// Fills a thread from its heads, whatever the cursor says.
     pub(super) async fn fill(&mut self, thread: ThreadId) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
-            self.check_flight()?;
+            self.inner.check_flight()?;
             let have = self.inner.store.read(|db| whole_heads_of(db, &thread))?;
             let asked = Fetch {
                 thread,

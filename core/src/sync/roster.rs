@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::transport::{HttpDoor, HttpHub};
+use crate::transport::Line;
 
 /// Bytes of one request with roster ops.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -20,7 +20,7 @@ const PAGE_BYTES: usize = 256 * 1024;
 /// Hands over what the hub lacks of the roster; gives the whole of it.
 pub(super) async fn hand_over_roster(
     inner: &Arc<Inner>,
-    hub: &HttpHub,
+    hub: &Line,
 ) -> Result<Vec<VerifiedOp>, Error> {
     let company = inner.company;
     let ops = blocking(inner, move |inner| {
@@ -30,12 +30,12 @@ pub(super) async fn hand_over_roster(
     })
     .await?;
     let has = len_at(inner, hub).await?;
-    give_roster(hub.door(), company, ops.get(has..).unwrap_or_default()).await?;
+    give_roster(hub, company, ops.get(has..).unwrap_or_default()).await?;
     Ok(ops)
 }
 
 /// How many roster ops the hub has; none if it doesn't know this device (yet).
-async fn len_at(inner: &Inner, hub: &HttpHub) -> Result<usize, Error> {
+async fn len_at(inner: &Inner, hub: &Line) -> Result<usize, Error> {
     let heads = Heads {
         threads: vec![inner.company.roster_thread()],
     };
@@ -56,7 +56,7 @@ async fn len_at(inner: &Inner, hub: &HttpHub) -> Result<usize, Error> {
 /// # Errors
 /// `Invalid` (`hub_url`, `full`) if it takes no further company; `Offline`.
 pub(crate) async fn give_roster(
-    door: &HttpDoor,
+    door: &impl Door,
     company: CompanyId,
     ops: &[VerifiedOp],
 ) -> Result<(), Error> {

@@ -14,15 +14,16 @@ use kolonne_model::ids::{BlobId, OpId, PublicKey, SeatId, StoreId, Strand, Threa
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, Row};
 
-use super::blobs::{SlicePace, read_slice};
+use super::lanes::{Shared, SlicePace};
 use super::roster::hand_over_roster;
-use super::{Budget, SyncReport, blocking, pull_roster};
+use super::upload::read_slice;
+use super::{blocking, pull_roster};
 use crate::error::Error;
 use crate::founding::page_of;
-use crate::kolonne::{Inner, outbox_of};
+use crate::kolonne::Inner;
 use crate::new_hub;
 use crate::outbox::{self, BlobOut};
-use crate::transport::HttpHub;
+use crate::transport::Line;
 use crate::{founding, oplog};
 
 /// Threads whose heads are asked for at a time.
@@ -40,20 +41,19 @@ pub(super) enum Standing {
 /// One visit to a hub that the roster doesn't certify.
 pub(crate) struct Seeding<'a> {
     inner: &'a Arc<Inner>,
-    hub: HttpHub,
+    hub: Line,
     hello: Hello,
-    budget: Budget,
-    report: SyncReport,
+    shared: Shared,
 }
 
 impl<'a> Seeding<'a> {
     /// Looks who answers; none if it is the company's own hub.
     pub(crate) async fn begin(
         inner: &'a Arc<Inner>,
-        budget: Budget,
+        line: &Line,
+        shared: Shared,
     ) -> Result<Option<Self>, Error> {
-        let door = inner.hub()?.door().clone();
-        let hello = founding::hello(&door).await?;
+        let hello = founding::hello(line).await?;
         let noted = hello.clone();
         let certified = blocking(inner, move |inner| {
             let (certified, is_news) = inner.store.write(|tx| {
@@ -69,13 +69,11 @@ impl<'a> Seeding<'a> {
         if certified.await? {
             return Ok(None);
         }
-        let identity = inner.store.read(|db| inner.login_identity(db, hello.key))?;
         Ok(Some(Self {
             inner,
-            hub: HttpHub::new(door, identity),
+            hub: line.to(hello.key),
             hello,
-            budget,
-            report: SyncReport::default(),
+            shared,
         }))
     }
 
@@ -85,21 +83,20 @@ impl<'a> Seeding<'a> {
     }
 
     /// The way to it, as this device.
-    pub(crate) fn hub(&self) -> &HttpHub {
+    pub(crate) fn hub(&self) -> &Line {
         &self.hub
     }
 
     /// Hands over what it lacks, and reads whether it was certified meanwhile.
-    pub(super) async fn run(mut self) -> Result<(SyncReport, Standing), Error> {
+    pub(super) async fn run(mut self) -> Result<Standing, Error> {
         self.hand_over_roster().await?;
         let certified = self.inner.store.read(|db| self.inner.hub_key(db))?;
         if certified == self.hello.key {
-            return Ok((self.report, Standing::Certified));
+            return Ok(Standing::Certified);
         }
         self.hand_over_ops().await?;
         self.hand_over_blobs().await?;
-        self.report.left = outbox_of(self.inner)?;
-        Ok((self.report, Standing::Uncertified))
+        Ok(Standing::Uncertified)
     }
 
     /// The hub takes a company by its roster, which proves itself; then it may have more of it.
@@ -166,7 +163,7 @@ impl<'a> Seeding<'a> {
         let waiting: Arc<[OpId]> = waiting.into();
         let mut at = 0;
         while at < waiting.len() {
-            self.check_flight()?;
+            self.inner.check_flight()?;
             let ops = Arc::clone(&waiting);
             let plan = blocking(self.inner, move |inner| {
                 inner
@@ -195,7 +192,7 @@ impl<'a> Seeding<'a> {
         let threads: Vec<ThreadId> = threads.into_iter().collect();
         let mut covered = HashMap::new();
         for some in threads.chunks(THREADS_AT_ONCE) {
-            self.check_flight()?;
+            self.inner.check_flight()?;
             let asked = Heads {
                 threads: some.to_vec(),
             };
@@ -226,8 +223,8 @@ impl<'a> Seeding<'a> {
         let blobs = blocking(self.inner, |inner| inner.store.read(|db| blobs_beyond(db)));
         let mut pace = SlicePace::default();
         for out in blobs.await? {
-            self.check_flight()?;
-            if self.budget.is_spent(&self.report) {
+            self.inner.check_flight()?;
+            if self.shared.is_spent() {
                 return Ok(());
             }
             match self.hand_over_blob(&out, &mut pace).await {
@@ -269,30 +266,22 @@ impl<'a> Seeding<'a> {
                 Upload::Complete(_) => return Ok(Carried::Whole),
                 Upload::Open { name, offset_bytes } => (name, offset_bytes),
             };
-            self.check_flight()?;
-            if self.budget.is_spent(&self.report) {
+            self.inner.check_flight()?;
+            if self.shared.is_spent() {
                 return Ok(Carried::Partly);
             }
             let bytes = read_slice(self.inner, out.blob, offset, pace.slice_bytes()).await?;
-            let (began, sent) = (std::time::Instant::now(), bytes.len() as u64);
+            let (began, sent) = (self.shared.now(), bytes.len() as u64);
             state = match self.hub.append_upload(&name, offset, bytes).await {
                 Err(HubError::OtherOffset { offset_bytes }) => Upload::Open { name, offset_bytes },
                 state => {
-                    self.report.uploaded_bytes += sent;
+                    self.shared.count(|report| report.uploaded_bytes += sent);
                     state?
                 }
             };
-            pace.took(began.elapsed());
+            pace.took(self.shared.now().saturating_sub(began));
             // Text first: what was written meanwhile.
             Box::pin(self.hand_over_ops()).await?;
-        }
-    }
-
-    fn check_flight(&self) -> Result<(), Error> {
-        if self.inner.in_flight() {
-            Err(Error::Offline { retry_after_ms: 0 })
-        } else {
-            Ok(())
         }
     }
 }
@@ -359,6 +348,7 @@ fn blobs_beyond(db: &Connection) -> Result<Vec<BlobOut>, Error> {
             bytes: row.get::<_, i64>(2)?.cast_unsigned(),
             upload: None,
             attempts: 0,
+            lane: 0,
         })
     })?;
     Ok(blobs.collect::<Result<_, _>>()?)

@@ -1,9 +1,11 @@
-//! The way to the hub over HTTP: [`HttpDoor`] before a login, [`HttpHub`] after it.
+//! The way to the hub over HTTP: [`HttpDoor`] before a login, [`HttpHub`] after it; [`Line`] is
+//! what the engine holds, whoever carries.
 //!
 //! Whatever comes back is a stranger's until a signature in it says otherwise, so it is capped
 //! while it is read. Nothing here follows a redirect, signs a login for another hub's key, or lets
 //! an address, a token or content into an error.
 
+mod carrier;
 mod door;
 mod hub;
 mod tls;
@@ -12,6 +14,7 @@ mod wake;
 #[cfg(test)]
 mod tests;
 
+pub use carrier::{Carried, Carrier, HttpCarrier, Line, Reply, Request, ask};
 pub use door::{BadDoor, HttpDoor, TrafficMeter};
 pub use hub::{HttpHub, LoginIdentity};
 pub use tls::Trust;

@@ -32,7 +32,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const OFFLINE_PAUSE: Duration = Duration::from_secs(1);
 /// Words only; pictures follow by themselves.
 const WORDS_FIRST: Budget = Budget {
-    deadline: None,
+    time: None,
     blob_bytes: Some(0),
 };
 
