@@ -21,6 +21,7 @@ pub mod fuzz;
 pub mod line;
 pub mod log;
 pub mod scribe;
+pub mod sim;
 pub mod wire;
 pub mod world;
 

@@ -1,0 +1,150 @@
+//! What must hold when the faults have stopped and everyone has met the hub again.
+
+use kolonne_core::Event;
+
+use super::{Ended, Sim};
+
+/// Exchanges of each device within which everyone must have all.
+pub const MAX_EXCHANGES: usize = 8;
+/// Virtual time within which one exchange must end.
+const PATIENCE_MS: u64 = 3 * 3600 * 1000;
+
+impl Sim<'_> {
+    /// Everyone meets the hub in turn, until all show the same. How often it took.
+    pub(super) fn converge(&mut self) -> Result<usize, String> {
+        for round in 1..=MAX_EXCHANGES {
+            for at in 0..self.devices.len() {
+                self.exchange(at)?;
+            }
+            if self.difference().is_none() && self.lost().is_none() {
+                return Ok(round);
+            }
+        }
+        let why = self.lost().or_else(|| self.difference());
+        Err(why.unwrap_or_default())
+    }
+
+    fn exchange(&mut self, at: usize) -> Result<(), String> {
+        if !self.devices[at].is_on() {
+            return Ok(());
+        }
+        self.devices[at].device().core().nudge();
+        self.devices[at].sync_once();
+        self.step(at, Event::Time);
+        let end_ms = self.now() + PATIENCE_MS;
+        while self.devices[at].is_syncing() {
+            if self.now() > end_ms {
+                return Err(format!("{} never ends", self.devices[at].enrolled.name));
+            }
+            self.run_for(1_000);
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged and isn't at the office.
+    fn lost(&self) -> Option<String> {
+        let office = self
+            .devices
+            .iter()
+            .find(|device| device.enrolled.is_office)?;
+        let office = office.if_on()?;
+        let lost = self
+            .captured
+            .iter()
+            .filter(|captured| !captured.excused)
+            .find(|captured| !office.holds_op(&captured.op))?;
+        Some(format!(
+            "LOST: {} of {} in {}",
+            lost.op, self.devices[lost.device].enrolled.name, lost.thread
+        ))
+    }
+
+    /// Two devices that show a job differently.
+    fn difference(&self) -> Option<String> {
+        let office = self.devices.first()?.if_on()?;
+        for job in self.jobs.iter().filter(|job| office.knows(job)) {
+            let shown = readable(&office.thread(job));
+            for device in &self.devices {
+                let Some(other) = device.if_on() else {
+                    continue;
+                };
+                let Ok(thread) = other.core().thread(&other.seat(), job) else {
+                    continue;
+                };
+                let here = thread.members.iter().any(|member| {
+                    device.enrolled.is_office
+                        || member.name == device.enrolled.name
+                        || (device.enrolled.name == "Anna" && member.name == "Anna Weber")
+                });
+                if !here {
+                    continue;
+                }
+                let theirs = readable(&other.thread(job));
+                if theirs != shown {
+                    return Some(format!(
+                        "DIFFERENT at {}:\n{theirs}--- at the office:\n{shown}",
+                        device.enrolled.name
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// What must hold of each device by itself.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        for at in 0..self.devices.len() {
+            let Some(device) = self.devices[at].if_on() else {
+                continue;
+            };
+            let name = &self.devices[at].enrolled.name;
+            let jobs: Vec<_> = self.jobs.iter().filter(|job| device.knows(job)).collect();
+            let before: Vec<String> = jobs.iter().map(|job| device.thread(job)).collect();
+            device
+                .core()
+                .rebuild_views()
+                .map_err(|error| format!("{name} can't rebuild: {error:?}"))?;
+            for (job, before) in jobs.iter().zip(before) {
+                let after = device.thread(job);
+                if after != before {
+                    return Err(format!("REBUILT at {name}:\n{after}--- was:\n{before}"));
+                }
+            }
+            let outbox = device
+                .core()
+                .status()
+                .map_err(|error| format!("{error:?}"))?
+                .outbox;
+            if outbox != kolonne_core::records::Outbox::default() {
+                return Err(format!("LEFT at {name}: {outbox:?}"));
+            }
+        }
+        let shown: Vec<String> = self
+            .devices
+            .first()
+            .and_then(|office| office.if_on())
+            .map(|office| {
+                let jobs = self.jobs.iter().filter(|job| office.knows(job));
+                jobs.map(|job| office.thread(job)).collect()
+            })
+            .unwrap_or_default();
+        for thread in shown {
+            self.story.push_str(&thread);
+        }
+        Ok(())
+    }
+}
+
+/// A thread as all its members see it: what only some have in keeping isn't compared.
+fn readable(thread: &str) -> String {
+    let lines = thread.lines().filter(|line| !line.starts_with("# held"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+impl Ended {
+    /// The same story told twice.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
