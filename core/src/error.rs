@@ -61,6 +61,13 @@ pub enum Error {
     /// Written by a newer app.
     #[error("a newer app is needed")]
     UpgradeRequired,
+    /// The roster says what only a newer app understands, so this one writes nothing behind it. The
+    /// kit may undo it.
+    #[error("the roster needs a newer app")]
+    RosterStopped {
+        /// The place in the roster from which on it is so.
+        since: u32,
+    },
     /// The store is damaged.
     #[error("store is damaged")]
     Corrupt,
@@ -88,6 +95,7 @@ impl Error {
             Self::Invalid { field, code } => format!("invalid.{field}.{code}"),
             Self::NotFound { kind } => format!("not_found.{kind}"),
             Self::UpgradeRequired => "upgrade_required".into(),
+            Self::RosterStopped { .. } => "roster_stopped".into(),
             Self::Corrupt => "corrupt".into(),
             Self::Internal { code } => format!("internal.{code}"),
         }

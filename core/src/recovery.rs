@@ -11,7 +11,9 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use kolonne_model::body::field;
 use kolonne_model::hub::{AppendRoster, Hub, HubError, Part};
-use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId, SeatId};
+use kolonne_model::ids::{
+    CompanyId, DeviceId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
+};
 use kolonne_model::op::SUITE_1;
 use kolonne_model::roster::change::{
     Change, DeviceCert, DeviceKind, HubKey, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
@@ -27,7 +29,7 @@ use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
 use crate::founding::{
     checked_name, company_thread, device_seat, door, free_store, hello, keep_membership, page_of,
-    roster_op, the_newest,
+    roster_op, roster_op_on, the_newest,
 };
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
@@ -52,6 +54,9 @@ pub struct NewOffice {
     pub hub_key: Option<PublicKey>,
     /// A backup of a device: what is in it needs no hub, and a new hub gets it.
     pub backup: Option<PathBuf>,
+    /// The first roster op that a person wants undone, where no app here understands the roster: the
+    /// kit then stands before it. What else goes, [`Kolonne::undo`] says.
+    pub undo_since: Option<u32>,
     /// Who sits down here: a person of the company by name, or someone new.
     pub person_name: String,
     /// What the device is called.
@@ -98,7 +103,8 @@ impl Kolonne {
     /// `Invalid` for a kit with a typo (`kit`), a name, a hub whose key neither the roster certifies
     /// nor a person compared (`hub_key`, `other_hub`), a folder that is taken, a file that is no
     /// backup (`backup`: `unsupported`, `damaged`, `other_kit`); `NotFound` (`company`) if the hub
-    /// doesn't know the kit's company; `Offline`.
+    /// doesn't know the kit's company; `RosterStopped` where nobody said to undo what needs a newer
+    /// app; `Offline`.
     pub async fn recover(
         config: Config,
         new: NewOffice,
@@ -147,7 +153,7 @@ impl Kolonne {
         let store = free_store(&config.dir)?;
         let device = DeviceKeys::generate()?;
         let (roster, ops, parts) =
-            admit_device(&config, &at_hand, backup.as_ref(), &device).await?;
+            admit_device(&config, &at_hand, backup.as_ref(), &device, new.undo_since).await?;
         store.write(|tx| {
             let hub_url = at_hand.hub.as_ref().map_or("", |at| &at.url);
             let hub_key = *roster.hub_key().ok_or(Error::Corrupt)?;
@@ -332,12 +338,32 @@ async fn proven_roster(
     Ok((roster, ops, parts))
 }
 
+/// Where the root begins: at the roster's end, or before what no app here understands, if a person
+/// said that it goes.
+fn stands_on(
+    roster: &Roster,
+    undo_since: Option<u32>,
+) -> Result<(RosterPosition, RosterDigest), Error> {
+    let Some(from) = roster.unknown_from() else {
+        return Ok(roster.head());
+    };
+    let since = from.number();
+    if undo_since.is_none_or(|wanted| wanted > since) {
+        return Err(Error::RosterStopped { since });
+    }
+    let mut before = roster.links().iter().rev();
+    let last = before.find(|link| link.position < from && link.holds());
+    last.map(|link| (link.position, link.digest))
+        .ok_or(Error::RosterStopped { since })
+}
+
 /// The first half: the root certifies this device and gives it the office's ring.
 async fn admit_device(
     config: &Config,
     at_hand: &AtHand,
     backup: Option<&Backup>,
     device: &DeviceKeys,
+    undo_since: Option<u32>,
 ) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), Error> {
     for _ in 0..DRAFTS {
         let (mut roster, mut ops, parts) = match (&at_hand.hub, backup) {
@@ -372,7 +398,8 @@ async fn admit_device(
         changes.push(device_seat(&device.signing.public(), Role::Office));
         changes.extend(certified);
         let secret = at_hand.root.signing_secret();
-        let op = roster_op(&roster, &secret, (config.clock)(), changes)?;
+        let named = stands_on(&roster, undo_since)?;
+        let op = roster_op_on(named, &roster, &secret, (config.clock)(), changes)?;
         let request = AppendRoster {
             page: page_of(&op).into(),
             parts: Vec::new(),

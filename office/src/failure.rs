@@ -55,9 +55,9 @@ impl Failure {
             }
             "offline" | "offline_now" | "foreign" => 4,
             "locked" | "auth_expired" => 5,
-            "storage_full" | "busy" | "corrupt" | "upgrade_required" | "port_taken"
-            | "hub_start" | "hub_in_use" | "output_lost" | "kit_unshown" | "hub_plain"
-            | "demo_in_use" => 6,
+            "storage_full" | "busy" | "corrupt" | "upgrade_required" | "roster_stopped"
+            | "port_taken" | "hub_start" | "hub_in_use" | "output_lost" | "kit_unshown"
+            | "hub_plain" | "demo_in_use" => 6,
             "cancelled" => 130,
             _ => 1,
         }
@@ -66,7 +66,11 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(&error.code())
+        let failure = Self::new(&error.code());
+        match error {
+            Error::RosterStopped { since } => failure.about(since.to_string()),
+            _ => failure,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Somebody of a crew who writes much and fast: a device without an engine, certified by the kit,
 //! so that a bench has a hundred thousand real ops in seconds. It signs, seals and sends as the
-//! protocol says; nothing here is for a product.
+//! protocol says; nothing here is for a product. And an office that says what no app understands.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,15 @@ use kolonne_core::transport::{HttpDoor, HttpHub, LoginIdentity, Trust};
 use kolonne_model::body::{Body, Say, Text};
 use kolonne_model::control::{self, Control};
 use kolonne_model::hub::{AppendRoster, Fetch, Hub, Push, RosterFrom};
-use kolonne_model::ids::{CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, StoreId, ThreadId};
+use kolonne_model::ids::{
+    CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, RosterDigest, StoreId, ThreadId,
+};
 use kolonne_model::key::{HistorySecret, ThreadKey};
-use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1};
+use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1, Unknown};
 use kolonne_model::page::{self, NoBases};
-use kolonne_model::payload;
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::DeviceKind;
+use kolonne_model::roster::change::{Change, DeviceKind, RosterBody};
+use kolonne_model::{cbor, payload};
 
 use crate::World;
 use crate::bare::{self, TIME_MS, public, seat};
@@ -53,41 +55,114 @@ fn login(url: &str, company: CompanyId, hub: &World, signing: &SigningKey) -> Ht
     HttpHub::new(HttpDoor::new(url, &Trust::System).unwrap(), identity)
 }
 
-impl Scribe {
-    /// Joins a crew of a world.
-    pub async fn join(world: &World, crew: RingId) -> Self {
+/// The kit in hand: what the root says at the hub.
+struct Kit {
+    url: String,
+    company: CompanyId,
+    key: SigningKey,
+    hub: HttpHub,
+    roster: Roster,
+}
+
+impl Kit {
+    async fn of(world: &World) -> Self {
         let root = RootSeed::from_kit_text(&world.kit).unwrap();
-        let root_key = SigningKey::from_bytes(&root.signing_secret().seed());
-        let company = CompanyId::of_root(&public(&root_key));
+        let key = SigningKey::from_bytes(&root.signing_secret().seed());
+        let company = CompanyId::of_root(&public(&key));
         // Not over the world's wire, which counts.
         let url = format!("http://{}", world.hub.as_ref().unwrap().address);
-        let as_root = login(&url, company, world, &root_key);
+        let hub = login(&url, company, world, &key);
         let mut roster = Roster::new(company);
-        let answer = as_root.roster(RosterFrom { seq: 1 }).await.unwrap();
+        let answer = hub.roster(RosterFrom { seq: 1 }).await.unwrap();
         assert!(!answer.more);
         for raw in page::read(&answer.page).unwrap() {
             let segment = raw.resolve(&company, &NoBases).unwrap();
             let op = roster.verify(segment).unwrap();
             roster.append(&op);
         }
-        let (device, changes) = bare::device(1 << 40, DeviceKind::Phone, Some(crew));
-        let lamport = roster.links().len() as u64 + 1;
-        let (context, body) = roster
-            .draft(&public(&root_key), lamport, TIME_MS, changes)
-            .unwrap();
+        Self {
+            url,
+            company,
+            key,
+            hub,
+            roster,
+        }
+    }
+
+    /// A device that the kit lets in.
+    async fn admit(&mut self, number: u64, kind: DeviceKind, crew: Option<RingId>) -> bare::Device {
+        let (device, changes) = bare::device(number, kind, crew);
+        let lamport = self.roster.links().len() as u64 + 1;
+        let drafted = self
+            .roster
+            .draft(&public(&self.key), lamport, TIME_MS, changes);
+        let (context, body) = drafted.unwrap();
         let op = Op::new(context, payload::clear(&[7; 12], &body));
-        let page = bare::segment(&root_key, &[op]);
-        roster.append(&bare::verified(&roster, &page).unwrap());
+        let key = self.key.clone();
+        self.append(&key, op).await;
+        device
+    }
+
+    async fn append(&mut self, author: &SigningKey, op: Op) {
+        let page = bare::segment(author, &[op]);
+        self.roster
+            .append(&bare::verified(&self.roster, &page).unwrap());
         let append = AppendRoster {
             page: page.into(),
             parts: vec![],
         };
-        as_root.append_roster(append).await.unwrap();
+        self.hub.append_roster(append).await.unwrap();
+    }
+}
+
+/// An office that was captured says in the roster what no app understands; `unknown`: whether apps
+/// must. Which place that has.
+pub async fn stop_the_roster(world: &World, unknown: Unknown) -> u32 {
+    let mut kit = Kit::of(world).await;
+    let office = kit.admit(1 << 41, DeviceKind::Office, None).await;
+    let (roster, roster_digest) = kit.roster.head();
+    let links = kit.roster.links();
+    let seq = u32::try_from(links.len()).unwrap() + 1;
+    let context = Context {
+        suite: SUITE_1,
+        class: ClassByte {
+            class: Class::Roster,
+            unknown,
+        },
+        company: kit.company,
+        thread: kit.company.roster_thread(),
+        seat: seat(&office.person),
+        store: StoreId([0; 8]),
+        seq,
+        previous: links.last().unwrap().id,
+        roster,
+        roster_digest,
+        key: KeyId::ZERO,
+        lamport: u64::from(seq),
+        time_ms: TIME_MS,
+        extension_hash: Hash32::ZERO,
+    };
+    let body = cbor::encode(&RosterBody {
+        digest_after: RosterDigest([9; 32]),
+        changes: vec![Change::Unknown(900)],
+    });
+    let op = Op::new(context, payload::clear(&[7; 12], &body));
+    kit.hub = login(&kit.url, kit.company, world, &office.key);
+    kit.append(&office.person, op).await;
+    seq
+}
+
+impl Scribe {
+    /// Joins a crew of a world.
+    pub async fn join(world: &World, crew: RingId) -> Self {
+        let mut kit = Kit::of(world).await;
+        let device = kit.admit(1 << 40, DeviceKind::Phone, Some(crew)).await;
+        let root = RootSeed::from_kit_text(&world.kit).unwrap();
         Self {
-            hub: login(&url, company, world, &device.key),
-            company,
+            hub: login(&kit.url, kit.company, world, &device.key),
+            company: kit.company,
             person: device.person,
-            roster,
+            roster: kit.roster,
             kit: root.encryption_identity().unwrap(),
             places: BTreeMap::new(),
         }

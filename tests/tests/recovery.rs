@@ -215,6 +215,7 @@ fn office_with(world: &World, hub_url: Option<String>) -> NewOffice {
         hub_url,
         hub_key: world.hub.as_ref().map(|hub| hub.key),
         backup: Some(world.path("sicherung.age")),
+        undo_since: None,
         person_name: "Sabine Brandt".to_owned(),
         device_name: "Büro neu".to_owned(),
     }

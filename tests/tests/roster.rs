@@ -15,7 +15,9 @@ use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
 use kolonne_model::cbor;
 use kolonne_model::hub::RosterAnswer;
 use kolonne_model::ids::{DeviceId, HubEpoch};
+use kolonne_model::op::Unknown;
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
+use kolonne_tests::scribe::stop_the_roster;
 use kolonne_tests::world::{RunningHub, enrol, person, phone};
 use kolonne_tests::{Device, JobId, World};
 
@@ -44,11 +46,22 @@ async fn second_office(world: &World, name: &str, role: Role) -> Device {
 }
 
 async fn recover(world: &World, kit: &str, name: &str, dir: &str) -> Result<Device, Error> {
+    recover_before(world, kit, name, dir, None).await
+}
+
+async fn recover_before(
+    world: &World,
+    kit: &str,
+    name: &str,
+    dir: &str,
+    undo_since: Option<u32>,
+) -> Result<Device, Error> {
     let new = NewOffice {
         kit: kit.to_owned().into(),
         hub_url: Some(world.wire.url()),
         hub_key: None,
         backup: None,
+        undo_since,
         person_name: name.to_owned(),
         device_name: "Büro neu".to_owned(),
     };
@@ -183,6 +196,58 @@ async fn a_phone_that_was_ended_and_emptied_stays_so_though_its_end_is_undone() 
 }
 
 /// What a device shows of the company: people, devices, policies, and how far a thread has come.
+/// A captured office says what no app understands: everyone stops, but the kit goes on before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kit_makes_an_office_where_no_app_understands_the_roster() {
+    for unknown in [Unknown::MustBeUnderstood, Unknown::MayBePassedOver] {
+        let world = World::new().await;
+        let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+        world.everyone_syncs().await;
+        let since = stop_the_roster(&world, unknown).await;
+        world.everyone_syncs().await;
+        let seat = world.büro.seat();
+        let anna = Subject::Device(device_id(&world.anna));
+        let ended = world.büro.core().end(&seat, anna, EndMode::Hard).await;
+        assert!(matches!(ended, Err(Error::UpgradeRequired)), "{ended:?}");
+
+        // Nothing of it goes before a person said so, and said enough.
+        for (dir, undo_since) in [("a", None), ("b", Some(since + 1))] {
+            let refused =
+                recover_before(&world, &world.kit, "Sabine Brandt", dir, undo_since).await;
+            match refused.map(drop) {
+                Err(Error::RosterStopped { since: told }) => assert_eq!(told, since),
+                other => panic!("{other:?}"),
+            }
+        }
+        // From the captured computer's admission on.
+        let since = since - 1;
+        let new = recover_before(&world, &world.kit, "Sabine Brandt", "büro-neu", Some(since));
+        let new = new.await.unwrap();
+        let undo = Undo {
+            kit: world.kit.clone().into(),
+            since,
+            captured: vec![],
+        };
+        new.core().undo(undo).await.unwrap();
+        new.sync().await;
+        world.everyone_syncs().await;
+
+        // Everyone goes on, the offices change the roster again, and words arrive.
+        let phone = admit(&world, &new, "Karl Kern", "neu").await;
+        join(&new, &job, "Karl Kern");
+        new.sync().await;
+        world.everyone_syncs().await;
+        world.anna.text(&job, "Wieder offen");
+        world.anna.sync().await;
+        for device in [&phone, &new, &world.büro, &world.kolonne_3] {
+            device.sync().await;
+            assert_eq!(texts(device, &job), ["Wieder offen"]);
+        }
+        let people = |device: &Device| device.core().people().unwrap().0.len();
+        assert_eq!(people(&world.anna), people(&new));
+    }
+}
+
 fn of_the_company(device: &Device, job: &JobId) -> String {
     let core = device.core();
     let people = core.people().unwrap();

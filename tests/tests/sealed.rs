@@ -445,6 +445,7 @@ async fn a_replaced_phone_gets_what_was_sealed_from_another_named_person() {
         hub_url: Some(world.wire.url()),
         hub_key: None,
         backup: None,
+        undo_since: None,
         person_name: "Anna Weber".to_owned(),
         device_name: "Büro neu".to_owned(),
     };

@@ -646,6 +646,7 @@ async fn a_lost_office_comes_back_with_the_kit() {
         hub_url: Some(world.wire.url()),
         hub_key: None,
         backup: None,
+        undo_since: None,
         person_name: name.to_owned(),
         device_name: "Büro neu".to_owned(),
     };
@@ -715,6 +716,7 @@ async fn a_kit_opens_its_own_company_only_and_only_at_its_hub() {
             hub_url: Some(url),
             hub_key: None,
             backup: None,
+            undo_since: None,
             person_name: "Paul".to_owned(),
             device_name: "PC".to_owned(),
         };

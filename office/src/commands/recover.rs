@@ -44,6 +44,7 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
         hub_url: args.hub.clone(),
         hub_key,
         backup: args.from.clone(),
+        undo_since: args.undo_since,
         person_name: args.name.clone(),
         device_name: args.device.clone(),
     };

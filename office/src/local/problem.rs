@@ -146,7 +146,9 @@ impl From<Error> for Problem {
             Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
             Error::NotFound { kind: "media" } => (StatusCode::NOT_FOUND, "not_here"),
             Error::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
-            Error::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade"),
+            Error::UpgradeRequired | Error::RosterStopped { .. } => {
+                (StatusCode::UPGRADE_REQUIRED, "upgrade")
+            }
             Error::Corrupt | Error::Internal { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }

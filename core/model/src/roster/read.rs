@@ -1,7 +1,7 @@
 //! What the roster says: questions about people, devices, rings and rights, as of now or as of a
 //! position. Nothing here changes it.
 
-use super::change::{self, DeviceKind, RingKind, Role, SeatCert, SeatKind};
+use super::change::{self, Change, DeviceKind, RingKind, Role, SeatCert, SeatKind};
 use super::state::{Device, Ended, PreviousSecret, Ring, Seat, WrapRecord};
 use super::{Link, Named, Roster};
 use crate::ids::{
@@ -42,6 +42,18 @@ impl Roster {
     #[must_use]
     pub const fn newer_app_from(&self) -> Option<RosterPosition> {
         self.newer_app_from
+    }
+
+    /// The first position that holds and says what this app doesn't know, whether it must be
+    /// understood or was passed over: behind it this app writes nothing, but as the root before it.
+    #[must_use]
+    pub fn unknown_from(&self) -> Option<RosterPosition> {
+        let passed_over = self.links.iter().zip(&self.steps).find(|(link, step)| {
+            let unknown = |change: &Change| matches!(change, Change::Unknown(_));
+            link.holds() && step.applied.iter().any(|(_, change)| unknown(change))
+        });
+        let passed_over = passed_over.map(|(link, _)| link.position);
+        passed_over.into_iter().chain(self.newer_app_from).min()
     }
 
     /// How a position that an op names stands to this chain.
