@@ -12,6 +12,7 @@ pub mod preview;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod tiff;
 pub mod voice;
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};

@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use super::exif::{self, LocalTime};
-use super::{Cancel, Limits, MediaError, MediaType, Steps, guard, jpeg, preview, probe};
+use super::{Cancel, Limits, MediaError, MediaType, Steps, guard, jpeg, preview, probe, tiff};
 
 /// Longest edge of the thumb, in pixels.
 pub const THUMB_EDGE: u32 = 320;
@@ -103,6 +103,9 @@ fn decode(
         MediaType::Tiff => ImageFormat::Tiff,
         _ => return Err(MediaError::Unsupported(kind)),
     };
+    if kind == MediaType::Tiff {
+        tiff::check_directory(bytes, limits)?;
+    }
     let failed = |error| match error {
         ImageError::Limits(_) => MediaError::TooMuchMemory,
         ImageError::Unsupported(_) => MediaError::Unsupported(kind),

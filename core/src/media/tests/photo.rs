@@ -281,6 +281,93 @@ fn what_is_no_photo_is_refused_with_its_kind() {
     unsupported(&long, MediaType::Unknown);
 }
 
+/// A TIFF of one row, whose directory says that a tag has this many values at a place.
+fn tiff_with(tag: u16, kind: u16, count: u32, at: u32, is_little: bool) -> Vec<u8> {
+    let (short, long) = if is_little {
+        (
+            (|n: u16| n.to_le_bytes()) as fn(u16) -> [u8; 2],
+            (|n: u32| n.to_le_bytes()) as fn(u32) -> [u8; 4],
+        )
+    } else {
+        (
+            (|n: u16| n.to_be_bytes()) as fn(u16) -> [u8; 2],
+            (|n: u32| n.to_be_bytes()) as fn(u32) -> [u8; 4],
+        )
+    };
+    let entries = [
+        (256, 4, 1, 8),
+        (257, 4, 1, 1),
+        (258, 3, 1, 8),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+        (279, 4, 1, 8),
+    ];
+    let mut file = if is_little { *b"II" } else { *b"MM" }.to_vec();
+    file.extend(short(42));
+    file.extend(long(16));
+    file.extend([128; 8]);
+    let others = entries.into_iter().filter(|entry| entry.0 != tag);
+    let mut entries: Vec<_> = others.chain([(tag, kind, count, at)]).collect();
+    entries.sort_unstable();
+    file.extend(short(u16::try_from(entries.len()).unwrap()));
+    for (tag, kind, count, value) in entries {
+        file.extend([short(tag), short(kind)].concat());
+        file.extend(long(count));
+        if (kind, count) == (3, 1) {
+            file.extend([short(u16::try_from(value).unwrap()), [0; 2]].concat());
+        } else {
+            file.extend(long(value));
+        }
+    }
+    file.extend(long(0));
+    file
+}
+
+#[test]
+fn a_tiff_gets_no_room_for_values_it_does_not_have() {
+    for is_little in [true, false] {
+        let recode = |bytes: &[u8], limits: Limits| {
+            recode(bytes, &limits, Mode::Burst, &Cancel::default()).map(|photo| photo.width)
+        };
+        let good = tiff_with(256, 4, 1, 8, is_little);
+        assert_eq!(recode(&good, Limits::default()), Ok(8));
+        // Heights, strips, whatever the decoder reads: as many as are there, and no more.
+        for (tag, kind, count) in [
+            (257, 4, 1_048_577),
+            (273, 4, 1_048_577),
+            (279, 3, 8_000_000),
+            (258, 3, 200),
+            (339, 3, u32::MAX),
+            (347, 7, 1 << 20),
+            (282, 5, 40),
+            (273, 99, u32::MAX),
+        ] {
+            let claims = tiff_with(tag, kind, count, 8, is_little);
+            let refused = recode(&claims, Limits::default());
+            assert_eq!(refused, Err(MediaError::Corrupt("directory")), "{tag}");
+        }
+        // What is there, but would need more memory than there is.
+        let mut there = tiff_with(273, 1, 1 << 20, 8, is_little);
+        there.resize(2 << 20, 1);
+        let limits = Limits {
+            memory_bytes: 48 << 20,
+            ..Limits::default()
+        };
+        assert_ne!(recode(&there, limits), Err(MediaError::TooMuchMemory));
+        let limits = Limits {
+            memory_bytes: (48 << 20) - 1,
+            ..limits
+        };
+        assert_eq!(recode(&there, limits), Err(MediaError::TooMuchMemory));
+        // Other programs' tags are their own: nobody reads them.
+        let foreign = tiff_with(37_724, 7, u32::MAX, 8, is_little);
+        assert_eq!(recode(&foreign, Limits::default()), Ok(8));
+        // No directory at all.
+        let cut = good.get(..20).unwrap();
+        assert_eq!(recode(cut, Limits::default()), Err(MediaError::Truncated));
+    }
+}
+
 #[test]
 fn limits_come_before_decoding() {
     let refuse = |bytes: &[u8], limits: Limits| {
