@@ -15,7 +15,7 @@ use kolonne_model::body::{Body, Say, field};
 use kolonne_model::control::ThreadKind;
 use kolonne_model::fold::{self, Content, Contents, Shown, ThreadView, fold};
 use kolonne_model::ids::{DeviceId, OpId, RingId, ThreadId};
-use kolonne_model::judge::{Judgement, ThreadOps, Timeliness, control_state};
+use kolonne_model::judge::{Judgement, Order, ThreadOps, Timeliness, control_state};
 use kolonne_model::op::Class;
 use kolonne_model::payload::{self, PayloadError};
 use kolonne_model::roster::Roster;
@@ -97,7 +97,7 @@ pub fn refold(
     let is_office = roster
         .device(own_device)
         .is_some_and(|d| d.cert.kind == DeviceKind::Office);
-    write_entries(tx, thread, &view, &own_kept_back(&view, roster, own_device))?;
+    write_entries(tx, thread, &view, &OwnKept::of(&view, roster, own_device))?;
     let people: Vec<RingId> = keys::own_seats(tx)?
         .iter()
         .filter_map(|seat| roster.seat(seat)?.cert.person)
@@ -192,28 +192,42 @@ fn kind_of(entry: &fold::Entry) -> i64 {
 }
 
 /// What this device's people wrote and nobody else sees yet, each with the reason.
-fn own_kept_back<'a>(
-    view: &'a ThreadView,
-    roster: &Roster,
-    own: &DeviceId,
-) -> Vec<(&'a fold::Entry, Option<i64>)> {
-    let is_own = |entry: &&fold::Entry| {
-        let cert = roster.certificate(&entry.order.seat);
-        cert.is_some_and(|cert| cert.device == *own)
-    };
-    let why = |entry: &fold::Entry| match view.judgements.get(&entry.id) {
-        Some(Judgement::Quarantined(why)) => Some(KeptBackWhy::of(*why).code()),
-        _ => None,
-    };
-    let own = view.kept_back.iter().filter(is_own);
-    own.map(|entry| (entry, why(entry))).collect()
+struct OwnKept<'a> {
+    entries: Vec<(&'a fold::Entry, Option<i64>)>,
+    /// By the entry that counts: what its author changed about it.
+    changes: BTreeMap<OpId, (OpId, Option<i64>)>,
+}
+
+impl<'a> OwnKept<'a> {
+    fn of(view: &'a ThreadView, roster: &Roster, own: &DeviceId) -> Self {
+        let is_own = |order: &Order| {
+            let cert = roster.certificate(&order.seat);
+            cert.is_some_and(|cert| cert.device == *own)
+        };
+        let why = |id: &OpId| match view.judgements.get(id) {
+            Some(Judgement::Quarantined(why)) => Some(KeptBackWhy::of(*why).code()),
+            _ => None,
+        };
+        let entries = view.kept_back.iter();
+        let changes = view.kept_back_changes.iter();
+        Self {
+            entries: entries
+                .filter(|entry| is_own(&entry.order))
+                .map(|entry| (entry, why(&entry.id)))
+                .collect(),
+            changes: changes
+                .filter(|(_, change)| is_own(change))
+                .map(|(entry, change)| (*entry, (change.id, why(&change.id))))
+                .collect(),
+        }
+    }
 }
 
 fn write_entries(
     tx: &Transaction<'_>,
     thread: &ThreadId,
     view: &ThreadView,
-    kept_back: &[(&fold::Entry, Option<i64>)],
+    own_kept: &OwnKept<'_>,
 ) -> Result<(), Error> {
     let mut old: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     {
@@ -227,7 +241,7 @@ fn write_entries(
         }
     }
     let counted = view.entries.iter().map(|entry| (entry, None));
-    for (entry, kept_back) in counted.chain(kept_back.iter().copied()) {
+    for (entry, kept_back) in counted.chain(own_kept.entries.iter().copied()) {
         let retracted = entry.retracted.as_ref();
         let words = match &entry.shown {
             Shown::Said(Say::Document(document)) if retracted.is_none() => {
@@ -247,7 +261,9 @@ fn write_entries(
             _ => None,
         };
         let seen = view.at_office(&entry.order);
-        let hash = blake3::hash(format!("{:?}", (entry, &words, seen, kept_back)).as_bytes());
+        let change = own_kept.changes.get(&entry.id);
+        let row = format!("{:?}", (entry, &words, seen, kept_back, change));
+        let hash = blake3::hash(row.as_bytes());
         let before = old.remove(entry.id.0.as_slice());
         if before.as_deref() == Some(hash.as_bytes().as_slice()) {
             continue;
@@ -257,9 +273,9 @@ fn write_entries(
         tx.prepare_cached(
             "INSERT INTO view_entries (id, thread, shown_lamport, seat, store, seq, person,
                 time_ms, offset_s, late, kind, words, edited, retracted, reason, reply_to, row_hash, seen,
-                kept_back)
+                kept_back, change, change_why)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                ?19)
+                ?19, ?20, ?21)
              ON CONFLICT (id) DO UPDATE SET thread = excluded.thread,
                 shown_lamport = excluded.shown_lamport, seat = excluded.seat,
                 store = excluded.store, seq = excluded.seq, person = excluded.person,
@@ -267,7 +283,8 @@ fn write_entries(
                 kind = excluded.kind, words = excluded.words, edited = excluded.edited,
                 retracted = excluded.retracted, reason = excluded.reason,
                 reply_to = excluded.reply_to, row_hash = excluded.row_hash, seen = excluded.seen,
-                kept_back = excluded.kept_back",
+                kept_back = excluded.kept_back, change = excluded.change,
+                change_why = excluded.change_why",
         )?
         .execute(params![
             entry.id.0.as_slice(),
@@ -289,6 +306,8 @@ fn write_entries(
             hash.as_bytes().as_slice(),
             seen,
             kept_back,
+            change.map(|(op, _)| op.0.as_slice()),
+            change.and_then(|(_, why)| *why),
         ])?;
     }
     for id in old.keys() {

@@ -18,9 +18,9 @@ pub use company::{
     RosterWhat, WipedDevice,
 };
 pub use threads::{
-    Author, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, LastLine, Media, Member,
-    MemberKind, Notice, Opened, Part, PendingPart, PhotoRecord, Quote, RetractedRecord,
-    SealedPerson, SealedRecord, State, Thread, ThreadRow, VoiceRecord,
+    Author, ChangeKeptBack, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, LastLine,
+    Media, Member, MemberKind, Notice, Opened, Part, PendingPart, PhotoRecord, Quote,
+    RetractedRecord, SealedPerson, SealedRecord, State, Thread, ThreadRow, VoiceRecord,
 };
 
 fn role<S: Serializer>(role: &Role, s: S) -> Result<S::Ok, S::Error> {

@@ -116,10 +116,13 @@ struct EntryRow {
     reply_to: Option<Vec<u8>>,
     seen: bool,
     kept_back: Option<i64>,
+    change: Option<Vec<u8>>,
+    change_why: Option<i64>,
 }
 
 const ENTRY_COLUMNS: &str = "e.id, e.thread, e.seat, e.store, e.seq, e.time_ms,
-    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to, e.seen, e.kept_back";
+    e.offset_s, e.kind, e.words, e.edited, e.retracted, e.reason, e.reply_to, e.seen, e.kept_back,
+    e.change, e.change_why";
 
 /// What a person may see: what is kept back is its author's alone.
 const IS_SHOWN: &str = "(e.kept_back IS NULL OR e.person = ?2)";
@@ -143,6 +146,8 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
         reply_to: row.get(12)?,
         seen: row.get(13)?,
         kept_back: row.get(14)?,
+        change: row.get(15)?,
+        change_why: row.get(16)?,
     })
 }
 

@@ -8,8 +8,11 @@
 )]
 
 use kolonne_core::capture::{About, JobChange};
-use kolonne_core::records::{EntryKind, KeptBackWhy, LetInBy, MemberKind, Part, ThreadRow};
+use kolonne_core::records::{
+    ChangeKeptBack, EntryKind, KeptBackWhy, LetInBy, MemberKind, Part, ThreadRow,
+};
 use kolonne_core::{Error, NewInvite, SeatGrant};
+use kolonne_model::ids::{OpId, SeatId};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
@@ -35,6 +38,76 @@ fn told(device: &Device, job: &JobId) -> Vec<(String, String, String)> {
             of_members.then(|| (entry.author.name, notice.code, notice.value.unwrap()))
         })
         .collect()
+}
+
+/// What he said before stays for everyone as it was; that he changed it isn't forgotten on his phone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_who_was_taken_out_waits_and_says_so_to_him_alone() {
+    let world = World::new().await;
+    let (büro, kolonne_3) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    let steht = kolonne_3.text(&job, "Gerüst steht");
+    let weg = kolonne_3.text(&job, "Leiter fehlt");
+    world.everyone_syncs().await;
+
+    kolonne_3.offline();
+    let (own_seat, other) = (kolonne_3.seat(), kolonne_3.seat_of("Jonas Huber"));
+    let core = kolonne_3.core();
+    core.caption(&own_seat, &steht, "Gerüst steht halb")
+        .unwrap();
+    core.caption(&own_seat, &steht, "Gerüst steht ganz")
+        .unwrap();
+    core.retract(&own_seat, &weg, None).unwrap();
+    let seat = büro.seat();
+    let crew = world.ring("Kolonne 3");
+    büro
+        .core()
+        .change_members(&seat, &job, &[], &[crew])
+        .unwrap();
+    büro.sync().await;
+    kolonne_3.online();
+    world.everyone_syncs().await;
+
+    let waits = |seat: &SeatId, id: &OpId| {
+        let page = core.entries(seat, &job, None, 50).unwrap();
+        let entry = page.entries.into_iter().find(|entry| entry.id == *id);
+        let entry = entry.unwrap();
+        assert!(entry.kept_back.is_none() && entry.retracted.is_none());
+        (entry.text.unwrap(), entry.change_kept_back)
+    };
+    let change = |text: Option<&str>| {
+        Some(ChangeKeptBack {
+            text: text.map(str::to_owned),
+            let_in_by: LetInBy::Office,
+        })
+    };
+    let (before, edited) = ("Gerüst steht".to_owned(), change(Some("Gerüst steht ganz")));
+    assert_eq!(waits(&own_seat, &steht), (before.clone(), edited));
+    let taken_back = ("Leiter fehlt".to_owned(), change(None));
+    assert_eq!(waits(&own_seat, &weg), taken_back);
+    assert_eq!(waits(&other, &steht), (before, None));
+    core.rebuild_views().unwrap();
+    assert_eq!(waits(&own_seat, &weg), taken_back);
+    for device in [büro, &world.anna] {
+        assert_eq!(texts(device, &job), ["Gerüst steht", "Leiter fehlt"]);
+        assert!(device.entry(&job, &steht).change_kept_back.is_none());
+    }
+
+    // Let in, it is the change that it would have been.
+    let kept = büro.core().kept_back().unwrap();
+    let kept = kept.iter().find(|kept| kept.why == KeptBackWhy::NotMember);
+    büro.core().admit(&seat, &job, &kept.unwrap().seat).unwrap();
+    büro
+        .core()
+        .change_members(&seat, &job, &[crew], &[])
+        .unwrap();
+    world.everyone_syncs().await;
+    for device in [büro, &world.anna, kolonne_3] {
+        assert_eq!(texts(device, &job), ["Gerüst steht ganz"]);
+        assert!(device.entry(&job, &weg).retracted.is_some());
+        assert!(device.entry(&job, &steht).change_kept_back.is_none());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -338,8 +338,8 @@ impl<'a> Folding<'a, '_> {
             .map(|(id, (_, entry))| (id, entry))
             .collect();
         keep_replies_behind(&mut entries);
+        (view.kept_back, view.kept_back_changes) = self.kept.finish(&entries);
         view.entries = entries.into_values().collect();
-        view.kept_back = self.kept.finish();
     }
 }
 

@@ -303,6 +303,15 @@ pub struct RetractedRecord {
     pub reason: Option<String>,
 }
 
+/// What its author changed about an entry, and nobody else sees yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangeKeptBack {
+    /// The new words; none: taken back, or without words.
+    pub text: Option<String>,
+    /// Who can let it in.
+    pub let_in_by: LetInBy,
+}
+
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -337,6 +346,9 @@ pub struct Entry {
     /// Nobody but its author, on this device, sees it, until it is let in by these: he wrote it before
     /// he knew that his right had gone.
     pub kept_back: Option<LetInBy>,
+    /// Its author changed it after his right had gone: shown to him, on this device; the entry is as
+    /// it was before.
+    pub change_kept_back: Option<ChangeKeptBack>,
     /// What isn't at the office yet.
     pub pending: Vec<PendingPart>,
     /// Its photo.

@@ -226,6 +226,11 @@ WHEN old.words IS NOT new.words BEGIN
     INSERT INTO view_search (rowid, words) VALUES (new.place, new.words);
 END;
 ",
+    r"
+-- What its author changed about an entry that counts, on this device, and that is kept back; and why.
+ALTER TABLE view_entries ADD COLUMN change BLOB;
+ALTER TABLE view_entries ADD COLUMN change_why INTEGER;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

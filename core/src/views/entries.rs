@@ -21,9 +21,9 @@ use crate::kolonne::{Kolonne, op_id};
 use crate::oplog;
 use crate::quarantine;
 use crate::records::{
-    ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, KeptBackWhy, LetInBy, Media, Notice,
-    Part, PendingPart, PhotoRecord, Quote, RetractedRecord, SealedPerson, SealedRecord, State,
-    VoiceRecord,
+    ChangeKeptBack, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, KeptBackWhy, LetInBy,
+    Media, Notice, Part, PendingPart, PhotoRecord, Quote, RetractedRecord, SealedPerson,
+    SealedRecord, State, VoiceRecord,
 };
 
 impl Kolonne {
@@ -267,6 +267,11 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
             .kept_back
             .map(|why| let_in_by(desk, &row.thread, why))
             .transpose()?,
+        change_kept_back: if person.is_some() && person == reader {
+            kept_back_change(desk, row)?
+        } else {
+            None
+        },
         pending: if row.retracted {
             Vec::new()
         } else {
@@ -281,6 +286,21 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
             notice => notice,
         },
     })
+}
+
+/// What its author changed about an entry after his right had gone.
+fn kept_back_change(desk: &Desk<'_>, row: &EntryRow) -> Result<Option<ChangeKeptBack>, Error> {
+    let (Some(op), Some(why)) = (&row.change, row.change_why) else {
+        return Ok(None);
+    };
+    let said = folding::body(desk.db, &op_id(op)?)?.map(|body| body.say);
+    Ok(Some(ChangeKeptBack {
+        text: match said {
+            Some(Say::Set(set)) => set.value,
+            _ => None,
+        },
+        let_in_by: let_in_by(desk, &row.thread, why)?,
+    }))
 }
 
 /// Who can let in what is kept back for a reason.

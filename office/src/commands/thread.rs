@@ -165,9 +165,25 @@ fn show(out: Output, entry: &Entry) {
     ));
 }
 
-/// How far it has come, and that nobody else sees it yet.
+/// How far it has come, and that nobody else sees it, or its author's change of it, yet.
 fn state_said(out: Output, entry: &Entry) -> String {
-    let kept_back = entry.kept_back.map(|by| match by {
+    let mut said = vec![state_word(entry.state, out.language).to_owned()];
+    said.extend(entry.kept_back.map(|by| kept_back_said(out, by).to_owned()));
+    said.extend(entry.change_kept_back.as_ref().map(|change| {
+        let what = change.text.as_deref().map_or_else(
+            || out.of("zurückgenommen", "taken back").to_owned(),
+            |text| {
+                let text = clean(text.trim()).replace('\n', "\n          ");
+                format!("{} „{text}“", out.of("geändert in", "changed to"))
+            },
+        );
+        format!("{what}, {}", kept_back_said(out, change.let_in_by))
+    }));
+    said.join("; ")
+}
+
+fn kept_back_said(out: Output, by: LetInBy) -> &'static str {
+    match by {
         LetInBy::Office => out.of(
             "zurückgehalten: nur du siehst es, bis das Büro es zulässt",
             "kept back: only you see it until the office lets it in",
@@ -180,9 +196,7 @@ fn state_said(out: Output, entry: &Entry) -> String {
             "zurückgehalten: nur du siehst es",
             "kept back: only you see it",
         ),
-    });
-    let state = state_word(entry.state, out.language);
-    kept_back.map_or_else(|| state.to_owned(), |said| format!("{state}; {said}"))
+    }
 }
 
 /// For whom, in words.

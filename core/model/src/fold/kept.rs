@@ -52,8 +52,10 @@ impl Kept {
         }
     }
 
-    /// The entries as on the screen, with what their authors changed about them.
-    pub fn finish(mut self) -> Vec<Entry> {
+    /// The entries as on the screen, with what their authors changed about them; and what authors
+    /// changed, the newest each, about entries that count (`said`).
+    pub fn finish(mut self, said: &BTreeMap<OpId, Entry>) -> (Vec<Entry>, BTreeMap<OpId, Order>) {
+        let mut changes = BTreeMap::new();
         self.writes.sort_by_key(|(order, ..)| *order);
         for (order, person, write) in self.writes {
             let target = match &write {
@@ -63,7 +65,14 @@ impl Kept {
                     .and_then(|subject| OpId::try_from(subject.as_slice()).ok()),
                 Write::Retract(retract) => Some(retract.target),
             };
-            let entry = target.and_then(|target| self.entries.get_mut(&target));
+            let Some(target) = target else { continue };
+            if said
+                .get(&target)
+                .is_some_and(|of| waits_for(of, &order, person))
+            {
+                changes.insert(target, order);
+            }
+            let entry = self.entries.get_mut(&target);
             let Some(entry) = entry.filter(|entry| entry.person == Some(person)) else {
                 continue;
             };
@@ -86,6 +95,15 @@ impl Kept {
         }
         let mut entries: Vec<Entry> = self.entries.into_values().collect();
         entries.sort_by_key(Entry::screen_order);
-        entries
+        (entries, changes)
     }
+}
+
+/// Whether an entry is its author's, and still as it was before he changed it.
+fn waits_for(of: &Entry, change: &Order, author: RingId) -> bool {
+    let edited_by = of.words.as_ref().and_then(|words| words.edited_by);
+    of.person == Some(author)
+        && of.retracted.is_none()
+        && matches!(of.shown, Shown::Said(_))
+        && edited_by < Some(*change)
 }

@@ -150,6 +150,8 @@ pub struct ThreadView {
     /// Entries that are kept back, as their authors said them: for the device that wrote them, and
     /// shown to nobody else.
     pub kept_back: Vec<Entry>,
+    /// By entry that counts: the newest edit or retraction of its author that is kept back.
+    pub kept_back_changes: BTreeMap<OpId, Order>,
     /// Fields by code and subject.
     pub fields: BTreeMap<FieldKey, Field>,
     /// By person (ring): how far each strand was read.
