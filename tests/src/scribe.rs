@@ -43,6 +43,8 @@ pub struct Scribe {
     roster: Roster,
     kit: Identity,
     places: BTreeMap<ThreadId, Place>,
+    /// What others said in the threads it looked into.
+    heard: BTreeMap<OpId, Say>,
 }
 
 fn login(url: &str, company: CompanyId, hub: &World, signing: &SigningKey) -> HttpHub {
@@ -92,6 +94,11 @@ impl Kit {
     /// A device that the kit lets in.
     async fn admit(&mut self, number: u64, kind: DeviceKind, crew: Option<RingId>) -> bare::Device {
         let (device, changes) = bare::device(number, kind, crew);
+        self.say(changes).await;
+        device
+    }
+
+    async fn say(&mut self, changes: Vec<Change>) {
         let lamport = self.roster.links().len() as u64 + 1;
         let drafted = self
             .roster
@@ -100,7 +107,6 @@ impl Kit {
         let op = Op::new(context, payload::clear(&[7; 12], &body));
         let key = self.key.clone();
         self.append(&key, op).await;
-        device
     }
 
     async fn append(&mut self, author: &SigningKey, op: Op) {
@@ -113,6 +119,11 @@ impl Kit {
         };
         self.hub.append_roster(append).await.unwrap();
     }
+}
+
+/// What no program says in one op: the root's changes, as they are.
+pub async fn change_the_roster(world: &World, changes: Vec<Change>) {
+    Kit::of(world).await.say(changes).await;
 }
 
 /// An office that was captured says in the roster what no app understands; `unknown`: whether apps
@@ -165,6 +176,7 @@ impl Scribe {
             roster: kit.roster,
             kit: root.encryption_identity().unwrap(),
             places: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -176,12 +188,13 @@ impl Scribe {
             limit_bytes: 1 << 20,
         };
         let answer = self.hub.fetch(fetch).await.unwrap();
-        let (mut key, mut lamport) = (None, 0);
+        let (mut key, mut lamport, mut data) = (None, 0, Vec::new());
         for raw in page::read(&answer.page).unwrap() {
             for op in raw.resolve(&self.company, &NoBases).unwrap().ops {
                 lamport = lamport.max(op.context().lamport);
                 let said = op.payload.as_deref().map(control::read);
                 if op.context().class.class != Class::Control {
+                    data.push(op);
                     continue;
                 }
                 let Some(Ok(Control::KeyMade(made))) = said else {
@@ -197,20 +210,28 @@ impl Scribe {
                 key = Some((made.key(), HistorySecret::from_bytes(secret).thread_key()));
             }
         }
+        let key: (KeyId, ThreadKey) = key.expect("the thread has a key");
+        for op in data {
+            let payload = op.payload.as_deref().unwrap_or_default();
+            if let Ok(body) = payload::open(&key.1, op.context(), payload) {
+                let said = Body::read(&body).unwrap().say;
+                self.heard.insert(op.form.id(), said);
+            }
+        }
         let place = Place {
-            key: key.expect("the thread has a key"),
+            key,
             lamport,
             last: None,
         };
         self.places.insert(thread, place);
     }
 
-    /// Texts as ops, chained and sealed.
-    fn ops(&mut self, thread: ThreadId, texts: &[String]) -> Vec<Op> {
+    /// What is said, as ops, chained and sealed.
+    fn ops(&mut self, thread: ThreadId, says: impl Iterator<Item = Say>) -> Vec<Op> {
         let place = self.places.get_mut(&thread).unwrap();
         let (roster, roster_digest) = self.roster.head();
         let mut ops = Vec::new();
-        for text in texts {
+        for say in says {
             place.lamport += 1;
             let (seq, previous) = place.last.map_or((0, OpId::ZERO), |last| last);
             let context = Context {
@@ -231,10 +252,7 @@ impl Scribe {
             };
             let body = Body {
                 offset_s: Some(0),
-                say: Say::Text(Text {
-                    text: text.clone(),
-                    reply_to: None,
-                }),
+                say,
             };
             let salt = *blake3::hash(&previous.0).as_bytes().first_chunk().unwrap();
             let sealed = payload::seal(&place.key.1, &context, &salt, &body.to_bytes()).unwrap();
@@ -250,11 +268,26 @@ impl Scribe {
         if !self.places.contains_key(&thread) {
             self.look(thread).await;
         }
-        let ops = self.ops(thread, texts);
+        let says = texts.iter().map(|text| {
+            Say::Text(Text {
+                text: text.clone(),
+                reply_to: None,
+            })
+        });
+        let ops = self.ops(thread, says);
         let segments = ops.chunks(page::MAX_SEGMENT_OPS);
         segments
             .flat_map(|ops| bare::segment(&self.person, ops))
             .collect()
+    }
+
+    /// Says what somebody else said, pictures and all, as its own; which op that is.
+    pub async fn repeat(&mut self, thread: ThreadId, of: &OpId) -> OpId {
+        self.look(thread).await;
+        let said = self.heard.get(of).expect("it was said here").clone();
+        let ops = self.ops(thread, std::iter::once(said));
+        self.push(vec![bare::segment(&self.person, &ops)]).await;
+        ops[0].form.id()
     }
 
     /// Hands pages over.

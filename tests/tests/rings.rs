@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use kolonne_core::capture::NewJob;
 use kolonne_core::records::{EntryKind, KeptBackWhy, LetInBy, Part, State};
-use kolonne_core::{Error, NewInvite, SeatGrant};
+use kolonne_core::{Budget, Error, NewInvite, SeatGrant};
 use kolonne_model::control::{EraseReason, ThreadKind};
 use kolonne_model::ids::{DeviceId, OpId, RingId};
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
+use kolonne_tests::scribe::Scribe;
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 use rusqlite::Connection;
@@ -193,6 +194,48 @@ async fn what_the_office_erases_is_hidden_at_once_and_destroyed_on_every_disk() 
     }
     world.everyone_syncs().await;
     assert_eq!(anna.thread(&job), büro.thread(&job));
+}
+
+/// Whoever says another's picture again keeps it there, also where it hadn't come yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_said_twice_stays_with_the_entry_that_still_shows_it() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    let mut scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    for erases in [true, false] {
+        let first = anna.photo(&job, &files::photo(900, 700, u32::from(erases)));
+        anna.sync().await;
+        let again = scribe.repeat(job, &first).await;
+        // The crew's phone knows of both and has no picture yet.
+        let words_only = Budget {
+            blob_bytes: Some(0),
+            ..Budget::unlimited()
+        };
+        kolonne_3.core().sync_once(words_only).await.unwrap();
+        assert!(kolonne_3.media(&again, Part::Thumb).is_err());
+        if erases {
+            let reason = EraseReason::Mistake;
+            büro.sync().await;
+            büro.core().erase(&büro.seat(), &[first], reason).unwrap();
+        } else {
+            anna.core().retract(&anna.seat(), &first, None).unwrap();
+        }
+        anna.sync().await;
+        world.everyone_syncs().await;
+        for device in world.devices() {
+            if erases {
+                device.later(8 * DAY);
+                device.sync().await;
+            }
+            assert!(device.media(&first, Part::Thumb).is_err());
+            for part in [Part::Thumb, Part::Picture] {
+                let shown = device.media(&again, part).unwrap();
+                assert!(!shown.bytes.is_empty());
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,14 +10,17 @@
 
 use kolonne_core::capture::NewJob;
 use kolonne_core::crypt::{self, RootSeed};
-use kolonne_core::records::{AlarmKind, CarriedEvent, RosterStanding, State};
+use kolonne_core::records::{AlarmKind, CarriedEvent, RosterEvent, RosterStanding, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
 use kolonne_model::cbor;
 use kolonne_model::hub::RosterAnswer;
-use kolonne_model::ids::{DeviceId, HubEpoch};
-use kolonne_model::op::Unknown;
-use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
-use kolonne_tests::scribe::stop_the_roster;
+use kolonne_model::ids::{DeviceId, HubEpoch, SeatId};
+use kolonne_model::op::{SUITE_1, Unknown};
+use kolonne_model::roster::change::{
+    Change, DeviceKind, End, EndMode, Role, Scope, SeatCert, SeatKind, Subject,
+};
+use kolonne_tests::bare;
+use kolonne_tests::scribe::{change_the_roster, stop_the_roster};
 use kolonne_tests::world::{RunningHub, enrol, person, phone};
 use kolonne_tests::{Device, JobId, World};
 
@@ -246,6 +249,64 @@ async fn the_kit_makes_an_office_where_no_app_understands_the_roster() {
         let people = |device: &Device| device.core().people().unwrap().0.len();
         assert_eq!(people(&world.anna), people(&new));
     }
+}
+
+/// One op renews a seat and ends others: each end is told, and the renewal is no end.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_hides_no_end_behind_a_renewed_seat() {
+    let world = World::new().await;
+    let (anna, kolonne_3) = (&world.anna, &world.kolonne_3);
+    let ring = |name: &str| {
+        let (people, _) = world.büro.core().people().unwrap();
+        people.iter().find(|person| person.name == name).unwrap().id
+    };
+    let end = |seat| {
+        Change::End(End {
+            subject: Subject::Seat(seat),
+            mode: EndMode::Soft,
+            cuts: vec![],
+            more: None,
+        })
+    };
+    let seat = |number, person, device| {
+        Change::Seat(SeatCert {
+            key: bare::public(&bare::key(number)),
+            kind: SeatKind::Person,
+            suite: SUITE_1,
+            device: device_id(device),
+            person: Some(person),
+            role: Role::Crew,
+            scope: Scope::All,
+            not_after_ms: None,
+            recipient: None,
+        })
+    };
+    let jonas = kolonne_3.seat_of("Jonas Huber");
+    let of_anna = ring("Anna Weber");
+    // Anna again on her phone, and Jonas out; then Anna elsewhere, which renews nothing.
+    let renews = vec![end(anna.seat()), seat(1 << 50, of_anna, anna), end(jonas)];
+    change_the_roster(&world, renews).await;
+    let first = SeatId::of_key(&bare::public(&bare::key(1 << 50)));
+    let moves = vec![end(first), seat(1 << 51, of_anna, kolonne_3)];
+    change_the_roster(&world, moves).await;
+    world.büro.sync().await;
+    let history = world.büro.core().roster_history().unwrap();
+    let told = |event: &RosterEvent| -> Vec<(&str, String)> {
+        let what = event.what.iter();
+        what.map(|what| (what.code, what.subject.clone().unwrap()))
+            .collect()
+    };
+    let [.., renewed, moved] = history.as_slice() else {
+        panic!("{history:?}")
+    };
+    let anna = "Anna Weber".to_owned();
+    let first = [
+        ("renewed", anna.clone()),
+        ("ended", "Jonas Huber".to_owned()),
+    ];
+    assert_eq!(told(renewed), first);
+    let elsewhere = [("ended", anna.clone()), ("person", anna)];
+    assert_eq!(told(moved), elsewhere);
 }
 
 fn of_the_company(device: &Device, job: &JobId) -> String {
