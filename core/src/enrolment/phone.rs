@@ -3,6 +3,7 @@
 //!
 //! Nothing is written to the disk before all of that is proven.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
@@ -10,10 +11,9 @@ use kolonne_model::enrol::{
     Admission, Answer, Code, Commitment, Denial, EnrolError, From, LASTS_MS, Opening, PhoneKeys,
     Transcript, commit, open_message, seal_message, slot,
 };
-use kolonne_model::hub::{Hub, HubError, RosterFrom};
-use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
+use kolonne_model::hub::HubError;
+use kolonne_model::ids::{DeviceId, Hash32};
 use kolonne_model::pack::Pack;
-use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{DeviceKind, Role, SeatKind};
 use kolonne_model::roster::{Named, Roster};
 use kolonne_model::strand::VerifiedOp;
@@ -28,8 +28,8 @@ use crate::kolonne::{Config, Kolonne};
 use crate::oplog;
 use crate::seats::PINS_WAIVED;
 use crate::store::set_meta;
-use crate::sync::Budget;
-use crate::transport::{HttpDoor, HttpHub, LoginIdentity};
+use crate::sync::{Budget, whole_roster};
+use crate::transport::{HttpCarrier, HttpDoor, Line};
 
 /// Between two looks into the mailbox: at first, and later, when a person takes their time.
 const POLL: Duration = Duration::from_millis(250);
@@ -255,30 +255,12 @@ impl Enrolment {
 
     /// The roster from its founding on, every link proven.
     async fn whole_roster(&self) -> Result<(Roster, Vec<VerifiedOp>), Error> {
-        let company: CompanyId = self.code.company;
-        let identity = LoginIdentity {
-            company,
-            device: self.device.device(),
-            hub_key: self.code.hub_key,
-            signing: SigningKey::from_bytes(&self.device.signing.seed()),
-        };
-        let hub = HttpHub::new(self.door.clone(), identity);
-        let mut roster = Roster::new(company);
-        let mut ops: Vec<VerifiedOp> = Vec::new();
-        loop {
-            let next = u32::try_from(ops.len()).map_err(forged)?.saturating_add(1);
-            let answer = hub.roster(RosterFrom { seq: next }).await?;
-            let before = ops.len();
-            for raw in page::read(&answer.page).map_err(forged)? {
-                let segment = raw.resolve(&company, &NoBases).map_err(forged)?;
-                let op = roster.verify(segment).map_err(forged)?;
-                roster.append(&op);
-                ops.push(op);
-            }
-            if !answer.more || ops.len() == before {
-                return Ok((roster, ops));
-            }
-        }
+        let company = self.code.company;
+        let signing = SigningKey::from_bytes(&self.device.signing.seed());
+        let carrier = HttpCarrier::new(self.door.clone(), company, self.device.device(), signing);
+        let hub = Line::new(Arc::new(carrier), self.code.hub_key);
+        let (roster, ops, _) = whole_roster(&hub, Some(company)).await?;
+        Ok((roster, ops))
     }
 
     /// Whether this roster extends the code's and admits this device as the office's answer said.
