@@ -4,6 +4,7 @@
 //! The phone's keys never leave it, the code's secret is never sent, and the phone believes no
 //! roster but one that extends the code's and contains its own admission.
 
+mod admission;
 mod office;
 pub(crate) mod pack;
 mod phone;
