@@ -134,7 +134,7 @@ impl Kolonne {
                 return Err(Error::Offline { retry_after_ms: 0 });
             }
             let roster = inner.store.read(|db| inner.roster(db))?;
-            if roster.role_at(seat, roster.head().0) < Some(Role::Admin) {
+            if roster.role_now(seat) < Some(Role::Admin) {
                 return Err(Error::Locked { code: "right" });
             }
             let seeding = match Seeding::begin(inner, &inner.online()?, Shared::default()).await? {

@@ -336,10 +336,7 @@ fn check_end(
     author: &SeatId,
     subjects: &[Subject],
 ) -> Result<(), Error> {
-    let (position, _) = roster.head();
-    if roster.ends_of(author).next().is_some()
-        || roster.role_at(author, position) < Some(Role::Office)
-    {
+    if roster.role_now(author) < Some(Role::Office) {
         return Err(Error::Locked { code: "right" });
     }
     let seats = seats_of(roster, subjects);

@@ -245,10 +245,7 @@ fn merger(
     mine: &Roster,
     theirs: &Roster,
 ) -> Result<Option<Author>, Error> {
-    let may = |roster: &Roster, seat: &SeatId| {
-        roster.ends_of(seat).next().is_none()
-            && roster.role_at(seat, roster.head().0) >= Some(Role::Office)
-    };
+    let may = |roster: &Roster, seat: &SeatId| roster.role_now(seat) >= Some(Role::Office);
     for seat in keys::own_seats(db)? {
         if may(mine, &seat) && may(theirs, &seat) {
             // A seat that is locked now merges another time.

@@ -153,11 +153,8 @@ impl Inner {
         if !is_office || roster.needs_newer_app() {
             return Ok(None);
         }
-        let (position, _) = roster.head();
         Ok(crate::keys::own_seats(db)?.into_iter().find(|seat| {
-            roster.role_at(seat, position) >= Some(Role::Office)
-                && roster.ends_of(seat).next().is_none()
-                && self.reader(db, seat).is_ok()
+            roster.role_now(seat) >= Some(Role::Office) && self.reader(db, seat).is_ok()
         }))
     }
 

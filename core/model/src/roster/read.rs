@@ -215,6 +215,15 @@ impl Roster {
         at_position(&self.state.seats.get(seat)?.roles, at).copied()
     }
 
+    /// A seat's role now: none once it ended.
+    #[must_use]
+    pub fn role_now(&self, seat: &SeatId) -> Option<Role> {
+        match self.ends_of(seat).next() {
+            Some(_) => None,
+            None => self.role_at(seat, self.head().0),
+        }
+    }
+
     /// The rings a seat speaks for as of a position.
     #[must_use]
     pub fn speaks_for(&self, seat: &SeatId, at: RosterPosition) -> Vec<RingId> {
