@@ -14,10 +14,12 @@ use std::time::Duration;
 use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{Entry, EntryKind, Part, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
+use kolonne_hub::{Env, HubService, Quotas};
 use kolonne_model::control::EraseReason;
-use kolonne_model::ids::OpId;
+use kolonne_model::ids::{BlobId, OpId};
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
+use kolonne_tests::fence::files_below;
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -462,16 +464,19 @@ async fn a_replaced_phone_gets_what_was_sealed_from_another_named_person() {
 /// What nobody but the named can open is erased like all else, also where it can't be opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_sealed_attachment_is_destroyed_where_it_lies() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let (büro, phone) = (&world.büro, &world.kolonne_3);
     let job = world.job("Dach Öztürk", &["Kolonne 3"]);
     world.everyone_syncs().await;
     let named = ("Attest.jpg", &note()[..]);
     let entry = seal(phone, "Mehmet Yılmaz", &job, &office(), named);
     world.everyone_syncs().await;
-    for device in [büro, phone] {
-        assert_eq!(device.blob_files().len(), 1);
-    }
+    let [blob] = büro.blob_files()[..] else {
+        panic!("one file")
+    };
+    assert_eq!(phone.blob_files(), [blob]);
+    let hub = world.path("hub");
+    assert_eq!(blobs_at_hub(&hub), [blob]);
     let reason = EraseReason::PersonalData;
     büro.core().erase(&büro.seat(), &[entry], reason).unwrap();
     world.everyone_syncs().await;
@@ -483,4 +488,27 @@ async fn an_erased_sealed_attachment_is_destroyed_where_it_lies() {
         assert_eq!(device.blob_files(), []);
         assert!(device.entry(&job, &entry).erased.unwrap().destroyed);
     }
+    // The hub reads of it nothing but its name, and that is what the erase tells it.
+    world.stop_hub().await;
+    for (days, left) in [(6, vec![blob]), (8, vec![])] {
+        let ms = Duration::from_hours(days * 24).as_millis();
+        let later_ms = u64::try_from(ms).unwrap();
+        let now_ms = move || Env::system().unwrap().now_ms() + later_ms;
+        let env = Env::new(now_ms, |bytes| bytes.fill(7));
+        HubService::open(&hub, env, Quotas::default())
+            .unwrap()
+            .tidy();
+        assert_eq!(blobs_at_hub(&hub), left, "after {days} days");
+    }
+    // Nobody brings it again.
+    world.start_hub();
+    world.everyone_syncs().await;
+    assert_eq!(blobs_at_hub(&hub), []);
+}
+
+/// The files at a hub, by name.
+fn blobs_at_hub(hub: &Path) -> Vec<BlobId> {
+    let files = files_below(&hub.join("blobs"));
+    let names = files.iter().filter_map(|path| path.file_name()?.to_str());
+    names.map(|name| name.parse().unwrap()).collect()
 }
