@@ -549,6 +549,70 @@ async fn a_hub_put_back_after_which_two_offices_appended_ends_in_one_roster() {
     assert_eq!(lea.state(&job, &text), State::Office);
 }
 
+/// The kit spoke on two branches in one term: neither word takes the other back, until it speaks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_words_of_the_kit_stand_beside_each_other_until_it_speaks_again() {
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    let ada = recover(&world, &world.kit, "Ada Lang", "ada")
+        .await
+        .unwrap();
+    world.everyone_syncs().await;
+    assert!(names(&world.anna).contains(&"Ada Lang".to_owned()));
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+    let bodo = recover(&world, &world.kit, "Bodo Kurz", "bodo")
+        .await
+        .unwrap();
+
+    // Who knew the first stands on what both share; writing goes on.
+    for _ in 0..2 {
+        world.everyone_syncs().await;
+        // The hub's roster doesn't have her.
+        assert!(matches!(ada.try_sync().await, Err(Error::AuthExpired)));
+        bodo.sync().await;
+    }
+    for device in [&world.anna, &world.büro] {
+        let shown = names(device);
+        assert!(!shown.contains(&"Ada Lang".to_owned()), "{shown:?}");
+        assert!(!shown.contains(&"Bodo Kurz".to_owned()), "{shown:?}");
+    }
+    world.anna.text(&job, "Geht noch");
+    world.anna.sync().await;
+    world.büro.sync().await;
+    assert_eq!(texts(&world.büro, &job), ["Geht noch"]);
+
+    // With its next word all are on one again.
+    let cleo = recover(&world, &world.kit, "Cleo Breit", "cleo")
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        world.everyone_syncs().await;
+        bodo.sync().await;
+        cleo.sync().await;
+    }
+    let length = cleo.core().roster_history().unwrap().len();
+    for device in [&world.anna, &world.büro, &world.kolonne_3, &bodo] {
+        assert_eq!(device.core().roster_history().unwrap().len(), length);
+        let alarms = device.core().alarms().unwrap();
+        assert!(
+            alarms
+                .iter()
+                .all(|alarm| alarm.kind != AlarmKind::TwoRosters)
+        );
+        let shown = names(device);
+        assert!(shown.contains(&"Bodo Kurz".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"Cleo Breit".to_owned()), "{shown:?}");
+        assert!(!shown.contains(&"Ada Lang".to_owned()), "{shown:?}");
+        assert_eq!(texts(device, &job), ["Geht noch"]);
+    }
+}
+
 /// More threads than the cuts of one op have room for: they go ahead, in undoing too.
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_and_undoing_cut_in_any_number_of_threads() {
