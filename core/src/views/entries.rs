@@ -453,6 +453,12 @@ fn state(
     if let Some(why) = wedged.or_else(|| blobs.iter().find_map(|blob| blob.wedged.clone())) {
         return Ok((State::Stuck, Some(why)));
     }
+    // Files of what is taken back or erased are no longer fetched: its op says how far it came.
+    let blobs = match row.kind() {
+        EntryKind::Stub => &[],
+        _ if row.retracted => &[],
+        _ => blobs,
+    };
     let mut carried = blobs.iter().filter(|blob| blob.part != part::ORIGINAL);
     let from_here = desk.device_of(&row.seat) == Some(desk.device);
     let strand = params![
