@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use kolonne_model::ids::{CompanyId, DeviceId, OpId, PublicKey, SeatId, ThreadId};
+use kolonne_model::ids::{BlobId, CompanyId, DeviceId, OpId, PublicKey, SeatId, ThreadId};
 use kolonne_model::roster::Roster;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{broadcast, watch};
@@ -111,7 +111,9 @@ pub(crate) struct Inner {
     pub uploading: tokio::sync::Mutex<()>,
     /// Held by whoever fetches blobs.
     pub downloading: tokio::sync::Mutex<()>,
-    pub waits: Waits,
+    pub waits: Waits<BlobId>,
+    /// Threads that were asked for what is missing in them.
+    pub fills: Waits<ThreadId>,
     /// When this was opened: what engines count their time from.
     pub opened: Instant,
     pub hub_seq: AtomicU64,
@@ -200,6 +202,7 @@ impl Kolonne {
             uploading: tokio::sync::Mutex::new(()),
             downloading: tokio::sync::Mutex::new(()),
             waits: Waits::default(),
+            fills: Waits::default(),
             opened: Instant::now(),
             hub_seq: AtomicU64::new(0),
             seats: OpenSeats::default(),
@@ -291,6 +294,7 @@ impl Kolonne {
         // Nothing is lost if this can't be written now: the waits run out by themselves.
         drop(self.inner.store.write(crate::outbox::unwedge));
         self.inner.waits.end_all();
+        self.inner.fills.end_all();
         self.inner.nudge();
     }
 

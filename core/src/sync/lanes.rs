@@ -6,29 +6,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kolonne_model::ids::BlobId;
-
 use super::{Budget, SyncReport};
 use crate::kolonne::lock;
 
 /// Longest wait between two tries of one blob.
 const MAX_WAIT: Duration = Duration::from_mins(10);
 
-/// Blobs that wait for their next try, and until when. A device that starts tries all at once: how
-/// often each was tried is in the store.
-#[derive(Debug, Default)]
-pub(crate) struct Waits(Mutex<BTreeMap<BlobId, Duration>>);
+/// What waits for its next try (blobs, and threads of which something is missing), and until when. A
+/// device that starts tries all at once: how often each blob was tried is in the store.
+#[derive(Debug)]
+pub(crate) struct Waits<T>(Mutex<BTreeMap<T, Duration>>);
 
-impl Waits {
+impl<T> Default for Waits<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Ord> Waits<T> {
     /// A try begins, after so many others: should it come to nothing, it waits.
-    pub fn begin(&self, blob: BlobId, attempts: u32, now: Duration) {
+    pub fn begin(&self, what: T, attempts: u32, now: Duration) {
         let wait = Duration::from_secs(2u64 << attempts.min(10)).min(MAX_WAIT);
-        lock(&self.0).insert(blob, now.saturating_add(wait));
+        lock(&self.0).insert(what, now.saturating_add(wait));
     }
 
     /// It moved, or may: nothing to wait for.
-    pub fn end(&self, blob: &BlobId) {
-        lock(&self.0).remove(blob);
+    pub fn end(&self, what: &T) {
+        lock(&self.0).remove(what);
     }
 
     /// Everything is tried now.
@@ -37,8 +41,8 @@ impl Waits {
     }
 
     /// Whether it waits.
-    pub fn waits(&self, blob: &BlobId, now: Duration) -> bool {
-        lock(&self.0).get(blob).is_some_and(|until| *until > now)
+    pub fn waits(&self, what: &T, now: Duration) -> bool {
+        lock(&self.0).get(what).is_some_and(|until| *until > now)
     }
 
     /// When the next one is due.

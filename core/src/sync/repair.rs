@@ -4,7 +4,9 @@
 //! strand, may leave a gap. So what a device says it has is only what it has from the beginning.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use kolonne_model::control::{self, Control};
 use kolonne_model::hub::{Fetch, FetchAnswer, Heads, Hub, HubError};
 use kolonne_model::ids::{Head, OpId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum};
 use rusqlite::{Connection, Row, params};
@@ -12,7 +14,7 @@ use rusqlite::{Connection, Row, params};
 use super::{MAX_ROUNDS, PULL_BYTES, Sync, blocking, pull_roster};
 use crate::error::Error;
 use crate::kolonne::Inner;
-use crate::{oplog, outbox};
+use crate::{keys, oplog, outbox};
 
 /// An op `o` whose predecessor isn't here.
 const IS_CUT_OFF: &str = "o.seq > 1 AND NOT EXISTS (SELECT 1 FROM ops p WHERE p.id = o.previous)";
@@ -22,7 +24,10 @@ impl Sync<'_> {
     pub(super) async fn fill(&mut self, thread: ThreadId) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
             self.inner.check_flight()?;
-            let have = self.inner.store.read(|db| whole_heads_of(db, &thread))?;
+            let have = self
+                .inner
+                .store
+                .read(|db| self.inner.whole_heads_of(db, &thread))?;
             let asked = Fetch {
                 thread,
                 have,
@@ -50,8 +55,11 @@ impl Sync<'_> {
 
     /// Compares the sum of heads; where it differs, the heads, and heals in both directions.
     pub(super) async fn compare(&mut self, hub_sum: [u8; 16]) -> Result<(), Error> {
-        let (own, mut lacking) = blocking(self.inner, |inner| {
-            Ok((inner.own_heads()?, inner.store.read(|db| cut_off(db))?))
+        let now = self.shared.now();
+        let (own, mut lacking) = blocking(self.inner, move |inner| {
+            let mut lacking = inner.store.read(|db| cut_off(db))?;
+            lacking.extend(inner.incomplete_threads(now)?);
+            Ok((inner.own_heads()?, lacking))
         })
         .await?;
         let mut requeued = 0;
@@ -91,7 +99,99 @@ struct Differences {
     put_back: bool,
 }
 
+/// An op of which something is missing that the hub may have.
+struct Incomplete {
+    strand: Strand,
+    seq: u32,
+    previous: OpId,
+}
+
 impl Inner {
+    /// Threads in which something is missing that heads say nothing of, and that weren't asked for it
+    /// a moment ago: the hub may lack it too.
+    fn incomplete_threads(&self, now: Duration) -> Result<Vec<ThreadId>, Error> {
+        let mut found = Vec::new();
+        self.store.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT thread FROM view_threads WHERE held > 0
+                 UNION SELECT thread FROM view_entries e WHERE kind = 11
+                    AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = e.id)",
+            )?;
+            let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            for thread in threads {
+                let thread = crate::kolonne::thread_id(&thread?)?;
+                if !self.fills.waits(&thread, now) && !self.incomplete(db, &thread)?.is_empty() {
+                    self.fills.begin(thread, u32::MAX, now);
+                    found.push(thread);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Ops whose payload was withheld, and keys for this device whose wrap was.
+    fn incomplete(&self, db: &Connection, thread: &ThreadId) -> Result<Vec<Incomplete>, Error> {
+        let roster = self.roster(db)?;
+        let mut rings = roster.rings_of_device(&self.device);
+        let people = keys::own_seats(db)?;
+        rings.extend(
+            people
+                .iter()
+                .filter_map(|seat| roster.seat(seat)?.cert.person),
+        );
+        let mut statement = db.prepare_cached(
+            "SELECT o.id FROM ops o WHERE o.thread = ?1
+                AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.op = o.id)
+                AND (NOT EXISTS (SELECT 1 FROM payloads p WHERE p.op = o.id)
+                  OR (o.class = 2 AND NOT EXISTS (SELECT 1 FROM parts x WHERE x.op = o.id)))",
+        )?;
+        let ids = statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+        let mut found = Vec::new();
+        for id in ids {
+            let id = crate::kolonne::op_id(&id?)?;
+            let Some(op) = oplog::get(db, &id)? else {
+                continue;
+            };
+            let is_incomplete = match op.op().payload.as_deref().map(control::read) {
+                None => true,
+                Some(Ok(Control::KeyMade(made))) => {
+                    made.rings.iter().any(|entry| rings.contains(&entry.ring))
+                        && keys::history(db, thread, &made.key())?.is_none()
+                }
+                Some(_) => false,
+            };
+            if is_incomplete {
+                found.push(Incomplete {
+                    strand: op.strand(),
+                    seq: op.context().seq,
+                    previous: op.context().previous,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The last ops of a thread's strands that are here whole from the beginning.
+    fn whole_heads_of(&self, db: &Connection, thread: &ThreadId) -> Result<Vec<StrandHead>, Error> {
+        let mut heads = whole_heads_of(db, thread)?;
+        for lacking in self.incomplete(db, thread)? {
+            let before = StrandHead {
+                strand: lacking.strand,
+                head: Head {
+                    seq: lacking.seq.saturating_sub(1),
+                    id: lacking.previous,
+                },
+            };
+            let known = heads.len();
+            heads.retain(|head| head.strand != lacking.strand || head.head.seq < lacking.seq);
+            if heads.len() < known && lacking.seq > 1 {
+                heads.push(before);
+            }
+        }
+        Ok(heads)
+    }
+
     fn differences(
         &self,
         own: &BTreeSet<StrandHead>,
