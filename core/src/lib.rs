@@ -52,4 +52,7 @@ pub use founding::{Founded, NewCompany};
 pub use kolonne::{Clock, Config, Flight, Kolonne};
 pub use recovery::NewOffice;
 pub use root::Undo;
-pub use sync::{Action, AskId, Budget, Engine, Event, Network, SyncReport, SyncTask};
+pub use sync::{
+    Action, AskId, Budget, Engine, Event, Network, PreparedTransfer, SyncReport, SyncTask,
+    TransferTaken,
+};

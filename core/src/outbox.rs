@@ -41,6 +41,11 @@ pub const OP_WAITS: &str = "(wedged IS NULL OR wedged IN ('seat', 'payload'))";
 /// The same of a blob. It may be too large only for what is left of a quota.
 pub const BLOB_WAITS: &str = "(wedged IS NULL OR wedged = 'too_large')";
 
+/// Of an op `o`: what lies here proves it to others, by its own signature or one after it. What came
+/// with bare links after it is proven to this device alone, and others hand it on.
+pub const PROVABLE: &str = "EXISTS (SELECT 1 FROM ops n JOIN signatures s ON s.op = n.id
+    WHERE n.thread = o.thread AND n.seat = o.seat AND n.store = o.store AND n.seq >= o.seq)";
+
 /// Between two tries of ops that were refused for now.
 const REFUSED_WAIT_MS: u64 = 10 * 60 * 1000;
 /// When they were tried last.
@@ -97,6 +102,20 @@ pub fn put_again(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
          SELECT o.arrival, o.id, o.thread FROM ops o JOIN payloads p ON p.op = o.id WHERE o.id = ?1
          ON CONFLICT DO UPDATE SET wedged = NULL",
         [op.0.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// A blob of one's own came back from the hub, to a database that was put back: the hub is asked to
+/// sign for it again. It has it, so that costs no upload.
+pub fn ask_receipt(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
+    tx.execute(
+        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+         SELECT b.blob, b.thread, CASE b.part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
+                (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), b.bytes
+         FROM blobs b JOIN view_entries e ON e.id = b.entry JOIN own_seats s ON s.seat = e.seat
+         WHERE b.blob = ?1 AND NOT EXISTS (SELECT 1 FROM blob_receipts r WHERE r.blob = b.blob)",
+        [blob.0.as_slice()],
     )?;
     Ok(())
 }
@@ -525,11 +544,14 @@ pub fn requeue_beyond(
     strand: &Strand,
     beyond_seq: u32,
 ) -> Result<usize, Error> {
-    Ok(tx.execute(
+    let sql = format!(
         "INSERT INTO outbox_ops (arrival, op, thread)
-         SELECT arrival, id, thread FROM ops
-         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4
-         ON CONFLICT DO UPDATE SET wedged = NULL",
+         SELECT arrival, id, thread FROM ops o
+         WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq > ?4 AND {PROVABLE}
+         ON CONFLICT DO UPDATE SET wedged = NULL"
+    );
+    Ok(tx.execute(
+        &sql,
         params![
             strand.thread.0.as_slice(),
             strand.seat.0.as_slice(),
@@ -556,35 +578,51 @@ pub struct BlobOut {
     pub lane: u8,
 }
 
-/// The next blob to send: by lane up to the last one, then oldest first; those that wait for another
+/// The next blobs to send: by lane up to the last one, then oldest first; those that wait for another
 /// try are passed.
-pub fn next_blob(
+pub fn next_blobs(
     db: &Connection,
     last: Lane,
+    at_most: usize,
     waits: impl Fn(&BlobId) -> bool,
-) -> Result<Option<BlobOut>, Error> {
+) -> Result<Vec<BlobOut>, Error> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT blob, thread, bytes, upload, attempts, lane FROM outbox_blobs o
+        "SELECT {BLOB_OUT} FROM outbox_blobs o
          WHERE lane <= ?1 AND {BLOB_WAITS} AND {NOT_ERASED} ORDER BY lane, queued"
     ))?;
     let mut rows = statement.query([last as i64])?;
-    while let Some(row) = rows.next()? {
-        let blob: Vec<u8> = row.get(0)?;
-        let blob = BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?;
-        if waits(&blob) {
-            continue;
+    let mut next = Vec::new();
+    while next.len() < at_most
+        && let Some(row) = rows.next()?
+    {
+        let out = read_blob_out(row)?;
+        if !waits(&out.blob) {
+            next.push(out);
         }
-        let thread: Vec<u8> = row.get(1)?;
-        return Ok(Some(BlobOut {
-            blob,
-            thread: ThreadId::try_from(thread.as_slice()).map_err(|_| Error::Corrupt)?,
-            bytes: row.get::<_, i64>(2)?.cast_unsigned(),
-            upload: row.get(3)?,
-            attempts: row.get(4)?,
-            lane: row.get(5)?,
-        }));
     }
-    Ok(None)
+    Ok(next)
+}
+
+/// A blob on its way out, if it is.
+pub fn blob_out(db: &Connection, blob: &BlobId) -> Result<Option<BlobOut>, Error> {
+    let sql = format!("SELECT {BLOB_OUT} FROM outbox_blobs WHERE blob = ?1");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query([blob.0.as_slice()])?;
+    rows.next()?.map(read_blob_out).transpose()
+}
+
+const BLOB_OUT: &str = "blob, thread, bytes, upload, attempts, lane";
+
+fn read_blob_out(row: &rusqlite::Row<'_>) -> Result<BlobOut, Error> {
+    let (blob, thread): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    Ok(BlobOut {
+        blob: BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?,
+        thread: ThreadId::try_from(thread.as_slice()).map_err(|_| Error::Corrupt)?,
+        bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+        upload: row.get(3)?,
+        attempts: row.get(4)?,
+        lane: row.get(5)?,
+    })
 }
 
 /// A try begins: counted before it starts, so that a crash counts too.

@@ -16,6 +16,7 @@ mod lanes;
 mod leave;
 pub(crate) mod lineage;
 mod network;
+mod prepared;
 mod repair;
 mod roster;
 mod seeding;
@@ -47,6 +48,7 @@ pub(crate) use exchange::Sync;
 pub(crate) use lanes::{Shared, Waits};
 pub use network::Network;
 pub(crate) use network::Signals;
+pub use prepared::{PreparedTransfer, TransferTaken};
 pub(crate) use roster::give_roster;
 pub(crate) use seeding::Seeding;
 

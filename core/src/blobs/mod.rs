@@ -214,6 +214,16 @@ impl BlobStore {
         }
     }
 
+    /// The ciphertext's file, for a reader outside: it is never changed, and goes when the blob goes.
+    pub fn file(&self, id: &BlobId) -> Result<PathBuf, BlobError> {
+        let path = self.path(id);
+        if path.try_exists()? {
+            Ok(path)
+        } else {
+            Err(BlobError::Missing)
+        }
+    }
+
     /// Whether the blob is here.
     pub fn has(&self, id: &BlobId) -> Result<bool, BlobError> {
         Ok(self.path(id).try_exists()?)

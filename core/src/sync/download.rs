@@ -13,7 +13,7 @@ use super::{blocking, mark_at_hub};
 use crate::blobs::BlobError;
 use crate::error::Error;
 use crate::kolonne::{Inner, lock, thread_id};
-use crate::outbox::Lane;
+use crate::outbox::{self, Lane};
 use crate::records::Changed;
 use crate::transport::Line;
 
@@ -129,6 +129,7 @@ impl Download<'_> {
                     "UPDATE blobs SET here = 1, at_hub = 1, attempts = 0 WHERE blob = ?1",
                     [blob.0.as_slice()],
                 )?;
+                outbox::ask_receipt(tx, &blob)?;
                 Ok(())
             })?;
             inner.waits.end(&blob);

@@ -23,11 +23,12 @@ pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
     tx.execute("DELETE FROM blob_receipts", [])?;
     tx.execute("UPDATE blobs SET at_hub = 0", [])?;
     outbox::unwedge(tx)?;
-    tx.execute(
+    let provable = outbox::PROVABLE;
+    let sql = format!(
         "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
-         SELECT arrival, id, thread FROM ops WHERE class <> 3",
-        [],
-    )?;
+         SELECT arrival, id, thread FROM ops o WHERE class <> 3 AND {provable}"
+    );
+    tx.execute(&sql, [])?;
     tx.execute("UPDATE outbox_blobs SET upload = NULL, done_bytes = 0", [])?;
     tx.execute(
         "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)

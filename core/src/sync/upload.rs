@@ -17,6 +17,9 @@ use crate::outbox::{self, BlobOut};
 use crate::records::Changed;
 use crate::transport::Line;
 
+/// Slices in a row after which a hub has no more than before.
+const MAX_STALLS: u32 = 3;
+
 /// Bytes of a blob that is here.
 pub(super) async fn read_slice(
     inner: &Arc<Inner>,
@@ -110,11 +113,16 @@ impl Upload<'_> {
             UploadState::Open { name, offset_bytes } => (name, offset_bytes),
         };
         self.note_progress(out, &name, offset).await?;
+        let mut stalls = 0;
         loop {
             self.inner.check_flight()?;
+            if stalls >= MAX_STALLS {
+                // A hub that takes bytes and has none: this blob waits, the others go on.
+                return Err(Error::internal("upload"));
+            }
             let bytes = read_slice(self.inner, out.blob, offset, pace.slice_bytes()).await?;
             let began = self.shared.now();
-            let sent = bytes.len() as u64;
+            let (before, sent) = (offset, bytes.len() as u64);
             match self.line.append_upload(&name, offset, bytes).await {
                 Ok(UploadState::Complete(receipt)) => {
                     self.shared.count(|report| report.uploaded_bytes += sent);
@@ -130,6 +138,7 @@ impl Upload<'_> {
                     return Err(error.into());
                 }
             }
+            stalls = if offset > before { 0 } else { stalls + 1 };
             pace.took(self.shared.now().saturating_sub(began));
             self.note_progress(out, &name, offset).await?;
             if self.shared.is_spent() || self.overtaken(out).await? {
@@ -169,27 +178,9 @@ impl Upload<'_> {
     }
 
     async fn complete(&self, out: &BlobOut, receipt: BlobReceipt) -> Result<(), Error> {
-        let (blob, bytes, thread) = (out.blob, out.bytes, out.thread);
-        blocking(self.inner, move |inner| {
-            inner.store.write(|tx| {
-                let key = inner.hub_key(tx)?;
-                let good = receipt.is_good(&key, &inner.company)
-                    && receipt.blob == blob
-                    && receipt.sealed_bytes == bytes;
-                // One of an earlier life of the hub says nothing of what it has now.
-                let lives = cursor(tx)?.is_none_or(|cursor| cursor.epoch == receipt.epoch);
-                if good && lives {
-                    inner.waits.end(&blob);
-                    outbox::take_blob_receipt(tx, &receipt)
-                } else {
-                    Ok(())
-                }
-            })?;
-            inner.tell(Changed::Thread(thread));
-            inner.tell(Changed::Me);
-            Ok(())
-        })
-        .await
+        let out = out.clone();
+        let taken = blocking(self.inner, move |inner| take_receipt(inner, &out, &receipt));
+        taken.await.map(drop)
     }
 
     async fn wedge(&self, blob: BlobId, why: &'static str) -> Result<(), Error> {
@@ -200,11 +191,47 @@ impl Upload<'_> {
     }
 }
 
+/// Takes the hub's word for a blob if it signed it in this life. Whether it did.
+pub(super) fn take_receipt(
+    inner: &Inner,
+    out: &BlobOut,
+    receipt: &BlobReceipt,
+) -> Result<bool, Error> {
+    let is_good = inner.store.write(|tx| {
+        let key = inner.hub_key(tx)?;
+        let is_good = receipt.is_good(&key, &inner.company)
+            && receipt.blob == out.blob
+            && receipt.sealed_bytes == out.bytes
+            // One of an earlier life of the hub says nothing of what it has now.
+            && cursor(tx)?.is_none_or(|cursor| cursor.epoch == receipt.epoch);
+        if is_good {
+            outbox::take_blob_receipt(tx, receipt)?;
+        }
+        Ok(is_good)
+    })?;
+    if is_good {
+        inner.waits.end(&out.blob);
+    }
+    inner.tell(Changed::Thread(out.thread));
+    inner.tell(Changed::Me);
+    Ok(is_good)
+}
+
 impl Inner {
     /// The next blob to send over this network.
     fn next_upload(&self, now: Duration) -> Result<Option<BlobOut>, Error> {
+        Ok(self.next_uploads(1, now)?.pop())
+    }
+
+    /// The next blobs to send over this network, so many at most.
+    pub(super) fn next_uploads(
+        &self,
+        at_most: usize,
+        now: Duration,
+    ) -> Result<Vec<BlobOut>, Error> {
         let last = lock(&self.network).last_lane();
+        let waits = |blob: &BlobId| self.waits.waits(blob, now);
         self.store
-            .read(|db| outbox::next_blob(db, last, |blob| self.waits.waits(blob, now)))
+            .read(|db| outbox::next_blobs(db, last, at_most, waits))
     }
 }

@@ -113,6 +113,34 @@ pub type Carried<'a> = Pin<Box<dyn Future<Output = Result<Reply, HubError>> + Se
 pub trait Carrier: Send + Sync {
     /// Carries a request to the hub of this key, and nobody else's.
     fn carry(&self, to: PublicKey, request: Request) -> Carried<'_>;
+
+    /// The request by which somebody else hands over the rest of an upload. Only over HTTP.
+    ///
+    /// # Errors
+    /// The hub's; `NotAllowed` where there is no HTTP.
+    fn rest_of<'a>(&'a self, _to: PublicKey, _name: &'a str, _offset_bytes: u64) -> Rest<'a> {
+        Box::pin(async { Err(HubError::NotAllowed) })
+    }
+}
+
+/// A request on its way to be made.
+pub type Rest<'a> = Pin<Box<dyn Future<Output = Result<HttpRequest, HubError>> + Send + 'a>>;
+
+/// A request for someone else to carry: its body is a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `PATCH`.
+    pub method: String,
+    /// Where to.
+    pub url: String,
+    /// Names and values, the login's token among them.
+    pub headers: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HttpRequest({})", self.method)
+    }
 }
 
 /// Asks a hub: what a carrier does at its end.
@@ -349,5 +377,10 @@ impl Carrier for HttpCarrier {
     fn carry(&self, to: PublicKey, request: Request) -> Carried<'_> {
         let hub = self.hub(to);
         Box::pin(async move { ask(&self.door, &*hub, request).await })
+    }
+
+    fn rest_of<'a>(&'a self, to: PublicKey, name: &'a str, offset_bytes: u64) -> Rest<'a> {
+        let hub = self.hub(to);
+        Box::pin(async move { hub.rest_of(name, offset_bytes).await })
     }
 }

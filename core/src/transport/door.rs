@@ -359,6 +359,13 @@ impl HttpDoor {
         })
     }
 
+    /// The whole address of a path at this hub.
+    pub(super) fn address(&self, path: &str) -> Result<String, HubError> {
+        let url = self.base.join(path);
+        url.map(String::from)
+            .map_err(|_| HubError::Refused(RefusalCode::Form))
+    }
+
     /// What went through this door and its clones.
     pub fn meter(&self) -> Arc<TrafficMeter> {
         Arc::clone(&self.meter)

@@ -23,9 +23,9 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::HttpDoor;
 use super::door::{Answer, Ask, Pace};
 use super::wake::Events;
+use super::{HttpDoor, HttpRequest};
 
 /// Largest piece of a download in bytes, however much is asked for.
 const MAX_PIECE_BYTES: u32 = 8 << 20;
@@ -186,6 +186,29 @@ impl HttpHub {
             .await?
             .decode()
             .await
+    }
+
+    /// The request that hands over the rest of an upload, for someone else to carry.
+    pub(super) async fn rest_of(
+        &self,
+        name: &str,
+        offset_bytes: u64,
+    ) -> Result<HttpRequest, HubError> {
+        let bearer = self.bearer(None).await?;
+        let bearer = bearer.to_str().map_err(|_| HubError::NotTheHub)?;
+        let path = upload_path(name)?;
+        let headers = [
+            ("authorization", bearer.to_owned()),
+            (INTEROP.0, INTEROP.1.to_owned()),
+            ("content-type", "application/partial-upload".to_owned()),
+            ("upload-offset", offset_bytes.to_string()),
+            ("upload-complete", End::Reached.header().to_owned()),
+        ];
+        Ok(HttpRequest {
+            method: Method::PATCH.to_string(),
+            url: self.door.address(&path)?,
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        })
     }
 
     fn remember(&self, name: &str, length: Option<u64>) {

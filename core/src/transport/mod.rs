@@ -14,7 +14,7 @@ mod wake;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{Carried, Carrier, HttpCarrier, Line, Reply, Request, ask};
+pub use carrier::{Carried, Carrier, HttpCarrier, HttpRequest, Line, Reply, Request, Rest, ask};
 pub use door::{BadDoor, HttpDoor, TrafficMeter};
 pub use hub::{HttpHub, LoginIdentity};
 pub use tls::Trust;
