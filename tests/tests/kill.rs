@@ -10,14 +10,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kolonne_core::points::Point;
 use kolonne_model::ids::{BlobId, OpId, ThreadId};
 use kolonne_tests::{Device, World};
 
+/// `KOLONNE_KILLS` for more.
 const KILLS: u64 = 100;
+/// Deaths at each named point.
+const AT_EACH_POINT: u64 = 20;
 const SEED: u64 = 20_261_123;
 /// After its start a process lives at most this long: from before it has opened its store to many
 /// items later.
@@ -31,11 +36,22 @@ fn random(seed: u64, place: u64) -> u64 {
     u64::from_be_bytes(*hash.as_bytes().first_chunk().unwrap())
 }
 
-/// Starts a sender, kills it after a while, and gives what it acknowledged.
-fn send_until_killed(dir: &Path, job: &ThreadId, first: u64, life: Duration) -> Vec<(u64, OpId)> {
-    let mut sender = Command::new(env!("CARGO_BIN_EXE_sender"))
-        .arg(dir)
-        .args([job.to_string(), first.to_string()])
+/// How a sender ends.
+enum Death<'a> {
+    /// Killed from outside, after a while.
+    After(Duration),
+    /// By itself, when it comes by a point for this time.
+    At(&'a str, u64),
+}
+
+/// Starts a sender, lets it die, and gives what it acknowledged.
+fn send_until_dead(dir: &Path, job: &ThreadId, first: u64, death: &Death<'_>) -> Vec<(u64, OpId)> {
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_sender"));
+    sender.arg(dir).args([job.to_string(), first.to_string()]);
+    if let Death::At(point, times) = death {
+        sender.args([(*point).to_owned(), times.to_string()]);
+    }
+    let mut sender = sender
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -50,14 +66,17 @@ fn send_until_killed(dir: &Path, job: &ThreadId, first: u64, life: Duration) -> 
             })
             .collect()
     });
-    let died_itself = {
-        std::thread::sleep(life);
-        sender.try_wait().unwrap()
-    };
-    sender.kill().unwrap(); // SIGKILL
-    let end = sender.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&end.stderr).into_owned();
-    assert_eq!(died_itself, None, "the sender died by itself: {said}");
+    if let Death::After(life) = death {
+        std::thread::sleep(*life);
+        let died_itself = sender.try_wait().unwrap();
+        sender.kill().unwrap(); // SIGKILL
+        let end = sender.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        assert_eq!(died_itself, None, "the sender died by itself: {said}");
+    } else {
+        let end = sender.wait_with_output().unwrap();
+        assert_eq!(end.status.signal(), Some(6), "it dies at the point");
+    }
     reader.join().unwrap()
 }
 
@@ -169,10 +188,11 @@ async fn what_was_acknowledged_survives_a_hundred_kills() {
 
     let mut kept: BTreeMap<u64, OpId> = BTreeMap::new();
     let mut idle_kills = 0;
-    for round in 0..KILLS {
+    let kills = std::env::var("KOLONNE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    for round in 0..kills {
         let life = Duration::from_millis(random(seed, round) % LONGEST_LIFE_MS);
         let first = kept.keys().next_back().map_or(1, |last| last + 1);
-        let acknowledged = send_until_killed(&dir, &job, first, life);
+        let acknowledged = send_until_dead(&dir, &job, first, &Death::After(life));
         idle_kills += u64::from(acknowledged.is_empty());
         for (number, id) in acknowledged {
             assert_eq!(kept.insert(number, id), None, "seed {seed}, round {round}");
@@ -188,11 +208,11 @@ async fn what_was_acknowledged_survives_a_hundred_kills() {
     assert_all_there_once(&world.anna, &job, &kept);
     assert_whole(&world.anna, &job);
     println!(
-        "{KILLS} kills ({idle_kills} before the first item), {} items acknowledged, {:?}",
+        "{kills} kills ({idle_kills} before the first item), {} items acknowledged, {:?}",
         kept.len(),
         began.elapsed()
     );
-    assert!(kept.len() as u64 > KILLS, "too slow to prove anything");
+    assert!(kept.len() as u64 > kills, "too slow to prove anything");
     // The control: one that never was is missed, one more is noticed.
     let mut more = kept.clone();
     more.insert(u64::MAX, OpId::ZERO);
@@ -213,6 +233,36 @@ async fn what_was_acknowledged_survives_a_hundred_kills() {
     assert_all_there_once(&world.büro, &job, &kept);
     assert_eq!(world.büro.thread(&job), world.anna.thread(&job));
     println!("all at the office after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_death_at_every_point() {
+    let mut world = World::new().await;
+    let job = world.job("Halle Sulzemoos", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    let dir = world.anna.dir.clone();
+    world.anna.switch_off();
+    let mut kept: BTreeMap<u64, OpId> = BTreeMap::new();
+    for point in Point::NAMES {
+        for times in 1..=AT_EACH_POINT {
+            let first = kept.keys().next_back().map_or(1, |last| last + 1);
+            let acknowledged = send_until_dead(&dir, &job, first, &Death::At(point, times));
+            for (number, id) in acknowledged {
+                assert_eq!(kept.insert(number, id), None, "{point}, {times}");
+            }
+        }
+        world.anna.switch_on();
+        assert_all_there_once(&world.anna, &job, &kept);
+        assert_whole(&world.anna, &job);
+        world.anna.switch_off();
+    }
+    println!(
+        "{} deaths at {} points, {} items acknowledged",
+        Point::NAMES.len() as u64 * AT_EACH_POINT,
+        Point::NAMES.len(),
+        kept.len()
+    );
 }
 
 /// Everything but sync works without a hub; the same stories run in `story`.

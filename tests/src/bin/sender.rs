@@ -1,7 +1,8 @@
 //! Sends numbered texts and small photos into a job until it is killed, and says of each that it
 //! is kept, once the call has returned and not before.
 //!
-//! `sender DIR THREAD FIRST-NUMBER`
+//! `sender DIR THREAD FIRST-NUMBER [POINT TIMES]`: with a point (`kolonne_core::points`) it dies there
+//! by itself, when it has come by so many times.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,8 +11,10 @@
 )]
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kolonne_core::capture::About;
+use kolonne_core::points::{self, Verdict};
 use kolonne_core::{Config, Kolonne};
 use kolonne_model::ids::ThreadId;
 use kolonne_tests::files;
@@ -24,6 +27,17 @@ fn main() {
     let dir = args.next().expect("a folder");
     let job: ThreadId = args.next().expect("a job").parse().unwrap();
     let first: u64 = args.next().expect("a number").parse().unwrap();
+    if let (Some(point), Some(times)) = (args.next(), args.next()) {
+        let times: u64 = times.parse().unwrap();
+        let passed = AtomicU64::new(0);
+        points::watch(move |at| {
+            if at.name() == point && passed.fetch_add(1, Ordering::SeqCst) + 1 == times {
+                // Like a SIGKILL: nothing is flushed, nothing is dropped.
+                std::process::abort();
+            }
+            Verdict::GoOn
+        });
+    }
     let kolonne = Kolonne::open(Config::new(dir)).unwrap();
     let seat = kolonne.me().unwrap().seats[0].seat;
     let mut out = std::io::stdout().lock();

@@ -41,7 +41,7 @@ pub struct Plan {
     pub acts: usize,
     /// At most so many devices.
     pub devices: usize,
-    /// Which kinds of faults may come: bits of [`faults::Fault`], all by default.
+    /// Which kinds of faults may come: bits of [`faults::fault`], all by default.
     pub faults: u32,
 }
 
@@ -187,7 +187,11 @@ impl<'a> Sim<'a> {
             latency_ms,
             loss_permille: if faults_come { loss * 60 } else { 0 },
             twice_permille: if faults_come { 50 } else { 0 },
-            garbled_permille: if faults_come { 10 } else { 0 },
+            garbled_permille: if plan.faults & faults::fault::GARBLED == 0 {
+                0
+            } else {
+                10
+            },
             story: String::new(),
             chance,
             deaths: 0,
@@ -306,6 +310,14 @@ impl<'a> Sim<'a> {
             } => {
                 if self.devices[to].life != life || !self.devices[to].is_on() {
                     return;
+                }
+                if let Ok(Reply::Push(push)) = &answer
+                    && (!push.outcomes.is_empty() || push.receipts.is_empty())
+                {
+                    let receipts = push.receipts.len();
+                    let (outcomes, refused) = (&push.outcomes, push.payloads_refused.len());
+                    let told = format!("{receipts} receipts, {outcomes:?}, {refused} refused");
+                    self.tell(Some(to), &told);
                 }
                 // What comes back to a phone without network doesn't.
                 let answer = if self.devices[to].is_online {

@@ -1,8 +1,13 @@
 //! What must hold when the faults have stopped and everyone has met the hub again.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use kolonne_core::Event;
+use kolonne_model::ids::ThreadId;
 
 use super::{Ended, Sim};
+use crate::Device;
 
 /// Exchanges of each device within which everyone must have all.
 pub const MAX_EXCHANGES: usize = 8;
@@ -82,8 +87,9 @@ impl Sim<'_> {
                 let theirs = readable(&other.thread(job));
                 if theirs != shown {
                     return Some(format!(
-                        "DIFFERENT at {}:\n{theirs}--- at the office:\n{shown}",
-                        device.enrolled.name
+                        "DIFFERENT at {}:\n{theirs}--- at the office:\n{shown}{}",
+                        device.enrolled.name,
+                        ops_apart(other, office, job)
                     ));
                 }
             }
@@ -133,6 +139,36 @@ impl Sim<'_> {
         }
         Ok(())
     }
+}
+
+/// Which ops of a thread only one of two devices has, and which it has without what they say.
+fn ops_apart(one: &Device, other: &Device, job: &ThreadId) -> String {
+    let ops = |device: &Device| -> BTreeMap<String, String> {
+        let db = device.database();
+        let mut statement = db
+            .prepare(
+                "SELECT lower(hex(o.id)), o.class || ' ' || substr(hex(o.seat), 1, 8) || '/' || o.seq
+                    || CASE WHEN p.op IS NULL THEN ' without payload' ELSE '' END
+                    || ' with ' || (SELECT count(*) FROM parts x WHERE x.op = o.id) || ' parts'
+                 FROM ops o LEFT JOIN payloads p ON p.op = o.id WHERE o.thread = ?1",
+            )
+            .unwrap();
+        let rows = statement.query_map([job.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let (one, other) = (ops(one), ops(other));
+    let mut out = format!(
+        "--- {} ops there, {} at the office\n",
+        one.len(),
+        other.len()
+    );
+    for (id, what) in one.iter().filter(|(id, what)| other.get(*id) != Some(what)) {
+        writeln!(out, "there: {what} {}", &id[..8]).unwrap();
+    }
+    for (id, what) in other.iter().filter(|(id, what)| one.get(*id) != Some(what)) {
+        writeln!(out, "at the office: {what} {}", &id[..8]).unwrap();
+    }
+    out
 }
 
 /// A thread as all its members see it: what only some have in keeping isn't compared.
