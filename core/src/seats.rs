@@ -32,7 +32,9 @@ use crate::records::Changed;
 use crate::seats::rows::{Begun, TRIES};
 use crate::store::get_meta;
 
-pub(crate) use told::{has_told_pin, locked_since_ms, take_shares, wanted_seat};
+pub(crate) use told::{
+    has_told_pin, is_withdrawn, locked_since_ms, take_shares, waits, wanted_since_ms,
+};
 
 const LOCKED: Error = Error::Locked { code: "pin" };
 const WRONG_PIN: Error = Error::Locked { code: "wrong_pin" };
@@ -94,7 +96,8 @@ pub(crate) struct LockState {
 impl Kolonne {
     /// Lets a person in with their PIN; a seat without one is always open, but for a phone that
     /// several people share: there it needs one first. The try is counted before it is made, and the
-    /// fifth wrong one locks the seat until the office opens it.
+    /// fifth wrong one locks the seat until the office opens it. Whoever has the PIN needs no new
+    /// seat: a request for one is withdrawn.
     ///
     /// # Errors
     /// `Locked`: `wrong_pin`, `locked_out`, `pin_unset`; `Invalid` (`pin`, `malformed`) for what can be no PIN
@@ -103,6 +106,7 @@ impl Kolonne {
         let inner = &self.inner;
         let (keys, has_pin) = inner.keys_with(seat, Some(pin))?;
         if has_pin {
+            inner.withdraw_soon(seat, &keys);
             inner.seats.open(keys, inner.now_ms());
             inner.read_as_people()?;
             inner.tell(Changed::Me);

@@ -525,6 +525,10 @@ async fn a_forgotten_pin_is_a_new_seat() {
         "invalid.seat.wanted"
     );
     phone.core().unlock(&jonas, PIN).unwrap();
+    assert!(
+        !record(phone, &jonas).new_wanted,
+        "the right PIN withdraws it"
+    );
     phone.core().want_new_seat(&jonas, "3094").unwrap();
     phone.core().lock_all();
     assert!(record(phone, &jonas).new_wanted);
@@ -572,6 +576,41 @@ async fn a_forgotten_pin_is_a_new_seat() {
     world.everyone_syncs().await;
     phone.core().unlock(&new, "3094").unwrap();
     assert!(record(phone, &mehmet).has_pin);
+}
+
+/// Who shares the phone asks for a colleague's seat under a PIN of his own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleague_who_asks_for_a_seat_loses_it_to_the_right_pin() {
+    let (world, mehmet, _) = with_pins().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    phone.core().want_new_seat(&mehmet, "3092").unwrap();
+    world.everyone_syncs().await;
+    let asked = locked(&world, phone);
+    assert!(asked[0].new_wanted && asked[0].wanted_ms.is_some());
+    assert_eq!((asked[0].used_ms, asked[0].withdrawn_ms), (None, None));
+    // A wrong PIN is no word of its person.
+    assert_eq!(
+        code(phone.core().unlock(&mehmet, WRONG)),
+        "locked.wrong_pin"
+    );
+    assert!(record(phone, &mehmet).new_wanted);
+    phone.core().unlock(&mehmet, "503917").unwrap();
+    assert!(!record(phone, &mehmet).new_wanted);
+    world.everyone_syncs().await;
+    let told = locked(&world, phone);
+    assert!(
+        !told[0].new_wanted && told[0].withdrawn_ms.is_some(),
+        "the office hears of it"
+    );
+    let renewed = büro.core().renew_seat(&büro.seat(), &mehmet).await;
+    assert_eq!(code(renewed), "not_found.wanted_seat");
+    // Whoever forgets it later still asks anew.
+    phone.core().want_new_seat(&mehmet, "4073").unwrap();
+    world.everyone_syncs().await;
+    büro.core().renew_seat(&büro.seat(), &mehmet).await.unwrap();
+    world.everyone_syncs().await;
+    let new = phone.seat_of(MEHMET);
+    phone.core().unlock(&new, "4073").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

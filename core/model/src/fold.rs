@@ -22,7 +22,7 @@ use crate::roster::change::{Role, SeatKind};
 use crate::strand::VerifiedOp;
 
 use kept::Kept;
-pub use locks::{LockedOut, SeatLock};
+pub use locks::{LockedOut, SeatLock, Wanted};
 pub use shown::{Entry, Field, FieldKey, MembersTold, Retracted, Shown, ThreadView, Words};
 
 /// What this device has of a data op's content.

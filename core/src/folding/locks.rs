@@ -17,8 +17,8 @@ pub fn write(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Resu
         let locked = lock.locked.as_ref();
         tx.prepare_cached(
             "INSERT OR REPLACE INTO view_seat_locks
-                (seat, thread, share, locked, answer_to, locked_ms, wanted)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                (seat, thread, share, locked, answer_to, locked_ms, wanted, wanted_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             seat.0.as_slice(),
@@ -27,7 +27,12 @@ pub fn write(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Resu
             locked.map(|locked| locked.at.id.0.to_vec()),
             locked.map(|locked| cbor::encode(&locked.answer_to)),
             locked.map(|locked| locked.time_ms.cast_signed()),
-            lock.wanted.as_ref().map(|(_, wanted)| cbor::encode(wanted)),
+            lock.wanted
+                .as_ref()
+                .map(|wanted| cbor::encode(&wanted.keys)),
+            lock.wanted
+                .as_ref()
+                .map(|wanted| wanted.time_ms.cast_signed()),
         ])?;
         for (locked, shares) in &lock.answers {
             for share in shares {

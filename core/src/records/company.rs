@@ -217,6 +217,12 @@ pub struct LockedSeat {
     pub locked_ms: Option<u64>,
     /// The PIN is forgotten: a new seat was asked for.
     pub new_wanted: bool,
+    /// When that was, by its device's clock.
+    pub wanted_ms: Option<u64>,
+    /// The newest entry that the old seat wrote since, by its device's clock: somebody has its PIN.
+    pub used_ms: Option<u64>,
+    /// A new seat was asked for at its device, and its right PIN withdrew that; when.
+    pub withdrawn_ms: Option<u64>,
 }
 
 /// How a device ended.

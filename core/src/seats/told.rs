@@ -91,9 +91,7 @@ impl Kolonne {
                 return Err(Error::AuthExpired);
             }
             // Nobody replaces a colleague's request; who has the old PIN in may.
-            let waits = wanted_seat(tx, seat)?
-                .is_some_and(|wanted| moment.roster.seat(&SeatId::of_key(&wanted.key)).is_none());
-            if waits && !inner.seats.ids().contains(seat) {
+            if waits(tx, moment.roster, seat)? && !inner.seats.ids().contains(seat) {
                 return Err(Error::Invalid {
                     field: "seat",
                     code: "wanted",
@@ -215,6 +213,41 @@ impl Inner {
         Ok(crypt::seal(share.as_slice(), &recipients)?)
     }
 
+    /// Withdraws the request for a new seat, which somebody without the PIN may have made, if it can:
+    /// else the next right PIN does.
+    pub(super) fn withdraw_soon(&self, seat: &SeatId, keys: &SeatKeys) {
+        if let Err(error) = self.withdraw(seat, keys) {
+            tracing::debug!(code = error.code(), "a request is withdrawn later");
+        }
+    }
+
+    /// The new seat's keys stay: the office may have put it in place already.
+    fn withdraw(&self, seat: &SeatId, keys: &SeatKeys) -> Result<(), Error> {
+        let waits = self.store.read(|db| {
+            let roster = self.roster(db)?;
+            waits(db, &roster, seat)
+        })?;
+        if !waits {
+            return Ok(());
+        }
+        let thread = self.store.read(|db| company_thread(db))?;
+        let itself = WantedSeat {
+            key: keys.signing.public(),
+            recipient: keys::public_recipient(&keys.identity)?,
+        };
+        self.write_in(&thread, |tx, moment| {
+            let author = keys::device_author(tx)?;
+            let told = SeatLocked {
+                seat: *seat,
+                share: None,
+                answer_to: None,
+                wanted: Some(itself),
+            };
+            let say = Say::Locked(Box::new(told));
+            capture::say(tx, moment, &author, &thread, say).map(drop)
+        })
+    }
+
     /// Tells of locks, if it can: what can't be told now is told with a later sync.
     pub(crate) fn tell_locks_soon(&self) {
         if let Err(error) = self.tell_locks() {
@@ -314,6 +347,16 @@ fn drop_unadmitted(
     Ok(())
 }
 
+/// Whether a seat was asked for in place of this one that isn't there yet.
+pub(crate) fn waits(
+    db: &Connection,
+    roster: &kolonne_model::roster::Roster,
+    seat: &SeatId,
+) -> Result<bool, Error> {
+    let wanted = wanted_seat(db, seat)?;
+    Ok(wanted.is_some_and(|wanted| roster.seat(&SeatId::of_key(&wanted.key)).is_none()))
+}
+
 fn locked_seat(db: &Connection, seat: &SeatId) -> Result<Option<LockedSeat>, Error> {
     let row = db
         .prepare_cached(
@@ -355,11 +398,26 @@ pub(crate) fn has_told_pin(db: &Connection, seat: &SeatId) -> Result<bool, Error
 }
 
 /// The seat that a device asked for in place of one whose PIN is forgotten.
-pub(crate) fn wanted_seat(db: &Connection, seat: &SeatId) -> Result<Option<WantedSeat>, Error> {
+fn wanted_seat(db: &Connection, seat: &SeatId) -> Result<Option<WantedSeat>, Error> {
     let wanted: Option<Option<Vec<u8>>> = db
         .prepare_cached("SELECT wanted FROM view_seat_locks WHERE seat = ?1")?
         .query_row([seat.0.as_slice()], |row| row.get(0))
         .optional()?;
     let read = |bytes: Vec<u8>| cbor::decode(&bytes).map_err(|_| Error::Corrupt);
     wanted.flatten().map(read).transpose()
+}
+
+/// Whether a new seat was asked for and the right PIN withdrew that: the seat wants itself.
+pub(crate) fn is_withdrawn(db: &Connection, seat: &SeatId) -> Result<bool, Error> {
+    let wanted = wanted_seat(db, seat)?;
+    Ok(wanted.is_some_and(|wanted| SeatId::of_key(&wanted.key) == *seat))
+}
+
+/// When a new seat was asked for, or that was withdrawn, by its device's clock.
+pub(crate) fn wanted_since_ms(db: &Connection, seat: &SeatId) -> Result<Option<u64>, Error> {
+    let wanted_ms: Option<Option<i64>> = db
+        .prepare_cached("SELECT wanted_ms FROM view_seat_locks WHERE seat = ?1")?
+        .query_row([seat.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    Ok(wanted_ms.flatten().map(i64::cast_unsigned))
 }

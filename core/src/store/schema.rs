@@ -231,6 +231,10 @@ END;
 ALTER TABLE view_entries ADD COLUMN change BLOB;
 ALTER TABLE view_entries ADD COLUMN change_why INTEGER;
 ",
+    r"
+-- When a new seat was asked for in place of one, or the request was withdrawn.
+ALTER TABLE view_seat_locks ADD COLUMN wanted_ms INTEGER;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -94,8 +94,7 @@ impl Kolonne {
 
 /// Whether the seat that its device asked for in its place isn't there yet.
 pub(super) fn wants_new_seat(desk: &Desk<'_>, seat: &SeatId) -> Result<bool, Error> {
-    let wanted = crate::seats::wanted_seat(desk.db, seat)?;
-    Ok(wanted.is_some_and(|wanted| desk.roster.seat(&SeatId::of_key(&wanted.key)).is_none()))
+    crate::seats::waits(desk.db, desk.roster, seat)
 }
 
 fn locked_seats<'a>(
@@ -106,16 +105,36 @@ fn locked_seats<'a>(
     for seat in seats.filter(|seat| desk.roster.ends_of(seat).next().is_none()) {
         let locked_ms = crate::seats::locked_since_ms(desk.db, seat)?;
         let new_wanted = wants_new_seat(desk, seat)?;
-        if locked_ms.is_some() || new_wanted {
+        let asked_ms = crate::seats::wanted_since_ms(desk.db, seat)?;
+        let wanted_ms = asked_ms.filter(|_| new_wanted);
+        let is_withdrawn = crate::seats::is_withdrawn(desk.db, seat)?;
+        let withdrawn_ms = asked_ms.filter(|_| is_withdrawn);
+        if locked_ms.is_some() || new_wanted || is_withdrawn {
             waiting.push(LockedSeat {
                 seat: *seat,
                 name: desk.seat_name(seat),
                 locked_ms,
                 new_wanted,
+                wanted_ms,
+                used_ms: match wanted_ms {
+                    Some(since_ms) => written_since_ms(desk, seat, since_ms)?,
+                    None => None,
+                },
+                withdrawn_ms,
             });
         }
     }
     Ok(waiting)
+}
+
+/// The newest entry of a seat after a time, both by its device's clock.
+fn written_since_ms(desk: &Desk<'_>, seat: &SeatId, since_ms: u64) -> Result<Option<u64>, Error> {
+    let sql = "SELECT max(time_ms) FROM view_entries WHERE seat = ?1 AND time_ms > ?2";
+    let newest: Option<i64> = desk.db.prepare_cached(sql)?.query_row(
+        rusqlite::params![seat.0.as_slice(), since_ms.cast_signed()],
+        |row| row.get(0),
+    )?;
+    Ok(newest.map(i64::cast_unsigned))
 }
 
 /// Who writes on a device, each once however often their seat was renewed; of a device that ended,

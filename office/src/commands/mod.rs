@@ -184,7 +184,7 @@ impl Context {
                 return Err(Failure::new(code).about(clean_line(&seat.name)));
             }
             if seat.locked {
-                seat::unlock(&kolonne, &seat, &pin)?;
+                seat::unlock(self.output, &kolonne, &seat, &pin)?;
                 seat.locked = false;
             }
         }
@@ -208,7 +208,7 @@ impl Context {
                     return Err(Failure::new("not_found.thread.hidden").about(wanted));
                 }
                 let pin = seat::pin_of(self.output, &seat)?;
-                seat::unlock(&kolonne, &seat, &pin)?;
+                seat::unlock(self.output, &kolonne, &seat, &pin)?;
                 let row = pick::job(&kolonne, &seat.seat, wanted)?;
                 Ok((kolonne, seat, row))
             }
@@ -230,7 +230,7 @@ impl Context {
             seat::first_pin(self.output, &kolonne, &seat)?;
         } else if seat.locked {
             let pin = seat::pin_of(self.output, &seat)?;
-            seat::unlock(&kolonne, &seat, &pin)?;
+            seat::unlock(self.output, &kolonne, &seat, &pin)?;
         }
         Ok((kolonne, me, seat))
     }

@@ -90,6 +90,7 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             needs_office(&by)?;
             drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
+            show_renewal(out, &seat);
             let renewed = kolonne.renew_seat(&by.seat, &seat.seat).await;
             renewed.map_err(needs_hub)?;
             out.json(&json!({ "seat": seat.seat }));
@@ -128,6 +129,25 @@ fn needs_office(by: &SeatRecord) -> Outcome {
     }
 }
 
+/// What the office should know before a seat is another one's.
+fn show_renewal(out: Output, seat: &LockedSeat) {
+    if let Some(ms) = seat.used_ms {
+        let (name, at) = (clean_line(&seat.name), time(ms, out.language));
+        out.hint(&match out.language {
+            Language::De => format!(
+                "{name} hat seit der Bitte noch geschrieben, zuletzt {at}. Wer die PIN hat, braucht keine neue: Ruf an, ob {name} das selbst war."
+            ),
+            Language::En => format!(
+                "{name} has written since the request, last {at}. Whoever has the PIN needs no new one: call and ask whether that was {name}."
+            ),
+        });
+    }
+    out.hint(out.of(
+        "Wer diese Anmeldung bekommt, bekommt auch die direkten Verläufe der Person, sobald ein Gerät ihrer Gegenüber im Netz ist.",
+        "Whoever gets this seat also gets the person's direct threads, as soon as a device of whom they write with is connected.",
+    ));
+}
+
 fn auto_lock_said(out: Output, minutes: Option<u32>) -> String {
     match minutes {
         None => out
@@ -150,8 +170,14 @@ fn auto_lock_said(out: Output, minutes: Option<u32>) -> String {
 }
 
 /// Lets a seat in; who mistypes hears how many tries are left.
-pub fn unlock(kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> Outcome {
+pub fn unlock(out: Output, kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> Outcome {
     let Err(error) = kolonne.unlock(&seat.seat, pin) else {
+        if seat.new_wanted {
+            out.hint(out.of(
+                "Jemand hat an diesem Handy eine neue PIN für dich erbeten. Deine PIN gilt weiter, die Bitte ist zurückgenommen. Warst du es nicht, sprich mit dem Büro; es sieht das auch.",
+                "Somebody asked at this phone for a new PIN for you. Your PIN still holds, the request is withdrawn. If it wasn't you, speak with the office; it sees this too.",
+            ));
+        }
         return Ok(());
     };
     let name = clean_line(&seat.name);
@@ -333,6 +359,17 @@ pub fn waiting_said(out: Output, seat: &LockedSeat) -> String {
             "PIN forgotten (kolonne seat renew)",
         );
         said.push(wanted.to_owned());
+    }
+    if let Some(ms) = seat.withdrawn_ms {
+        let at = time(ms, out.language);
+        said.push(match out.language {
+            Language::De => format!(
+                "jemand bat um eine neue PIN; mit der richtigen zurückgenommen {at}. Frag, wer das war"
+            ),
+            Language::En => format!(
+                "somebody asked for a new PIN; withdrawn with the right one {at}. Ask who it was"
+            ),
+        });
     }
     format!("{name}: {}", said.join(", "))
 }

@@ -20,6 +20,17 @@ pub struct LockedOut {
     pub answer_to: Recipient,
 }
 
+/// What a device asked for in place of a seat whose PIN is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The op that asked.
+    pub at: Order,
+    /// By the device's clock, ms.
+    pub time_ms: u64,
+    /// The keys of the new seat; the seat's own: it is wanted itself, so the request is withdrawn.
+    pub keys: WantedSeat,
+}
+
 /// The lock of a seat, as its device told and the office answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeatLock {
@@ -30,7 +41,7 @@ pub struct SeatLock {
     /// What the office answered, by the op that told of the lock; one that opens is enough.
     pub answers: BTreeMap<OpId, BTreeSet<Vec<u8>>>,
     /// The seat that is to replace it.
-    pub wanted: Option<(Order, WantedSeat)>,
+    pub wanted: Option<Wanted>,
 }
 
 impl SeatLock {
@@ -57,10 +68,10 @@ impl SeatLock {
                 answer_to,
             });
         }
-        if let Some(wanted) = told.wanted
-            && self.wanted.as_ref().is_none_or(|(before, _)| *before < at)
+        if let Some(keys) = told.wanted
+            && self.wanted.as_ref().is_none_or(|before| before.at < at)
         {
-            self.wanted = Some((at, wanted));
+            self.wanted = Some(Wanted { at, time_ms, keys });
         }
     }
 }
