@@ -68,7 +68,7 @@ impl Kolonne {
     /// sealed one needs the seat of a named person.
     ///
     /// # Errors
-    /// `NotFound` (`media`) if none is here; as [`Kolonne::open_sealed`] for a sealed one;
+    /// `NotFound` (`files`) if it has none, (`media`) if none is here; as [`Kolonne::open_sealed`] for a sealed one;
     /// `Invalid` (`to`, `taken`) if a file is there already.
     pub fn export(&self, seat: &SeatId, entry: &OpId, dir: &Path) -> Result<Exported, Error> {
         self.may_see(seat, &self.entry_thread(entry)?)?;
@@ -98,6 +98,9 @@ impl Kolonne {
                 _ => Vec::new(),
             })
         })?;
+        if outs.is_empty() {
+            return Err(Error::NotFound { kind: "files" });
+        }
         private_folder(dir)?;
         let mut written = Written(Vec::new());
         let mut keys = Zeroizing::new(String::new());

@@ -121,7 +121,9 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             row.get::<_, Option<i64>>(11)?.map(thread_kind),
         ))
     })?;
-    let own = keys::own_seats(desk.db)?;
+    // A seat that ended or was renewed has no lock any more: it opens nobody's direct threads.
+    let mut own = keys::own_seats(desk.db)?;
+    own.retain(|seat| desk.roster.ends_of(seat).next().is_none());
     let mut kept = Vec::new();
     for row in rows {
         let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds, kind) = row?;

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use company::reason_of_code;
 pub use company::{
     Backlog, CarriedEvent, Crew, DeviceRecord, EndedDevice, EndedPerson, ErasureRecord, KeptBack,
-    KeptBackWhy, KeyComplaint, LetInBy, LockedSeat, Person, RosterEvent, RosterStanding,
+    KeptBackWhy, KeyComplaint, LetInBy, LockedSeat, Person, RoleStep, RosterEvent, RosterStanding,
     RosterWhat, WipedDevice,
 };
 pub use threads::{
@@ -68,8 +68,10 @@ pub struct SeatRecord {
     pub new_wanted: bool,
     /// Direct threads that aren't shown until the PIN is in.
     pub direct_hidden: u32,
-    /// Who has a new phone that reads a direct thread again once this seat's PIN is in and there is a
-    /// network, by name; nobody while it is.
+    /// How many people have a new phone that reads a direct thread again once this seat's PIN is in
+    /// and there is a network.
+    pub awaited: u32,
+    /// Who, by name; nobody on a phone that several people share, where others would read it.
     pub awaited_by: Vec<String>,
 }
 

@@ -29,7 +29,7 @@ impl Kolonne {
     /// # Errors
     /// `Locked`: `sealed` if this person isn't named, `pin`, `sealed_before` if it was sealed
     /// before this person's keys here; `NotFound` (`media`) if it isn't on this device yet: it is
-    /// asked for; `Invalid` (`sealed`, `broken`).
+    /// asked for; (`sealed`) if nothing is sealed in this entry; `Invalid` (`sealed`, `broken`).
     pub fn open_sealed(&self, seat: &SeatId, entry: &OpId) -> Result<Opened, Error> {
         let inner = &self.inner;
         let (sealed, inside) = inner.store.read(|db| inner.inside(db, seat, entry))?;
@@ -109,7 +109,7 @@ impl Inner {
             ..
         } = standing_body(db, entry)?
         else {
-            return Err(Error::NotFound { kind: "media" });
+            return Err(Error::NotFound { kind: "sealed" });
         };
         let roster = self.roster(db)?;
         let person = roster.seat(seat).and_then(|seat| seat.cert.person);

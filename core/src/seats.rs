@@ -428,7 +428,8 @@ impl Inner {
         Ok(self.is_shared_phone(db)? && get_meta(db, PINS_WAIVED)?.is_none())
     }
 
-    fn is_shared_phone(&self, db: &Connection) -> Result<bool, Error> {
+    /// A phone that several people write on.
+    pub(crate) fn is_shared_phone(&self, db: &Connection) -> Result<bool, Error> {
         let roster = self.roster(db)?;
         let is_phone = roster
             .device(&self.device)

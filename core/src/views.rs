@@ -248,6 +248,11 @@ impl Kolonne {
                 }
                 if let Some(person) = desk.seat_person(&seat) {
                     let lock = self.inner.lock_state(desk.db, &seat)?;
+                    let mut awaited_by = lacking::awaited_by(desk, &seat)?;
+                    let awaited = u32::try_from(awaited_by.len()).unwrap_or(u32::MAX);
+                    if self.inner.is_shared_phone(desk.db)? {
+                        awaited_by.clear();
+                    }
                     seats.push(SeatRecord {
                         seat,
                         person,
@@ -258,7 +263,8 @@ impl Kolonne {
                         tries_left: lock.tries_left,
                         new_wanted: people::wants_new_seat(desk, &seat)?,
                         direct_hidden: lacking::direct_hidden(desk, &seat)?,
-                        awaited_by: lacking::awaited_by(desk, &seat)?,
+                        awaited,
+                        awaited_by,
                     });
                 }
             }

@@ -636,6 +636,19 @@ fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
     assert_eq!(sent["entries"][0]["kind"], "sealed");
     let id = sent["entries"][0]["id"].as_str().unwrap();
     ask(&["sync", "--dir", &office]);
+    // A plain text has nothing of either, now or later.
+    let text = send(&["Nur Text"]);
+    let plain = text["entries"][0]["id"].as_str().unwrap();
+    let nowhere = firm.path("nowhere");
+    for (what, code) in [
+        (["sealed", "open"].as_slice(), "not_found.sealed"),
+        (["export"].as_slice(), "not_found.files"),
+    ] {
+        let args = [
+            "--json", "--dir", &phone, "--as", "Mehmet", plain, "--to", &nowhere,
+        ];
+        assert_eq!(run(&[what, args.as_slice()].concat()).code(), code);
+    }
     let sealed = &of_kind(&entries(&office, "Sabine"), "sealed")[0]["sealed"].clone();
     assert_eq!(
         (&sealed["office"], &sealed["for_me"]),
@@ -785,6 +798,10 @@ fn a_new_phone_says_whose_pin_it_waits_for_and_so_does_the_other_side() {
     ]);
     let phone = firm.phone_again("Kolonne 1", &["Mehmet", "Jonas"]);
     ask(&["sync", "--dir", &phone]);
+    let history = run(&["roster", "--dir", &office]).stdout;
+    for said in ["Karl (Kolonne → Vorarbeiter)", "Handy Kolonne 1 (sofort)"] {
+        assert!(history.contains(said), "{history}");
+    }
 
     let read = ["thread", "--dir", &phone, "--as", "Jonas", "--job", "Karl"];
     let waits = run(&read);
@@ -795,8 +812,13 @@ fn a_new_phone_says_whose_pin_it_waits_for_and_so_does_the_other_side() {
 
     for told in ["sync", "status"] {
         let locked = run(&[told, "--dir", &karl]);
-        let wanted = "Jonas wartet auf die PIN von Karl";
+        let wanted = "Auf die PIN von Karl wird gewartet";
         assert!(locked.stdout.contains(wanted), "{}", locked.stdout);
+        let line = locked.stdout.lines().find(|line| line.contains(wanted));
+        assert!(
+            !line.unwrap().contains("Jonas"),
+            "who writes with whom stays theirs"
+        );
     }
     // Nor is it hidden silently from who has no PIN in.
     let list = run(&["job", "list", "--dir", &karl]);
@@ -811,7 +833,7 @@ fn a_new_phone_says_whose_pin_it_waits_for_and_so_does_the_other_side() {
     let helps = ["sync", "--dir", &karl, "--as", "Karl"];
     let helped = run_in(&[("KOLONNE_PIN", "2749")], &helps);
     assert_eq!(helped.exit, 0, "{}", helped.stderr);
-    assert!(!helped.stdout.contains("wartet"), "{}", helped.stdout);
+    assert!(!helped.stdout.contains("gewartet"), "{}", helped.stdout);
     ask(&["sync", "--dir", &phone]);
     let reads = run(&read);
     assert!(reads.stdout.contains(said), "{}", reads.stdout);

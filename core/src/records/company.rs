@@ -31,6 +31,28 @@ pub struct RosterWhat {
     pub code: &'static str,
     /// To whom, by name.
     pub subject: Option<String>,
+    /// Of `role`: what it was, as far as this chain says, and what it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<RoleStep>,
+    /// Of `ended`: shut out at once, not in peace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<bool>,
+}
+
+/// From one role to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RoleStep {
+    /// Before; none: not known, in a branch that a merge brought along.
+    #[serde(serialize_with = "role_before")]
+    pub before: Option<Role>,
+    /// Since.
+    #[serde(serialize_with = "role")]
+    pub after: Role,
+}
+
+#[allow(clippy::ref_option, reason = "as serde calls it")]
+fn role_before<S: Serializer>(before: &Option<Role>, s: S) -> Result<S::Ok, S::Error> {
+    before.map(super::role_word).serialize(s)
 }
 
 /// A roster op as an office person reads it.

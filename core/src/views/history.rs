@@ -2,14 +2,14 @@
 
 use kolonne_model::ids::SeatId;
 use kolonne_model::page::{self, NoBases};
-use kolonne_model::roster::change::{Change, End, SeatCert, Subject};
+use kolonne_model::roster::change::{Change, End, EndMode, Role, SeatCert, Subject};
 use kolonne_model::roster::{Effect, read_body};
 
 use super::Desk;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
 use crate::oplog;
-use crate::records::{CarriedEvent, RosterEvent, RosterStanding, RosterWhat};
+use crate::records::{CarriedEvent, RoleStep, RosterEvent, RosterStanding, RosterWhat};
 
 impl Kolonne {
     /// The roster's ops, oldest first.
@@ -35,7 +35,7 @@ impl Kolonne {
                     time_ms: op.context().time_ms,
                     by: desk.writer(&link.author),
                     standing,
-                    what: desk.said(&changes),
+                    what: desk.said(&changes, Some(place)),
                     carried,
                 }
             });
@@ -55,7 +55,7 @@ impl Desk<'_> {
         })
     }
 
-    fn said(&self, changes: &[Change]) -> Vec<RosterWhat> {
+    fn said(&self, changes: &[Change], place: Option<u32>) -> Vec<RosterWhat> {
         let (mut ended, mut new) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
@@ -68,6 +68,8 @@ impl Desk<'_> {
             Change::Seat(cert) if ended.iter().any(|old| replaces(cert, old)) => Some(RosterWhat {
                 code: "renewed",
                 subject: Some(self.name(&cert.person?.0)),
+                roles: None,
+                at_once: None,
             }),
             // It is told by what takes its place; any other end stands for itself.
             Change::End(end)
@@ -77,7 +79,7 @@ impl Desk<'_> {
             {
                 None
             }
-            change => said(self, change),
+            change => said(self, change, place),
         });
         let mut what: Vec<_> = what.collect();
         what.dedup();
@@ -108,7 +110,7 @@ impl Desk<'_> {
             CarriedEvent {
                 time_ms: op.context().time_ms,
                 by: self.writer(&op.context().seat),
-                what: self.said(&body.map(|body| body.changes).unwrap_or_default()),
+                what: self.said(&body.map(|body| body.changes).unwrap_or_default(), None),
             }
         })
         .collect()
@@ -120,7 +122,7 @@ fn replaces(new: &SeatCert, old: &SeatCert) -> bool {
     new.person.is_some() && (new.person, new.device) == (old.person, old.device)
 }
 
-fn said(desk: &Desk<'_>, change: &Change) -> Option<RosterWhat> {
+fn said(desk: &Desk<'_>, change: &Change, place: Option<u32>) -> Option<RosterWhat> {
     let (code, subject) = match change {
         Change::Found(_) => ("founded", None),
         Change::Device(cert) => {
@@ -146,5 +148,28 @@ fn said(desk: &Desk<'_>, change: &Change) -> Option<RosterWhat> {
         // New keys come with whatever else was done.
         Change::Ring(_) | Change::Wraps(_) | Change::Cuts(_) => return None,
     };
-    Some(RosterWhat { code, subject })
+    let roles = match change {
+        Change::Role(change) => Some(RoleStep {
+            before: place.and_then(|place| role_before(desk, &change.seat, place)),
+            after: change.role,
+        }),
+        _ => None,
+    };
+    let at_once = match change {
+        Change::End(end) => Some(end.mode == EndMode::Hard),
+        _ => None,
+    };
+    Some(RosterWhat {
+        code,
+        subject,
+        roles,
+        at_once,
+    })
+}
+
+/// A seat's role just before the op at a place.
+fn role_before(desk: &Desk<'_>, seat: &SeatId, place: u32) -> Option<Role> {
+    let links = desk.roster.links();
+    let at = usize::try_from(place).ok()?.checked_sub(2)?;
+    desk.roster.role_at(seat, links.get(at)?.position)
 }

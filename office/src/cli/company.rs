@@ -370,10 +370,10 @@ pub enum PersonRole {
 /// `kolonne quarantine`
 #[derive(Debug, Subcommand)]
 pub enum QuarantineCommand {
-    /// List what is kept back, and why.
+    /// List what is kept back, and why. Of direct threads with their person's PIN only.
     List {
         #[command(flatten)]
-        place: Place,
+        acting: Acting,
     },
     /// Let in what is kept back of a person in a job.
     Admit {

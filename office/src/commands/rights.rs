@@ -137,16 +137,20 @@ pub async fn person(context: &Context, command: PersonCommand) -> Outcome {
 pub async fn quarantine(context: &Context, command: QuarantineCommand) -> Outcome {
     let out = context.output;
     match command {
-        QuarantineCommand::List { place } => {
-            let kolonne = context.open(&place)?;
-            let kept = kolonne.kept_back()?;
+        QuarantineCommand::List { acting } => {
+            // Whoever is named has their PIN in: direct threads show with it.
+            let kolonne = if acting.who.is_some() {
+                context.act(&acting)?.0
+            } else {
+                context.open(&acting.place)?
+            };
+            let mut kept = kolonne.kept_back()?;
+            kept.retain(|kept| kept.entries > 0);
             out.json(&json!({ "kept_back": kept }));
-            let mut any = false;
-            for kept in kept.iter().filter(|kept| kept.entries > 0) {
-                any = true;
+            for kept in &kept {
                 out.line(&kept_line(&kolonne, out, kept)?);
             }
-            if !any {
+            if kept.is_empty() {
                 out.hint(out.of("Nichts ist zurückgehalten.", "Nothing is kept back."));
             }
             Ok(())

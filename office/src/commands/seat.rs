@@ -209,19 +209,17 @@ pub fn pin_of(out: Output, seat: &SeatRecord) -> Outcome<Pin> {
     })
 }
 
-/// Says who waits for the PIN of somebody on this device, so that their new phone reads again.
+/// Says that somebody's PIN is awaited on this device. Who waits is theirs to know: whoever else
+/// holds the phone doesn't hear who writes with whom.
 pub fn show_awaited(out: Output, seats: &[SeatRecord]) {
-    for seat in seats.iter().filter(|seat| !seat.awaited_by.is_empty()) {
-        let (name, who) = (
-            clean_line(&seat.name),
-            clean_line(&seat.awaited_by.join(", ")),
-        );
+    for seat in seats.iter().filter(|seat| seat.awaited > 0) {
+        let name = clean_line(&seat.name);
         out.line(&match out.language {
             Language::De => format!(
-                "Neues Gerät: {who} wartet auf die PIN von {name}. Dann kommen dort eure direkten Verläufe wieder (kolonne sync --as \"{name}\")."
+                "Auf die PIN von {name} wird gewartet. Dann gehen direkte Verläufe auf einem neuen Gerät wieder auf (kolonne sync --as \"{name}\")."
             ),
             Language::En => format!(
-                "New device: {who} waits for the PIN of {name}. Then your direct threads come back there (kolonne sync --as \"{name}\")."
+                "The PIN of {name} is awaited. Then direct threads open again on a new device (kolonne sync --as \"{name}\")."
             ),
         });
     }

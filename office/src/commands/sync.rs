@@ -94,7 +94,7 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
             show_outbox(out, &status.outbox, status.new_hub.as_ref());
         }
         let seats = kolonne.me()?.seats;
-        let now: Vec<_> = seats.iter().map(|seat| seat.awaited_by.clone()).collect();
+        let now: Vec<_> = seats.iter().map(|seat| seat.awaited).collect();
         if awaited != now {
             awaited = now;
             show_awaited(out, &seats);

@@ -15,7 +15,7 @@ use crate::cli::{Acting, KitArgs, Place, UndoArgs};
 use crate::failure::{Failure, Outcome, needs_hub};
 use crate::kit_mark;
 use crate::kit_page::KitPage;
-use crate::output::{Output, clean_line, time};
+use crate::output::{Output, clean_line, role_said, time};
 
 /// `kolonne roster`
 pub fn list(context: &Context, place: &Place) -> Outcome {
@@ -138,15 +138,19 @@ pub async fn undo(
         "Rückgängig gemacht. Wen der fremde Computer gesperrt hat, nimm mit „kolonne invite“ neu auf.",
         "Undone. Whom the captured computer shut out, admit anew with “kolonne invite”.",
     ));
-    for name in names {
-        out.line(&format!(
-            "{} {}",
-            clean_line(name),
+    for device in back {
+        let said = if device.wiped.is_some() {
+            out.of(
+                "hat sich schon geleert: nimm es mit „kolonne invite“ neu auf.",
+                "has emptied itself already: admit it anew with “kolonne invite”.",
+            )
+        } else {
             out.of(
                 "hat wieder Zugang: auch seine Sperre ist rückgängig gemacht. Soll es gesperrt bleiben, sperre es jetzt („kolonne device end“).",
-                "has access again: its end was undone too. If it is to stay out, end it now (“kolonne device end”)."
+                "has access again: its end was undone too. If it is to stay out, end it now (“kolonne device end”).",
             )
-        ));
+        };
+        out.line(&format!("{} {said}", clean_line(&device.name)));
     }
     if goes
         .iter()
@@ -237,12 +241,24 @@ fn what_said(out: Output, what: &RosterWhat) -> String {
             out.of("Mitarbeiter aufgenommen:", "person admitted:")
         ),
         "moved" => format!("{} {subject}", out.of("umgezogen:", "moved:")),
-        "role" => format!("{} {subject}", out.of("andere Rolle:", "another role:")),
+        "role" => format!(
+            "{} {subject}{}",
+            out.of("andere Rolle:", "another role:"),
+            roles_said(out, what)
+        ),
         "renewed" => format!(
             "{} {subject}",
             out.of("neue Anmeldung für", "a new seat for")
         ),
-        "ended" => format!("{} {subject}", out.of("Zugang beendet:", "access ended:")),
+        "ended" => {
+            let how = match what.at_once {
+                Some(true) => out.of(" (sofort)", " (now)"),
+                Some(false) => out.of(" (in Frieden)", " (in peace)"),
+                None => "",
+            };
+            let ended = out.of("Zugang beendet:", "access ended:");
+            format!("{ended} {subject}{how}")
+        }
         "hub" => out.of("Hub bestätigt", "hub confirmed").to_owned(),
         "merged" => out
             .of("zwei Stände vereint", "two branches merged")
@@ -257,5 +273,17 @@ fn what_said(out: Output, what: &RosterWhat) -> String {
                 "something of a newer version",
             )
             .to_owned(),
+    }
+}
+
+/// From which role to which.
+fn roles_said(out: Output, what: &RosterWhat) -> String {
+    let Some(step) = what.roles else {
+        return String::new();
+    };
+    let after = role_said(step.after, out.language);
+    match step.before {
+        Some(before) => format!(" ({} → {after})", role_said(before, out.language)),
+        None => format!(" ({after})"),
     }
 }
