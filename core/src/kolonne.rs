@@ -460,7 +460,7 @@ fn add_cut_lists(db: &Connection, roster: &mut Roster) -> Result<(), Error> {
     Ok(())
 }
 
-fn outbox(db: &Connection) -> Result<Outbox, Error> {
+pub(crate) fn outbox(db: &Connection) -> Result<Outbox, Error> {
     let count = |sql: &str| -> Result<u64, Error> {
         let n: i64 = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(n.cast_unsigned())
@@ -478,13 +478,20 @@ fn outbox(db: &Connection) -> Result<Outbox, Error> {
         originals: count(&format!(
             "SELECT count(*) FROM outbox_blobs o WHERE lane = 5 AND {NOT_ERASED}"
         ))?,
+        voices: count(&format!(
+            "SELECT count(*) FROM outbox_blobs o WHERE lane = 3 AND {NOT_ERASED}"
+        ))?,
+        files: count(&format!(
+            "SELECT count(*) FROM outbox_blobs o JOIN blobs b ON b.blob = o.blob
+             WHERE b.part IN (4, 6) AND {NOT_ERASED}"
+        ))?,
         bytes: count(&format!(
             "SELECT coalesce(sum(bytes - done_bytes), 0) FROM outbox_blobs o WHERE {NOT_ERASED}"
         ))?,
-        stuck: count(
+        stuck: count(&format!(
             "SELECT (SELECT count(*) FROM outbox_ops WHERE wedged IS NOT NULL)
-                  + (SELECT count(*) FROM outbox_blobs WHERE wedged IS NOT NULL)",
-        )?,
+                  + (SELECT count(*) FROM outbox_blobs o WHERE wedged IS NOT NULL AND {NOT_ERASED})"
+        ))?,
     })
 }
 

@@ -38,6 +38,7 @@ mod keys;
 pub mod media;
 pub mod points;
 mod store;
+mod stuck;
 mod sync;
 mod wipe;
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use kolonne_model::hub::{Part, Push, PushAnswer, SegmentOutcome};
 use kolonne_model::ids::{
-    BlobId, CompanyId, HubEpoch, OpId, PublicKey, SeatId, Strand, StrandHead, ThreadId,
+    BlobId, CompanyId, Hash32, HubEpoch, OpId, PublicKey, SeatId, Strand, StrandHead, ThreadId,
 };
 use kolonne_model::op::{Class, Context};
 use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
@@ -679,4 +679,27 @@ pub fn take_blob_receipt(tx: &Transaction<'_>, receipt: &BlobReceipt) -> Result<
         [receipt.blob.0.as_slice()],
     )?;
     Ok(())
+}
+
+/// Tries one thing again that is wedged, by the name of its op or blob. Whether it was.
+pub fn retry_one(tx: &Transaction<'_>, id: &Hash32) -> Result<bool, Error> {
+    let ops = tx.execute(
+        "UPDATE outbox_ops SET wedged = NULL WHERE op = ?1 AND wedged IS NOT NULL",
+        [id.0.as_slice()],
+    )?;
+    let blobs = tx.execute(
+        "UPDATE outbox_blobs SET wedged = NULL, retry_at_ms = 0
+         WHERE blob = ?1 AND wedged IS NOT NULL",
+        [id.0.as_slice()],
+    )?;
+    Ok(ops + blobs > 0)
+}
+
+/// The blobs that an entry names.
+pub fn blobs_of(db: &Connection, entry: &OpId) -> Result<Vec<BlobId>, Error> {
+    let mut statement = db.prepare_cached("SELECT blob FROM blobs WHERE entry = ?1")?;
+    let blobs = statement.query_map([entry.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+    blobs
+        .map(|blob| BlobId::try_from(blob?.as_slice()).map_err(|_| Error::Corrupt))
+        .collect()
 }

@@ -1,10 +1,11 @@
 //! What screens get: plain records in the shape they show. The page, the command line and the
 //! facade pass them on as they are. Here: this device and how it stands; `threads` jobs and entries,
-//! `company` people, devices and rights.
+//! `company` people, devices and rights, `standing` what hangs fast and whether a device may go.
 //!
 //! Built from views only. Ids are hex in JSON; times are ms since 1970; sizes are bytes.
 
 mod company;
+mod standing;
 mod threads;
 
 use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, RingId, SeatId, ThreadId};
@@ -17,6 +18,7 @@ pub use company::{
     KeptBackWhy, KeyComplaint, LetInBy, LockedSeat, Person, RoleStep, RosterEvent, RosterStanding,
     RosterWhat, WipedDevice,
 };
+pub use standing::{HandBack, HandBackStanding, Lack, LackKind, Stuck};
 pub use threads::{
     Author, ChangeKeptBack, ClockWord, DocumentRecord, Entry, EntryKind, EntryPage, LastLine,
     Media, Member, MemberKind, Notice, Opened, Part, PendingPart, PhotoRecord, Quote,
@@ -134,6 +136,10 @@ pub struct Outbox {
     pub photos: u64,
     /// Originals without a receipt.
     pub originals: u64,
+    /// Voice notes without a receipt.
+    pub voices: u64,
+    /// Documents and sealed attachments without a receipt.
+    pub files: u64,
     /// Bytes of blobs without a receipt.
     pub bytes: u64,
     /// Refused for good: needs a person.

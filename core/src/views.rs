@@ -4,14 +4,16 @@
 //! alone.
 
 mod alarms;
+mod backlog;
 mod entries;
+mod hand_back;
 mod history;
 mod lacking;
 mod people;
 mod promised;
 mod threads;
 
-pub(crate) use entries::standing_body;
+pub(crate) use entries::{part_of, standing_body};
 pub(crate) use people::{own_rings, people};
 pub(crate) use threads::may_see;
 
@@ -152,7 +154,7 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
 }
 
 /// What is behind `view_entries.kind`.
-const fn entry_kind(code: i64) -> EntryKind {
+pub(crate) const fn entry_kind(code: i64) -> EntryKind {
     match code {
         kind::TEXT => EntryKind::Text,
         kind::PHOTO => EntryKind::Photo,

@@ -14,6 +14,7 @@ use kolonne_model::fold::{Shown, ThreadView};
 use kolonne_model::ids::{OpId, OpName, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
 use kolonne_model::judge::{ThreadOps, control_state};
+use kolonne_model::roster::change::Role;
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, Transaction, params};
 
@@ -92,6 +93,36 @@ fn check_member(
         Ok(())
     } else {
         Err(Error::Locked { code: "member" })
+    }
+}
+
+/// Why something is taken back or thrown away.
+pub(crate) fn checked_reason(reason: &str) -> Result<String, Error> {
+    let reason = checked("reason", reason, MAX_TEXT_BYTES)?;
+    if reason.is_empty() {
+        return Err(Error::Invalid {
+            field: "reason",
+            code: "empty",
+        });
+    }
+    Ok(reason)
+}
+
+/// Only one's own entries are taken back; by the office anyone's.
+pub(crate) fn check_may_retract(
+    db: &Connection,
+    moment: &Moment<'_>,
+    seat: &SeatId,
+    entry: &OpId,
+) -> Result<(), Error> {
+    let of = oplog::get(db, entry)?.ok_or(Error::NotFound { kind: "entry" })?;
+    let (position, _) = moment.roster.head();
+    let person = |s: &SeatId| moment.roster.seat(s).and_then(|s| s.cert.person);
+    let own = person(&of.context().seat) == person(seat);
+    if own || moment.roster.role_at(seat, position) >= Some(Role::Office) {
+        Ok(())
+    } else {
+        Err(Error::Locked { code: "right" })
     }
 }
 
@@ -249,15 +280,7 @@ impl Kolonne {
         let thread = self.inner.store.read(|db| thread_of(db, entry))?;
         self.inner.write_in(&thread, |tx, moment| {
             let author = self.inner.author(tx, seat)?;
-            let of = oplog::get(tx, entry)?.ok_or(Error::NotFound { kind: "entry" })?;
-            let (position, _) = moment.roster.head();
-            let person = |s: &SeatId| moment.roster.seat(s).and_then(|s| s.cert.person);
-            let own = person(&of.context().seat) == person(seat);
-            let office = moment.roster.role_at(seat, position)
-                >= Some(kolonne_model::roster::change::Role::Office);
-            if !own && !office {
-                return Err(Error::Locked { code: "right" });
-            }
+            check_may_retract(tx, moment, seat, entry)?;
             let retract = Retract {
                 target: *entry,
                 reason: reason.filter(|text| !text.is_empty()),

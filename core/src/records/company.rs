@@ -96,9 +96,15 @@ pub struct Backlog {
     pub photos: u64,
     /// Originals that are missing.
     pub originals: u64,
-    /// Bytes missing.
+    /// Voice notes that are missing.
+    pub voices: u64,
+    /// Documents and sealed attachments that are missing.
+    pub files: u64,
+    /// Places where its writing has a hole: what comes after is here, what was before isn't.
+    pub gaps: u64,
+    /// Bytes missing, of files; a hole's size is unknown.
     pub bytes: u64,
-    /// Since when, by the author's clock.
+    /// Since when: the oldest of it, by the author's clock set right.
     pub since_ms: u64,
 }
 

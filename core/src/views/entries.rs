@@ -1,7 +1,7 @@
 //! A thread's entries, how far each has come, and their media.
 
 use kolonne_model::body::{BlobRef, Body, Say, field};
-use kolonne_model::control;
+use kolonne_model::control::{self, ThreadKind};
 use kolonne_model::fold::MembersTold;
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::sealed::Sealed;
@@ -200,7 +200,7 @@ fn blobs_of(desk: &Desk<'_>, entry: &OpId) -> Result<Vec<BlobRow>, Error> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn part_of(number: i64) -> Part {
+pub(crate) fn part_of(number: i64) -> Part {
     match number {
         part::THUMB => Part::Thumb,
         part::VOICE => Part::Voice,
@@ -217,9 +217,20 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
     } else {
         folding::body(desk.db, &row.id)?
     };
-    let blobs = blobs_of(desk, &row.id)?;
-    let (state, stuck) = state(desk, row, &blobs)?;
     let kind = row.kind();
+    let blobs = blobs_of(desk, &row.id)?;
+    let erased = match kind {
+        EntryKind::Stub => erasure::record(desk.db, |ring| desk.name(&ring.0), &row.id)?,
+        _ => None,
+    };
+    // Of what is erased or taken back only the word is on its way: its files are nobody's any more.
+    let carried: &[BlobRow] = if row.retracted || erased.is_some() {
+        &[]
+    } else {
+        &blobs
+    };
+    let reach = Reach::of(desk, row)?;
+    let (state, stuck) = state(desk, row, reach, carried)?;
     let words = row.words.as_deref().map(|words| {
         words
             .split_once(NAME_MARK)
@@ -251,10 +262,7 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         retracted: row.retracted.then(|| RetractedRecord {
             reason: row.reason.clone(),
         }),
-        erased: match kind {
-            EntryKind::Stub => erasure::record(desk.db, |ring| desk.name(&ring.0), &row.id)?,
-            _ => None,
-        },
+        erased,
         time_ms: row.shown_time_ms(),
         // What it said of its own time is gone with it.
         clock: match kind {
@@ -272,11 +280,7 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         } else {
             None
         },
-        pending: if row.retracted {
-            Vec::new()
-        } else {
-            pending(desk, row, &blobs)
-        },
+        pending: pending(desk, row, reach, carried),
         photo: parts.photo,
         voice: parts.voice,
         document: parts.document,
@@ -438,18 +442,43 @@ fn quote(
     }))
 }
 
+/// How far an entry can come at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To the office.
+    Office,
+    /// A direct thread is none of the office's, though its people may sit at one of its devices.
+    Hub,
+}
+
+impl Reach {
+    fn of(desk: &Desk<'_>, row: &EntryRow) -> Result<Self, Error> {
+        let kind: Option<i64> = desk
+            .db
+            .prepare_cached("SELECT kind FROM view_threads WHERE thread = ?1")?
+            .query_row([row.thread.0.as_slice()], |row| row.get(0))
+            .optional()?;
+        Ok(match kind.map(folding::thread_kind) {
+            Some(ThreadKind::Direct) => Self::Hub,
+            _ => Self::Office,
+        })
+    }
+}
+
 /// How far an entry has come, its original apart; and why it is stuck.
 fn state(
     desk: &Desk<'_>,
     row: &EntryRow,
+    reach: Reach,
     blobs: &[BlobRow],
 ) -> Result<(State, Option<String>), Error> {
-    let wedged: Option<String> = desk
+    // On its way, perhaps once more, and why it is stuck.
+    let waits: Option<Option<String>> = desk
         .db
         .prepare_cached("SELECT wedged FROM outbox_ops WHERE op = ?1")?
-        .query_row([row.id.0.as_slice()], |row| row.get::<_, Option<String>>(0))
-        .optional()?
-        .flatten();
+        .query_row([row.id.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    let wedged = waits.clone().flatten();
     if let Some(why) = wedged.or_else(|| blobs.iter().find_map(|blob| blob.wedged.clone())) {
         return Ok((State::Stuck, Some(why)));
     }
@@ -461,26 +490,11 @@ fn state(
     };
     let mut carried = blobs.iter().filter(|blob| blob.part != part::ORIGINAL);
     let from_here = desk.device_of(&row.seat) == Some(desk.device);
-    let strand = params![
-        row.thread.0.as_slice(),
-        row.seat.0.as_slice(),
-        row.store,
-        row.seq
-    ];
-    let known = |table: &str| -> Result<bool, Error> {
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {table}
-                WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq >= ?4)"
-        );
-        Ok(desk
-            .db
-            .prepare_cached(&sql)?
-            .query_row(strand, |row| row.get(0))?)
-    };
     // What came from elsewhere came through the hub; of what is from here its signature tells.
     let at_hub = if from_here {
-        !desk.hub_is_new
-            && known("receipts")?
+        waits.is_none()
+            && !desk.hub_is_new
+            && is_receipted(desk, row)?
             && carried
                 .clone()
                 .all(|blob| blob.hub_has == HubHas::ByReceipt)
@@ -490,10 +504,10 @@ fn state(
             .all(|blob| blob.hub_has >= HubHas::ByItsWord)
     };
     // What this office device itself holds is at the office; its own, once the hub has it too.
-    let at_office = if desk.is_office {
-        carried.all(|blob| blob.here) && (at_hub || !from_here)
-    } else {
-        row.seen && carried.all(|blob| blob.seen)
+    let at_office = match reach {
+        Reach::Hub => false,
+        Reach::Office if desk.is_office => carried.all(|blob| blob.here) && (at_hub || !from_here),
+        Reach::Office => row.seen && carried.all(|blob| blob.seen),
     };
     if at_office {
         return Ok((State::Office, None));
@@ -502,16 +516,34 @@ fn state(
     Ok((state, None))
 }
 
-fn pending(desk: &Desk<'_>, row: &EntryRow, blobs: &[BlobRow]) -> Vec<PendingPart> {
+/// Whether the hub signed for an entry's op.
+fn is_receipted(desk: &Desk<'_>, row: &EntryRow) -> Result<bool, Error> {
+    let strand = params![
+        row.thread.0.as_slice(),
+        row.seat.0.as_slice(),
+        row.store,
+        row.seq
+    ];
+    Ok(desk
+        .db
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM receipts
+                WHERE thread = ?1 AND seat = ?2 AND store = ?3 AND seq >= ?4)",
+        )?
+        .query_row(strand, |row| row.get(0))?)
+}
+
+fn pending(desk: &Desk<'_>, row: &EntryRow, reach: Reach, blobs: &[BlobRow]) -> Vec<PendingPart> {
     let device = desk.device_of(&row.seat);
     let from_here = device == Some(desk.device);
+    // Nobody but the hub takes over what the office has no part in, or has itself.
+    let hub_suffices = desk.is_office || reach == Reach::Hub;
     blobs
         .iter()
-        .filter(|blob| match (from_here, desk.is_office) {
+        .filter(|blob| match (from_here, hub_suffices) {
             (true, true) => blob.hub_has < HubHas::ByReceipt,
             (true, false) => !blob.seen,
-            (false, true) => !blob.here,
-            (false, false) => false,
+            (false, _) => desk.is_office && !blob.here,
         })
         .map(|blob| PendingPart {
             part: part_of(blob.part),
@@ -529,6 +561,7 @@ fn pending(desk: &Desk<'_>, row: &EntryRow, blobs: &[BlobRow]) -> Vec<PendingPar
         })
         .collect()
 }
+
 fn open_media(blobs: &BlobStore, blob: &BlobRef) -> Result<Vec<u8>, Error> {
     let file = blobs.open_blob(&blob.blob)?;
     let mut bytes = Vec::new();

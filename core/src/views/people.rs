@@ -7,7 +7,7 @@ use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{DeviceKind, EndMode, RingKind, Role, SeatKind, Subject};
 
 use super::Desk;
-use super::threads::backlog;
+use super::backlog::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
 use crate::records::{
@@ -49,7 +49,7 @@ impl Kolonne {
     /// Devices, with what is still on them as far as this one knows; those that ended come last.
     pub fn devices(&self) -> Result<Vec<DeviceRecord>, Error> {
         self.at_desk(|desk| {
-            let backlog = backlog(desk, None)?;
+            let backlog = backlog(desk)?;
             let own_rings = desk.own_rings();
             let mut records = Vec::new();
             for (id, device) in desk.roster.devices() {

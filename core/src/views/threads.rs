@@ -1,17 +1,18 @@
 //! The list of threads: heads, last lines, unread counts, backlogs, search.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use kolonne_model::control::ThreadKind;
-use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId, ThreadId};
+use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 use kolonne_model::roster::change::RingKind;
 use rusqlite::{OptionalExtension, params};
 
+use super::backlog::missing_blobs;
 use super::{Desk, IS_SHOWN, NAME_MARK, lacking, promised, row_of, snippet};
 use crate::error::Error;
-use crate::folding::{kind_code, part, thread_kind};
+use crate::folding::{kind_code, thread_kind};
 use crate::kolonne::{Kolonne, op_id, seat_id, thread_id};
-use crate::records::{Backlog, LastLine, Member, MemberKind, Thread, ThreadRow};
+use crate::records::{LastLine, Member, MemberKind, Thread, ThreadRow};
 
 impl Kolonne {
     /// Threads, newest last line first; with a query, those in which it is found.
@@ -232,7 +233,7 @@ fn thread_row(desk: &Desk<'_>, seat: &SeatId, thread: &ThreadId) -> Result<Threa
         record.held = 0;
     }
     record.unread = unread(desk, seat, thread)?;
-    record.backlog = backlog(desk, Some(thread))?;
+    record.backlog = missing_blobs(desk, Some(thread))?.into_values().collect();
     Ok(record)
 }
 
@@ -286,63 +287,6 @@ pub(super) fn first_unread(
         })
         .optional()?;
     id.map(|id| op_id(&id)).transpose()
-}
-
-/// What is named by entries of other devices and is neither here nor at the hub, by device.
-pub(super) fn backlog(desk: &Desk<'_>, thread: Option<&ThreadId>) -> Result<Vec<Backlog>, Error> {
-    if !desk.is_office {
-        return Ok(Vec::new());
-    }
-    let mut statement = desk.db.prepare_cached(
-        "SELECT e.seat, e.id, b.part, b.bytes, e.time_ms FROM blobs b
-         JOIN view_entries e ON e.id = b.entry
-         WHERE b.here = 0 AND b.at_hub = 0 AND e.retracted = 0 AND (?1 IS NULL OR b.thread = ?1)
-         ORDER BY e.id",
-    )?;
-    let rows = statement.query_map([thread.map(|thread| thread.0.to_vec())], |row| {
-        Ok((
-            row.get::<_, Vec<u8>>(0)?,
-            row.get::<_, Vec<u8>>(1)?,
-            row.get::<_, i64>(2)?,
-            row.get::<_, i64>(3)?.cast_unsigned(),
-            row.get::<_, i64>(4)?.cast_unsigned(),
-        ))
-    })?;
-    let mut found: BTreeMap<DeviceId, (Backlog, Vec<u8>, bool)> = BTreeMap::new();
-    for row in rows {
-        let (seat, entry, number, bytes, time_ms) = row?;
-        let Some(device) = desk
-            .device_of(&seat_id(&seat)?)
-            .filter(|id| *id != desk.device)
-        else {
-            continue;
-        };
-        let (record, last, photo) = found.entry(device).or_insert_with(|| {
-            let record = Backlog {
-                device,
-                device_name: desk.name(&device.0),
-                entries: 0,
-                photos: 0,
-                originals: 0,
-                bytes: 0,
-                since_ms: time_ms,
-            };
-            (record, Vec::new(), false)
-        });
-        if *last != entry {
-            record.entries += 1;
-            *last = entry;
-            *photo = false;
-        }
-        if matches!(number, part::THUMB | part::PICTURE) && !*photo {
-            record.photos += 1;
-            *photo = true;
-        }
-        record.originals += u64::from(number == part::ORIGINAL);
-        record.bytes += bytes;
-        record.since_ms = record.since_ms.min(time_ms);
-    }
-    Ok(found.into_values().map(|(record, _, _)| record).collect())
 }
 
 /// Each word of a query as a prefix, quoted so that nothing in it is syntax.

@@ -107,7 +107,7 @@ impl Problem {
 
     /// Why an entry is stuck, by the core's code.
     pub fn of_stuck(code: &str) -> Self {
-        Self::new(StatusCode::OK, "stuck", text(code))
+        Self::new(StatusCode::OK, "stuck", text(&format!("stuck.{code}")))
     }
 }
 
