@@ -1,6 +1,6 @@
 //! The outbox: ops and blobs that the hub has no receipt for.
 //!
-//! A row leaves by a receipt only, or because what it carries was erased; a refusal makes it
+//! A row leaves by a receipt only, or because what it carries was erased or thrown away by a person; a refusal makes it
 //! *wedged*: it stays, explained. What was refused for something that passes (a full quota, a seat
 //! that the hub doesn't know yet) is tried again by itself; the rest when the hub is another or
 //! lacks what was before it.
@@ -688,8 +688,7 @@ pub fn retry_one(tx: &Transaction<'_>, id: &Hash32) -> Result<bool, Error> {
         [id.0.as_slice()],
     )?;
     let blobs = tx.execute(
-        "UPDATE outbox_blobs SET wedged = NULL, retry_at_ms = 0
-         WHERE blob = ?1 AND wedged IS NOT NULL",
+        "UPDATE outbox_blobs SET wedged = NULL WHERE blob = ?1 AND wedged IS NOT NULL",
         [id.0.as_slice()],
     )?;
     Ok(ops + blobs > 0)

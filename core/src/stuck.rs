@@ -81,7 +81,8 @@ impl Kolonne {
             return Err(Error::NotFound { kind: "stuck" });
         }
         self.inner.tell_all_threads()?;
-        self.nudge();
+        self.inner.waits.end_all();
+        self.inner.nudge();
         Ok(())
     }
 

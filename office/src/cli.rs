@@ -18,7 +18,7 @@ pub use company::{
 };
 pub use work::{
     DirectArgs, EraseCommand, ExportArgs, JobCommand, ReadArgs, ReasonWord, SealedCommand,
-    SendArgs, ThreadArgs,
+    SendArgs, StuckCommand, ThreadArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -138,6 +138,9 @@ pub enum Command {
     Sealed(SealedCommand),
     /// Write an entry's files as age files, with the key that opens them and nothing else.
     Export(ExportArgs),
+    /// List what hangs fast on this device: try it again, hand it out, discard a file.
+    #[command(subcommand)]
+    Stuck(StuckCommand),
     /// Print a job's thread (Verlauf).
     Thread(ThreadArgs),
     /// Mark a thread as read.

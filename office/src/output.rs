@@ -206,6 +206,21 @@ pub fn time(ms: u64, language: Language) -> String {
     time.to_zoned(TimeZone::system()).strftime(form).to_string()
 }
 
+/// Now, by this computer's clock.
+pub fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// How long ago, in the one unit that says enough.
+pub fn age(ms: u64, language: Language) -> String {
+    let minutes = ms / 60_000;
+    match (minutes, minutes / 60, minutes / (24 * 60)) {
+        (minutes, 0, _) => format!("{} min", minutes.max(1)),
+        (_, hours @ 1..48, _) => format!("{hours} h"),
+        (.., days) => format!("{days} {}", language.of("Tagen", "days")),
+    }
+}
+
 /// A role as people here call it.
 pub const fn role_said(role: Role, language: Language) -> &'static str {
     match role {
@@ -320,6 +335,14 @@ mod tests {
         assert_eq!(size(999_999, Language::De), "1000 kB");
         assert_eq!(size(12_345_678, Language::De), "12,3 MB");
         assert_eq!(size(12_345_678, Language::En), "12.3 MB");
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        assert_eq!(age(0, Language::De), "1 min");
+        assert_eq!(age(59 * 60_000, Language::De), "59 min");
+        assert_eq!(age(2 * 3_600_000 + 1, Language::En), "2 h");
+        assert_eq!(age(49 * 3_600_000, Language::De), "2 Tagen");
     }
 
     #[test]

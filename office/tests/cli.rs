@@ -1227,3 +1227,103 @@ fn what_commands_say_is_what_they_do() {
         replaced.stderr
     );
 }
+
+#[test]
+fn where_things_are_is_said_at_the_office_and_before_a_phone_is_given_away() {
+    let (mut firm, phone) = with_job();
+    let office = firm.office();
+    let photo = firm.file("dach.jpg", &jpeg(640, 480));
+    let hand_back = |dir: &str| ask(&["device", "hand-back", "--dir", dir]);
+    ask(&["sync", "--dir", &office]);
+    ask(&["sync", "--dir", &phone]);
+    let asked = hand_back(&phone);
+    assert_eq!(asked["standing"], "at_office", "{asked}");
+
+    firm.stop_hub();
+    let sent = ask(&[
+        "send",
+        "--dir",
+        &phone,
+        "--as",
+        "Mehmet",
+        "--job",
+        "lindenweg",
+        "--later",
+        "--photo",
+        &photo,
+    ]);
+    let asked = hand_back(&phone);
+    assert_eq!(asked["standing"], "not_yet");
+    let lacks = asked["lacks"].as_array().unwrap();
+    let original = lacks.iter().find(|lack| lack["what"] == "originals");
+    assert_eq!(original.unwrap()["n"], 1);
+    let said = run(&["device", "hand-back", "--dir", &phone, "--lang", "de"]);
+    assert!(
+        said.stdout.contains("Noch nicht weggeben"),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stdout.contains("1 Original"), "{}", said.stdout);
+
+    // Its files are lost on this disk: they hang fast, and a person throws them away.
+    let blobs = std::path::Path::new(&phone).join("blobs");
+    for folder in std::fs::read_dir(&blobs).unwrap() {
+        let folder = folder.unwrap().path();
+        if folder.file_name().is_some_and(|name| name.len() == 2) {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+    firm.start_hub();
+    ask(&["sync", "--dir", &phone]);
+    ask(&["sync", "--dir", &office]);
+    let said = run(&["device", "list", "--dir", &office, "--lang", "de"]);
+    assert!(
+        said.stdout.contains("1 Foto, 1 Original fehlen seit 1 min"),
+        "{}",
+        said.stdout
+    );
+    let status = ask(&["status", "--dir", &office]);
+    assert_eq!(status["backlog"][0]["originals"], 1);
+    let list = ask(&["stuck", "list", "--dir", &phone, "--as", "Mehmet"]);
+    let stuck = list["stuck"].as_array().unwrap();
+    assert_eq!(stuck.len(), 3, "{list}");
+    assert_eq!(stuck[0]["why"], "missing");
+    let id = stuck[0]["id"].as_str().unwrap();
+    let mut discard = vec![
+        "stuck",
+        "discard",
+        "--dir",
+        &phone,
+        "--as",
+        "Mehmet",
+        id,
+        "--reason",
+        "Datei kaputt",
+    ];
+    let unasked = run(&[&discard[..], &["--json"]].concat());
+    assert_eq!(
+        (unasked.exit, unasked.code().as_str()),
+        (2, "discard_unasked")
+    );
+    let again = ask(&["stuck", "retry", "--dir", &phone, "--as", "Mehmet"]);
+    assert_eq!(again["stuck"].as_array().unwrap().len(), 3, "{again}");
+    let out = firm.path("out");
+    let nothing = run(&[
+        "stuck", "export", "--dir", &phone, "--as", "Mehmet", id, "--to", &out, "--json",
+    ]);
+    assert_eq!(nothing.code(), "not_found.media");
+    discard.push("--yes");
+    let discarded = ask(&discard);
+    assert_eq!(discarded["entry"], sent["entries"][0]["id"]);
+    ask(&["sync", "--dir", &office]);
+    let entry = of_kind(&entries(&office, "Sabine"), "photo")[0].clone();
+    assert_eq!(entry["retracted"]["reason"], "Datei kaputt");
+    let said = run(&["device", "list", "--dir", &office, "--lang", "de"]);
+    assert!(
+        said.stdout.contains("alles im Büro, Stand"),
+        "{}",
+        said.stdout
+    );
+    ask(&["sync", "--dir", &phone]);
+    assert_eq!(hand_back(&phone)["standing"], "at_office");
+}

@@ -257,6 +257,11 @@ pub enum DeviceCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Say whether this device may be given away, and what is on it alone if not.
+    HandBack {
+        #[command(flatten)]
+        place: Place,
+    },
     /// End a device with everyone on it. At its next contact it hands over what it has, then
     /// removes its keys and files.
     End {

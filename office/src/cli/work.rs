@@ -238,6 +238,46 @@ pub struct ExportArgs {
     pub to: PathBuf,
 }
 
+/// `kolonne stuck`
+#[derive(Debug, Subcommand)]
+pub enum StuckCommand {
+    /// List what hangs fast, and why.
+    List {
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Try it again now: one, or all.
+    Retry {
+        #[command(flatten)]
+        acting: Acting,
+        /// Its id, or the beginning of it.
+        id: Option<String>,
+    },
+    /// Write the files of its entry as age files, with the key that opens them.
+    Export {
+        #[command(flatten)]
+        acting: Acting,
+        /// Its id, or the beginning of it.
+        id: String,
+        /// The folder. Files that are there are never written over.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Throw a file away: its entry is taken back, and the thread shows why. Words can't be.
+    Discard {
+        #[command(flatten)]
+        acting: Acting,
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Why, in a few words.
+        #[arg(long, value_name = "WORDS")]
+        reason: String,
+        /// Don't ask again.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 /// `kolonne thread`
 #[derive(Debug, Args)]
 pub struct ThreadArgs {

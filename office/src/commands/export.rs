@@ -1,11 +1,15 @@
 //! `kolonne export`: one entry for somebody without Kolonne, as standard age files and their key.
 
+use std::path::Path;
+
+use kolonne_core::Kolonne;
+use kolonne_model::ids::{OpId, SeatId};
 use serde_json::json;
 
 use super::{Context, pick};
 use crate::cli::ExportArgs;
 use crate::failure::{Failure, Outcome};
-use crate::output::clean_line;
+use crate::output::{Output, clean_line};
 
 /// Exports.
 pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
@@ -13,9 +17,14 @@ pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
     let (kolonne, _, seat) = context.act(&args.entry.acting)?;
     let job = args.entry.job.as_deref();
     let id = pick::entry_of(&kolonne, &seat.seat, job, &args.entry.entry)?;
+    entry(out, &kolonne, &seat.seat, &id, &args.to)
+}
+
+/// Exports this one.
+pub fn entry(out: Output, kolonne: &Kolonne, seat: &SeatId, id: &OpId, to: &Path) -> Outcome {
     let exported = kolonne
-        .export(&seat.seat, &id, &args.to)
-        .map_err(|error| Failure::from(error).about(args.to.display().to_string()))?;
+        .export(seat, id, to)
+        .map_err(|error| Failure::from(error).about(to.display().to_string()))?;
     for file in &exported.files {
         let path = file.path.display();
         out.line(&match &file.name {

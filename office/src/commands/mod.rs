@@ -21,6 +21,7 @@ mod rights;
 mod sealed;
 mod seat;
 mod send;
+mod standing;
 mod status;
 mod sync;
 mod thread;
@@ -86,6 +87,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Send(args) => send::run(&context, args).await,
         Command::Sealed(command) => sealed::run(&context, command).await,
         Command::Export(args) => export::run(&context, &args),
+        Command::Stuck(command) => standing::stuck(&context, command).await,
         Command::Thread(args) => thread::run(&context, &args),
         Command::Read(args) => read::run(&context, args).await,
         Command::Sync(args) => sync::run(&context, args).await,

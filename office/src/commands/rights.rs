@@ -8,11 +8,10 @@ use kolonne_model::roster::change::{EndMode, Role, Subject};
 use serde_json::json;
 
 use super::seat::{waiting_said, without_pin_said};
-use super::{Context, pick};
+use super::{Context, pick, standing};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
-use crate::lang::Language;
-use crate::output::{Output, clean_line, counted, role_said, size, time};
+use crate::output::{Output, clean_line, counted, now_ms, role_said, time};
 
 /// `kolonne device`
 pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
@@ -33,6 +32,7 @@ pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
             }
             Ok(())
         }
+        DeviceCommand::HandBack { place } => standing::hand_back(context, &place),
         DeviceCommand::End {
             acting,
             device,
@@ -217,14 +217,20 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
     if let Some(gone) = gone_said(out, device) {
         return format!("{said}: {gone}");
     }
-    if let Some(backlog) = &device.backlog {
-        let entries = match out.language {
-            Language::De => format!("{} Einträge noch dort", backlog.entries),
-            Language::En => format!("{} entries still there", backlog.entries),
-        };
-        said = format!("{said}: {entries}, {}", size(backlog.bytes, out.language));
+    match &device.backlog {
+        Some(backlog) => {
+            let missing = standing::backlog_said(out, backlog, now_ms());
+            format!("{said}: {missing}")
+        }
+        None if device.this_device => said,
+        None => match device.last_contact_ms {
+            Some(ms) => {
+                let as_of = out.of("alles im Büro, Stand", "all at the office as of");
+                format!("{said}: {as_of} {}", time(ms, out.language))
+            }
+            None => said,
+        },
     }
-    said
 }
 
 /// How far a device that ended has got, or that it emptied itself though its end was undone.

@@ -6,10 +6,11 @@ use serde_json::json;
 use super::Context;
 use super::rights::gone_said;
 use super::seat::{show_awaited, without_pin_said};
+use super::standing::backlog_said;
 use super::sync::show_outbox;
 use crate::cli::Acting;
 use crate::failure::Outcome;
-use crate::output::{Output, clean_line, role_said, time};
+use crate::output::{Output, clean_line, now_ms, role_said, time};
 
 /// An alarm in three sentences: what happened, what is safe, what to do.
 fn alarm_said(out: Output, alarm: &Alarm) -> String {
@@ -49,8 +50,10 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
     let status = kolonne.status()?;
     let (people, crews) = kolonne.people()?;
     let devices = kolonne.devices()?;
+    let missing = kolonne.backlog()?;
     out.json(&json!({
         "me": me, "status": status, "people": people, "crews": crews, "devices": devices,
+        "backlog": missing,
     }));
     out.line(&format!(
         "{} · {}",
@@ -106,6 +109,10 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
     }
     for alarm in &status.alarms {
         out.line(&alarm_said(out, alarm));
+    }
+    for backlog in &missing {
+        let name = clean_line(&backlog.device_name);
+        out.line(&format!("{name}: {}", backlog_said(out, backlog, now_ms())));
     }
     show_awaited(out, &me.seats);
     show_outbox(out, &status.outbox, status.new_hub.as_ref());

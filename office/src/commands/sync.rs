@@ -108,6 +108,28 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
     Ok(())
 }
 
+/// Voice notes and documents, where there are any.
+fn other_files(out: Output, outbox: &Outbox) -> String {
+    let voices = (
+        outbox.voices,
+        out.of("Sprachnotiz", "voice note"),
+        out.of("Sprachnotizen", "voice notes"),
+    );
+    let files = (
+        outbox.files,
+        out.of("Datei", "file"),
+        out.of("Dateien", "files"),
+    );
+    let mut said = String::new();
+    for (n, one, many) in [voices, files] {
+        if n > 0 {
+            said.push_str(&counted(n, one, many));
+            said.push_str(", ");
+        }
+    }
+    said
+}
+
 /// What is still on its way, in words.
 pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
     if *outbox == Outbox::default() {
@@ -119,7 +141,7 @@ pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
         return;
     }
     out.line(&format!(
-        "{}: {}, {}, {}, {}",
+        "{}: {}, {}, {}, {}{}",
         out.of("Noch auf diesem Gerät", "Still on this device"),
         counted(
             outbox.ops,
@@ -136,11 +158,12 @@ pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
             out.of("Original", "original"),
             out.of("Originale", "originals")
         ),
+        other_files(out, outbox),
         size(outbox.bytes, out.language),
     ));
     if outbox.stuck > 0 {
         out.line(&format!(
-            "{}: {}",
+            "{}: {} (kolonne stuck list)",
             out.of("Hängt fest", "Stuck"),
             outbox.stuck
         ));
