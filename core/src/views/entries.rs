@@ -223,8 +223,8 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         EntryKind::Stub => erasure::record(desk.db, |ring| desk.name(&ring.0), &row.id)?,
         _ => None,
     };
-    // Of what is erased or taken back only the word is on its way: its files are nobody's any more.
-    let carried: &[BlobRow] = if row.retracted || erased.is_some() {
+    // Files of what is taken back or erased are no longer fetched: its op says how far it came.
+    let carried: &[BlobRow] = if row.retracted || kind == EntryKind::Stub {
         &[]
     } else {
         &blobs
@@ -482,12 +482,6 @@ fn state(
     if let Some(why) = wedged.or_else(|| blobs.iter().find_map(|blob| blob.wedged.clone())) {
         return Ok((State::Stuck, Some(why)));
     }
-    // Files of what is taken back or erased are no longer fetched: its op says how far it came.
-    let blobs = match row.kind() {
-        EntryKind::Stub => &[],
-        _ if row.retracted => &[],
-        _ => blobs,
-    };
     let mut carried = blobs.iter().filter(|blob| blob.part != part::ORIGINAL);
     let from_here = desk.device_of(&row.seat) == Some(desk.device);
     // What came from elsewhere came through the hub; of what is from here its signature tells.
