@@ -322,6 +322,12 @@ export interface LockedSeat {
   locked_ms: number | null;
   /** The PIN is forgotten: a new seat was asked for. */
   new_wanted: boolean;
+  /** When that was, by its device's clock. */
+  wanted_ms: number | null;
+  /** The newest entry that the old seat wrote since: somebody has its PIN. */
+  used_ms: number | null;
+  /** A new seat was asked for, and the right PIN withdrew that; when. */
+  withdrawn_ms: number | null;
 }
 
 /** What one entry of the roster did; `what` empty: new keys only. `by` null: the recovery kit. */
