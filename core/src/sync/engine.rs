@@ -347,9 +347,10 @@ impl Engine {
                 };
                 self.words_turn.no_later_than(now.saturating_add(wait));
                 if state == HubState::Reachable {
-                    if !self.linked {
-                        self.linked = true;
-                        self.news_turn.no_later_than(now);
+                    self.linked = true;
+                    // What there was to hear of is here: listen for what comes after it.
+                    if self.news.is_none() && self.news_turn.at.is_none() {
+                        self.news_turn.at = Some(now);
                     }
                     self.up_turn.no_later_than(now);
                     self.down_turn.no_later_than(now);
@@ -363,6 +364,7 @@ impl Engine {
                 if matches!(error, Error::Offline { retry_after_ms: 0 } | Error::Foreign) {
                     // What else is under way is on the same dead line.
                     self.let_go();
+                    self.news_turn.at = None;
                 }
                 self.failed.get_or_insert(error);
             }
@@ -400,11 +402,12 @@ impl Engine {
 
     fn news_done(&mut self, is_good: bool, now: Duration) {
         if is_good {
-            self.news_turn = Turn {
-                at: Some(now),
-                failures: 0,
-            };
-            self.words_turn.no_later_than(now);
+            // Not again before words are through: a hub with news that takes nothing now would be asked
+            // without a pause.
+            self.news_turn.failures = 0;
+            if self.words_turn.failures == 0 {
+                self.words_turn.no_later_than(now);
+            }
         } else {
             self.news_turn.failures += 1;
             self.news_turn.at = Some(now.saturating_add(wait_after(self.news_turn.failures)));
