@@ -20,8 +20,10 @@ pub mod files;
 pub mod fuzz;
 pub mod line;
 pub mod log;
+pub mod power;
 pub mod scribe;
 pub mod sim;
+pub mod whole;
 pub mod wire;
 pub mod world;
 

@@ -8,7 +8,7 @@
     clippy::cast_possible_truncation
 )]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -16,8 +16,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kolonne_core::points::Point;
-use kolonne_model::ids::{BlobId, OpId, ThreadId};
-use kolonne_tests::{Device, World};
+use kolonne_model::ids::{OpId, ThreadId};
+use kolonne_tests::{Device, World, whole};
 
 /// `KOLONNE_KILLS` for more.
 const KILLS: u64 = 100;
@@ -27,8 +27,6 @@ const SEED: u64 = 20_261_123;
 /// After its start a process lives at most this long: from before it has opened its store to many
 /// items later.
 const LONGEST_LIFE_MS: u64 = 500;
-
-type SeatAndStore = (Vec<u8>, Vec<u8>);
 
 /// A number that looks random, the same for the same seed and place.
 fn random(seed: u64, place: u64) -> u64 {
@@ -80,98 +78,16 @@ fn send_until_dead(dir: &Path, job: &ThreadId, first: u64, death: &Death<'_>) ->
     reader.join().unwrap()
 }
 
-/// What must hold of a device's folder after any death, as its database says by itself.
 fn assert_whole(device: &Device, job: &ThreadId) {
-    let db = device.database();
-    let check: String = db
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(check, "ok");
-    // Dense and chained.
-    let mut statement = db
-        .prepare(
-            "SELECT seat, store, seq, id, previous FROM ops WHERE thread = ?1 ORDER BY 1, 2, 3",
-        )
-        .unwrap();
-    let mut heads: BTreeMap<SeatAndStore, (u32, Vec<u8>)> = BTreeMap::new();
-    let rows = statement
-        .query_map([job.0.as_slice()], |row| {
-            let strand: SeatAndStore = (row.get(0)?, row.get(1)?);
-            let (id, previous): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(4)?);
-            Ok((strand, row.get::<_, u32>(2)?, id, previous))
-        })
-        .unwrap();
-    for row in rows {
-        let (strand, seq, id, previous) = row.unwrap();
-        let head = heads.entry(strand).or_insert((0, vec![0; 32]));
-        assert_eq!((seq, &previous), (head.0 + 1, &head.1), "a gap or a fork");
-        *head = (seq, id);
-    }
-    // Every own op is on its way out: none lost between log and outbox.
-    let waiting: i64 = db
-        .query_row(
-            "SELECT count(*) FROM ops o JOIN own_seats s ON s.seat = o.seat
-             WHERE o.thread = ?1 AND NOT EXISTS (SELECT 1 FROM outbox_ops x WHERE x.op = o.id)",
-            [job.0.as_slice()],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(waiting, 0, "ops that would never be sent");
-    // Blobs that ops name are there and are what they are called.
-    let files: HashSet<BlobId> = device.blob_files().into_iter().collect();
-    let mut statement = db
-        .prepare(
-            "SELECT b.blob, b.here, o.blob IS NOT NULL FROM blobs b
-             LEFT JOIN outbox_blobs o ON o.blob = b.blob",
-        )
-        .unwrap();
-    let rows = statement
-        .query_map([], |row| {
-            let blob: Vec<u8> = row.get(0)?;
-            Ok((blob, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
-        })
-        .unwrap();
-    let mut named = HashSet::new();
-    for row in rows {
-        let (blob, here, waits) = row.unwrap();
-        let blob = BlobId::try_from(blob.as_slice()).unwrap();
-        assert!(here && waits && files.contains(&blob));
-        let name = blob.to_string();
-        let bytes = std::fs::read(device.dir.join("blobs").join(&name[..2]).join(&name)).unwrap();
-        assert_eq!(blake3::hash(&bytes).as_bytes(), &blob.0);
-        named.insert(blob);
-    }
-    let orphans = files.difference(&named).count();
-    println!(
-        "{} blobs named, {orphans} left over by killed captures",
-        named.len()
-    );
-}
-
-/// What is missing or twice of what was acknowledged.
-fn faults(device: &Device, job: &ThreadId, kept: &BTreeMap<u64, OpId>) -> Vec<String> {
-    let mut shown: BTreeMap<String, Vec<OpId>> = BTreeMap::new();
-    for entry in device.entries(job) {
-        if let Some(words) = entry.text.or(entry.caption) {
-            shown.entry(words).or_default().push(entry.id);
-        }
-    }
-    let mut faults: Vec<String> = shown
-        .iter()
-        .filter(|(_, ids)| ids.len() > 1)
-        .map(|(words, _)| format!("{words} twice"))
-        .collect();
-    for (number, id) in kept {
-        let words = format!("Nr. {number}");
-        if !shown.get(&words).is_some_and(|ids| ids.contains(id)) {
-            faults.push(format!("{words} missing"));
-        }
-    }
-    faults
+    let left_over = whole::check(device, &device.database(), job).unwrap();
+    println!("{left_over} blobs left over by killed captures");
 }
 
 fn assert_all_there_once(device: &Device, job: &ThreadId, kept: &BTreeMap<u64, OpId>) {
-    assert_eq!(faults(device, job, kept), Vec::<String>::new());
+    assert_eq!(
+        whole::faults(&device.entries(job), kept),
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,11 +132,11 @@ async fn what_was_acknowledged_survives_a_hundred_kills() {
     // The control: one that never was is missed, one more is noticed.
     let mut more = kept.clone();
     more.insert(u64::MAX, OpId::ZERO);
-    assert_eq!(faults(&world.anna, &job, &more).len(), 1);
+    assert_eq!(whole::faults(&world.anna.entries(&job), &more).len(), 1);
     let one = kept.keys().next().unwrap();
     world.anna.text(&job, &format!("Nr. {one}"));
     assert_eq!(
-        faults(&world.anna, &job, &kept),
+        whole::faults(&world.anna.entries(&job), &kept),
         [format!("Nr. {one} twice")]
     );
     let doubled = world.anna.entries(&job).pop().unwrap().id;

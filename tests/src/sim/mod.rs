@@ -27,12 +27,13 @@ use kolonne_model::ids::{OpId, PublicKey, ThreadId};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use chance::{Chance, randomness};
+pub(crate) use chance::Chance;
+use chance::randomness;
 use device::{SimDevice, Stepped, Todo};
 use hub::SimHub;
 pub use slow::SlowLine;
 pub use template::Template;
-use template::copy_folder;
+pub(crate) use template::copy_folder;
 
 /// What a seed may do to a company.
 #[derive(Debug, Clone, Copy)]
