@@ -391,6 +391,56 @@ async fn an_ended_phone_goes_in_the_end_and_says_what_nobody_took() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_admin_with_a_phone_alone_ends_office_people_and_computers_at_once() {
+    let world = World::new().await;
+    let invite = |kind, device_name: &str, crew_name, seats| NewInvite {
+        kind,
+        device_name: device_name.to_owned(),
+        crew: None,
+        crew_name,
+        seats,
+    };
+    let seats = vec![person("Olga Braun", Role::Office)];
+    let neu = world
+        .enrol("neu", invite(DeviceKind::Office, "Büro neu", None, seats))
+        .await;
+    let seats = vec![person("Petra Lang", Role::Admin)];
+    let crew = Some("Kolonne 9".to_owned());
+    let petra = world
+        .enrol(
+            "petra",
+            invite(DeviceKind::Phone, "Petras Handy", crew, seats),
+        )
+        .await;
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    neu.sync().await;
+    neu.text(&job, "Gilt noch");
+    neu.sync().await;
+    petra.sync().await;
+    let ends = [
+        Subject::Person(person_ring(&world, "Olga Braun")),
+        Subject::Device(device_id(&world.büro)),
+    ];
+    let gone = [device_id(&world.büro), device_id(&neu)];
+    neu.offline();
+    neu.text(&job, "Zu spät");
+    let seat = petra.seat();
+    for subject in ends {
+        let ended = petra.core().end(&seat, subject, EndMode::Hard).await;
+        ended.unwrap();
+    }
+    // What was at the hub counts, what came later is kept back.
+    neu.online();
+    let _ = neu.try_sync().await;
+    world.kolonne_3.sync().await;
+    assert_eq!(texts(&world.kolonne_3, &job), ["Gilt noch"]);
+    let devices = petra.core().devices().unwrap();
+    let ended = devices.iter().filter(|device| device.ended.is_some());
+    assert_eq!(ended.filter(|device| gone.contains(&device.id)).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dismissed_person_leaves_the_crew_phone_to_the_others() {
     let world = World::new().await;
     let (büro, phone) = (&world.büro, &world.kolonne_3);

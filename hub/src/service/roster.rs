@@ -13,7 +13,7 @@ use kolonne_model::hub::{
 };
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32, OpId, SeatId};
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
-use kolonne_model::roster::change::DeviceKind;
+use kolonne_model::roster::change::{DeviceKind, Role};
 use kolonne_model::roster::state::Void;
 use kolonne_model::roster::{Effect, Roster, RosterRefusal, part_hash};
 use kolonne_model::strand::VerifiedOp;
@@ -48,6 +48,22 @@ const fn is_for_nothing(effect: Effect) -> bool {
 fn stands(roster: &Roster, seat: &SeatId) -> bool {
     let is_root = roster.root_key().map(SeatId::of_key) == Some(*seat);
     is_root || (roster.seat(seat).is_some() && roster.ends_of(seat).next().is_none())
+}
+
+/// Who may be told how far seats have come, to end them: a device of the office, or any on which an
+/// office person writes.
+fn may_end(roster: &Roster, access: &Access, device: &DeviceId) -> bool {
+    let Access::Rings(rings) = access else {
+        return false;
+    };
+    let kind = roster.device(device).map(|device| device.cert.kind);
+    kind == Some(DeviceKind::Office)
+        || roster.seats().any(|(id, seat)| {
+            let is_served = |person| rings.contains_key(person);
+            seat.cert.device == *device
+                && seat.cert.person.as_ref().is_some_and(is_served)
+                && roster.role_now(id) >= Some(Role::Office)
+        })
 }
 
 /// An op that proves itself on an earlier link: a branch that this hub doesn't know.
@@ -215,10 +231,8 @@ impl HubService {
         device: &DeviceId,
         asked: &LastOps,
     ) -> Result<LastOpsAnswer, HubError> {
-        let (view, _) = self.enter(company, device)?;
-        if view.roster.device_has_ended(device)
-            || view.roster.device(device).map(|d| d.cert.kind) != Some(DeviceKind::Office)
-        {
+        let (view, access) = self.enter(company, device)?;
+        if !may_end(&view.roster, &access, device) {
             return Err(HubError::NotAllowed);
         }
         let skip = usize::try_from(asked.skip).map_err(|_| HubError::Refused(RefusalCode::Form))?;
