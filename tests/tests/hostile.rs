@@ -412,6 +412,56 @@ async fn a_changed_blob_is_not_taken_and_comes_again() {
     assert_eq!(anna.state(&job, &photo), State::Office);
 }
 
+/// What is done to the parts of an answer.
+type LeftOut = fn(&mut Vec<kolonne_model::hub::Part>);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_keys_that_a_hub_leaves_out_are_asked_for_again() {
+    let patterns: [LeftOut; 3] = [
+        Vec::clear,
+        |parts| drop(parts.pop()),
+        |parts| {
+            if !parts.is_empty() {
+                parts.remove(0);
+            }
+        },
+    ];
+    for (n, leaves_out) in patterns.into_iter().enumerate() {
+        let world = World::new().await;
+        let (anna, büro, kolonne_3) = (&world.anna, &world.büro, &world.kolonne_3);
+        let job = world.job("Dach", &["Anna Weber"]);
+        world.everyone_syncs().await;
+        anna.text(&job, "Vor der Kolonne");
+        world.everyone_syncs().await;
+        let crew = [world.ring("Kolonne 3")];
+        let core = büro.core();
+        core.change_members(&büro.seat(), &job, &crew, &[]).unwrap();
+        büro.text(&job, "Mit der Kolonne");
+        büro.sync().await;
+        anna.sync().await;
+        world.wire.lie(move |asked, answer| {
+            if asked.what.starts_with("POST /v1/pull") {
+                let mut pull: PullAnswer = cbor::decode(answer).unwrap();
+                leaves_out(&mut pull.parts);
+                *answer = cbor::encode(&pull);
+            } else if asked.what.starts_with("POST /v1/fetch") {
+                let mut fetch: FetchAnswer = cbor::decode(answer).unwrap();
+                leaves_out(&mut fetch.parts);
+                *answer = cbor::encode(&fetch);
+            }
+        });
+        kolonne_3.sync().await;
+        kolonne_3.sync().await;
+        world.wire.be_honest();
+        assert_ne!(kolonne_3.thread(&job), anna.thread(&job), "{n}");
+        // Asked a moment ago, it isn't asked again by itself; a person may.
+        kolonne_3.tries_again();
+        kolonne_3.sync().await;
+        world.everyone_syncs().await;
+        assert_eq!(kolonne_3.thread(&job), anna.thread(&job), "{n}");
+    }
+}
+
 /// The signing key of a device itself, as a thief takes it from its database.
 fn stolen_key(device: &Device) -> SigningKey {
     let seed: Vec<u8> = device

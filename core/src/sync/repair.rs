@@ -6,13 +6,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kolonne_model::control::{self, Control};
+use kolonne_model::control::{self, Control, KeyMade};
 use kolonne_model::hub::{Fetch, FetchAnswer, Heads, Hub, HubError};
-use kolonne_model::ids::{Head, OpId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum};
+use kolonne_model::ids::{
+    Head, OpId, RingId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
+};
 use rusqlite::{Connection, Row, params};
 
 use super::{MAX_ROUNDS, PULL_BYTES, Sync, blocking, pull_roster};
 use crate::error::Error;
+use crate::folding::kind;
 use crate::kolonne::Inner;
 use crate::{keys, oplog, outbox};
 
@@ -114,10 +117,10 @@ impl Inner {
         self.store.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT thread FROM view_threads WHERE held > 0
-                 UNION SELECT thread FROM view_entries e WHERE kind = 11
+                 UNION SELECT thread FROM view_entries e WHERE kind = ?1
                     AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = e.id)",
             )?;
-            let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            let threads = statement.query_map([kind::STUB], |row| row.get::<_, Vec<u8>>(0))?;
             for thread in threads {
                 let thread = crate::kolonne::thread_id(&thread?)?;
                 if !self.fills.waits(&thread, now) && !self.incomplete(db, &thread)?.is_empty() {
@@ -130,7 +133,7 @@ impl Inner {
         Ok(found)
     }
 
-    /// Ops whose payload was withheld, and keys for this device whose wrap was.
+    /// Ops whose payload was left out, and keys of which something for this device was.
     fn incomplete(&self, db: &Connection, thread: &ThreadId) -> Result<Vec<Incomplete>, Error> {
         let roster = self.roster(db)?;
         let mut rings = roster.rings_of_device(&self.device);
@@ -143,8 +146,7 @@ impl Inner {
         let mut statement = db.prepare_cached(
             "SELECT o.id FROM ops o WHERE o.thread = ?1
                 AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.op = o.id)
-                AND (NOT EXISTS (SELECT 1 FROM payloads p WHERE p.op = o.id)
-                  OR (o.class = 2 AND NOT EXISTS (SELECT 1 FROM parts x WHERE x.op = o.id)))",
+                AND (o.class = 2 OR NOT EXISTS (SELECT 1 FROM payloads p WHERE p.op = o.id))",
         )?;
         let ids = statement.query_map([thread.0.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
         let mut found = Vec::new();
@@ -155,9 +157,9 @@ impl Inner {
             };
             let is_incomplete = match op.op().payload.as_deref().map(control::read) {
                 None => true,
-                Some(Ok(Control::KeyMade(made))) => {
-                    made.rings.iter().any(|entry| rings.contains(&entry.ring))
-                        && keys::history(db, thread, &made.key())?.is_none()
+                Some(Ok(Control::KeyMade(made))) => lacks_a_part(db, thread, &made, &rings)?,
+                Some(Ok(Control::WrappedAgain(again))) => {
+                    rings.contains(&again.ring) && oplog::part(db, &again.file)?.is_none()
                 }
                 Some(_) => false,
             };
@@ -253,6 +255,38 @@ impl Inner {
                 .collect())
         })
     }
+}
+
+/// Whether a key, or an earlier one that it seals, can't be opened here because a part of it is missing.
+fn lacks_a_part(
+    db: &Connection,
+    thread: &ThreadId,
+    made: &KeyMade,
+    rings: &[RingId],
+) -> Result<bool, Error> {
+    if keys::history(db, thread, &made.key())?.is_none() {
+        for entry in made
+            .rings
+            .iter()
+            .filter(|entry| rings.contains(&entry.ring))
+        {
+            let file = made.files.get(usize::from(entry.file));
+            if let Some(file) = file
+                && oplog::part(db, file)?.is_none()
+            {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    for seal in &made.seals {
+        if keys::history(db, thread, &seal.earlier)?.is_none()
+            && oplog::part(db, &seal.sealed)?.is_none()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Threads with an op whose predecessor isn't here.
