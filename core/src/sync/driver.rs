@@ -85,7 +85,12 @@ async fn drive(inner: &Arc<Inner>, mut engine: Engine, poked: &Poked) -> Result<
     let mut open: HashMap<AskId, AbortHandle> = HashMap::new();
     let mut answers = FuturesUnordered::new();
     let mut until = None;
-    let mut event = Event::Time;
+    // A background slot that syncs once was asked for though the app sleeps.
+    let mut event = if known.is_suspended && engine.goes_on() {
+        Event::Suspended
+    } else {
+        Event::Time
+    };
     loop {
         let now = inner.opened.elapsed();
         let stepped = tokio::task::spawn_blocking(move || {

@@ -185,6 +185,11 @@ impl Engine {
         }
     }
 
+    /// Whether it goes on until it is dropped.
+    pub(super) fn goes_on(&self) -> bool {
+        self.mode == Mode::Forever
+    }
+
     /// The way from an event to what follows. `now` never goes back, whatever the wall clock does; all
     /// engines of a device count from one beginning. It works on the store, so it belongs on a
     /// thread that may block.
