@@ -271,6 +271,55 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// What is counted where something is missing, waits or is kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thing {
+    /// A line of a thread, whatever it is.
+    Entry,
+    /// Words.
+    Text,
+    /// A photo, its thumb or picture.
+    Photo,
+    /// A photo as it was captured.
+    Original,
+    /// A voice note.
+    Voice,
+    /// A document or sealed attachment.
+    File,
+    /// A hole in what somebody wrote.
+    Gap,
+}
+
+/// So many of them, with the word.
+pub fn count_of(out: Output, n: u64, thing: Thing) -> String {
+    let (one, many) = match thing {
+        Thing::Entry => (out.of("Eintrag", "entry"), out.of("Einträge", "entries")),
+        Thing::Text => (out.of("Text", "text"), out.of("Texte", "texts")),
+        Thing::Photo => (out.of("Foto", "photo"), out.of("Fotos", "photos")),
+        Thing::Original => (
+            out.of("Original", "original"),
+            out.of("Originale", "originals"),
+        ),
+        Thing::Voice => (
+            out.of("Sprachnotiz", "voice note"),
+            out.of("Sprachnotizen", "voice notes"),
+        ),
+        Thing::File => (out.of("Datei", "file"), out.of("Dateien", "files")),
+        Thing::Gap => (
+            out.of("Lücke im Text", "gap in the text"),
+            out.of("Lücken im Text", "gaps in the text"),
+        ),
+    };
+    counted(n, one, many)
+}
+
+/// Those of which there are any: "2 Fotos, 1 Original". Nothing: nothing.
+pub fn counts_of(out: Output, things: &[(u64, Thing)]) -> String {
+    let there = things.iter().filter(|(n, _)| *n > 0);
+    let said: Vec<String> = there.map(|(n, thing)| count_of(out, *n, *thing)).collect();
+    said.join(", ")
+}
+
 /// Names of whom one is enough; none: nobody.
 pub fn names_or(out: Output, names: &[String]) -> Option<String> {
     let names: Vec<String> = names.iter().map(|name| clean_line(name)).collect();

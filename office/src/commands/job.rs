@@ -7,10 +7,10 @@ use kolonne_model::ids::ThreadId;
 use serde_json::json;
 
 use super::seat::show_hidden;
-use super::{Context, pick};
+use super::{Context, pick, standing};
 use crate::cli::JobCommand;
 use crate::failure::Outcome;
-use crate::output::{Output, clean_line, counted, kind_word, size, status_word, time};
+use crate::output::{Output, clean_line, kind_word, size, status_word, time};
 
 /// Runs one of them.
 pub async fn run(context: &Context, command: JobCommand) -> Outcome {
@@ -181,11 +181,7 @@ fn show_row(out: Output, row: &ThreadRow) {
             "\n          {} {}: {}, {}",
             out.of("noch auf", "still on"),
             clean_line(&backlog.device_name),
-            counted(
-                backlog.photos,
-                out.of("Foto", "photo"),
-                out.of("Fotos", "photos")
-            ),
+            standing::missing_of(out, backlog),
             size(backlog.bytes, out.language),
         ));
     }

@@ -11,7 +11,7 @@ use super::seat::{waiting_said, without_pin_said};
 use super::{Context, pick, standing};
 use crate::cli::{DeviceCommand, EndArgs, EndWord, PersonCommand, PersonRole, QuarantineCommand};
 use crate::failure::{Failure, Outcome, needs_hub};
-use crate::output::{Output, clean_line, counted, now_ms, role_said, time};
+use crate::output::{Output, Thing, clean_line, counts_of, now_ms, role_said, time};
 
 /// `kolonne device`
 pub async fn device(context: &Context, command: DeviceCommand) -> Outcome {
@@ -275,34 +275,18 @@ fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String>
     let title = seat
         .and_then(|seat| kolonne.thread(&seat, &kept.thread).ok())
         .map(|thread| thread.row.title);
-    let kinds = [
-        (kept.texts, out.of("Text", "text"), out.of("Texte", "texts")),
-        (
-            kept.photos,
-            out.of("Foto", "photo"),
-            out.of("Fotos", "photos"),
-        ),
-        (
-            kept.voices,
-            out.of("Sprachnotiz", "voice note"),
-            out.of("Sprachnotizen", "voice notes"),
-        ),
-        (
-            kept.files,
-            out.of("Datei", "file"),
-            out.of("Dateien", "files"),
-        ),
-    ];
-    let kinds: Vec<String> = kinds
-        .into_iter()
-        .filter(|(n, ..)| *n > 0)
-        .map(|(n, one, many)| counted(n.into(), one, many))
-        .collect();
-    let kinds = if kinds.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", kinds.join(", "))
-    };
+    let mut kinds = counts_of(
+        out,
+        &[
+            (kept.texts.into(), Thing::Text),
+            (kept.photos.into(), Thing::Photo),
+            (kept.voices.into(), Thing::Voice),
+            (kept.files.into(), Thing::File),
+        ],
+    );
+    if !kinds.is_empty() {
+        kinds = format!(" ({kinds})");
+    }
     let times = if kept.first_ms == kept.last_ms {
         time(kept.last_ms, out.language)
     } else {

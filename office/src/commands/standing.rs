@@ -13,7 +13,9 @@ use serde_json::json;
 use super::{Context, pick};
 use crate::cli::{Place, StuckCommand};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, age, clean_line, counted, kind_word, size, time};
+use crate::output::{
+    Output, Thing, age, clean_line, count_of, counted, counts_of, kind_word, size, time,
+};
 use crate::texts::text;
 
 /// `kolonne stuck`
@@ -175,22 +177,16 @@ fn hand_back_said(out: Output, said: &HandBack) -> Vec<String> {
     };
     let mut lines = vec![first.to_owned()];
     for lack in &said.lacks {
-        let n = |one, many| counted(lack.n, one, many);
         lines.push(format!(
             "  {}",
             match lack.what {
-                LackKind::Entries => n(out.of("Eintrag", "entry"), out.of("Einträge", "entries")),
-                LackKind::Photos => n(out.of("Foto", "photo"), out.of("Fotos", "photos")),
-                LackKind::Voices => n(
-                    out.of("Sprachnotiz", "voice note"),
-                    out.of("Sprachnotizen", "voice notes"),
-                ),
-                LackKind::Files => n(out.of("Datei", "file"), out.of("Dateien", "files")),
-                LackKind::Originals => n(
-                    out.of("Original", "original"),
-                    out.of("Originale", "originals"),
-                ),
-                LackKind::Others => n(
+                LackKind::Entries => count_of(out, lack.n, Thing::Entry),
+                LackKind::Photos => count_of(out, lack.n, Thing::Photo),
+                LackKind::Voices => count_of(out, lack.n, Thing::Voice),
+                LackKind::Files => count_of(out, lack.n, Thing::File),
+                LackKind::Originals => count_of(out, lack.n, Thing::Original),
+                LackKind::Others => counted(
+                    lack.n,
                     out.of("Schlüssel oder Vermerk", "key or mark"),
                     out.of("Schlüssel und Vermerke", "keys and marks"),
                 ),
@@ -221,54 +217,36 @@ fn hand_back_said(out: Output, said: &HandBack) -> Vec<String> {
         lines.push(format!(
             "  {}: {}",
             out.of("Noch nicht im Büro", "Not at the office yet"),
-            counted(
-                said.unseen,
-                out.of("Eintrag", "entry"),
-                out.of("Einträge", "entries"),
-            )
+            count_of(out, said.unseen, Thing::Entry)
         ));
     }
     lines
 }
 
+fn missing(backlog: &Backlog) -> [(u64, Thing); 5] {
+    [
+        (backlog.photos, Thing::Photo),
+        (backlog.originals, Thing::Original),
+        (backlog.voices, Thing::Voice),
+        (backlog.files, Thing::File),
+        (backlog.gaps, Thing::Gap),
+    ]
+}
+
+/// "1 Foto, 2 Originale": what is missing from a device.
+pub fn missing_of(out: Output, backlog: &Backlog) -> String {
+    counts_of(out, &missing(backlog))
+}
+
 /// "2 Originale fehlen seit 2 h", as the office says it of a device.
 pub fn backlog_said(out: Output, backlog: &Backlog, now_ms: u64) -> String {
-    let kinds = [
-        (
-            backlog.photos,
-            out.of("Foto", "photo"),
-            out.of("Fotos", "photos"),
-        ),
-        (
-            backlog.originals,
-            out.of("Original", "original"),
-            out.of("Originale", "originals"),
-        ),
-        (
-            backlog.voices,
-            out.of("Sprachnotiz", "voice note"),
-            out.of("Sprachnotizen", "voice notes"),
-        ),
-        (
-            backlog.files,
-            out.of("Datei", "file"),
-            out.of("Dateien", "files"),
-        ),
-        (
-            backlog.gaps,
-            out.of("Lücke im Text", "gap in the text"),
-            out.of("Lücken im Text", "gaps in the text"),
-        ),
-    ];
-    let kinds = kinds.into_iter().filter(|(n, ..)| *n > 0);
-    let many: u64 = kinds.clone().map(|(n, ..)| n).sum();
-    let what: Vec<String> = kinds.map(|(n, one, many)| counted(n, one, many)).collect();
+    let many: u64 = missing(backlog).iter().map(|(n, _)| n).sum();
     let missing = if many == 1 {
         out.of("fehlt", "missing")
     } else {
         out.of("fehlen", "missing")
     };
-    let mut said = format!("{} {missing}", what.join(", "));
+    let mut said = format!("{} {missing}", missing_of(out, backlog));
     if backlog.since_ms < u64::MAX {
         let since = age(now_ms.saturating_sub(backlog.since_ms), out.language);
         said = format!("{said} {} {since}", out.of("seit", "for"));

@@ -9,7 +9,7 @@ use super::seat::show_awaited;
 use super::{Context, stopped};
 use crate::cli::SyncArgs;
 use crate::failure::{Failure, Outcome, needs_hub};
-use crate::output::{Output, counted, size};
+use crate::output::{Output, Thing, count_of, counts_of, size};
 
 /// Exchanges.
 pub async fn run(context: &Context, args: SyncArgs) -> Outcome {
@@ -108,28 +108,6 @@ async fn watch(context: &Context, kolonne: &Kolonne) -> Outcome {
     Ok(())
 }
 
-/// Voice notes and documents, where there are any.
-fn other_files(out: Output, outbox: &Outbox) -> String {
-    let voices = (
-        outbox.voices,
-        out.of("Sprachnotiz", "voice note"),
-        out.of("Sprachnotizen", "voice notes"),
-    );
-    let files = (
-        outbox.files,
-        out.of("Datei", "file"),
-        out.of("Dateien", "files"),
-    );
-    let mut said = String::new();
-    for (n, one, many) in [voices, files] {
-        if n > 0 {
-            said.push_str(&counted(n, one, many));
-            said.push_str(", ");
-        }
-    }
-    said
-}
-
 /// What is still on its way, in words.
 pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
     if *outbox == Outbox::default() {
@@ -140,25 +118,21 @@ pub fn show_outbox(out: Output, outbox: &Outbox, new_hub: Option<&NewHub>) {
         out.line(out.of("Alles übertragen.", "Everything is handed over."));
         return;
     }
+    let things = [
+        (outbox.ops, Thing::Entry),
+        (outbox.photos, Thing::Photo),
+        (outbox.originals, Thing::Original),
+        (outbox.voices, Thing::Voice),
+        (outbox.files, Thing::File),
+    ];
+    let mut said = counts_of(out, &things);
+    if said.is_empty() {
+        // Keys and marks, which nobody wrote by hand.
+        said = count_of(out, 0, Thing::Entry);
+    }
     out.line(&format!(
-        "{}: {}, {}, {}, {}{}",
+        "{}: {said}, {}",
         out.of("Noch auf diesem Gerät", "Still on this device"),
-        counted(
-            outbox.ops,
-            out.of("Eintrag", "entry"),
-            out.of("Einträge", "entries")
-        ),
-        counted(
-            outbox.photos,
-            out.of("Foto", "photo"),
-            out.of("Fotos", "photos")
-        ),
-        counted(
-            outbox.originals,
-            out.of("Original", "original"),
-            out.of("Originale", "originals")
-        ),
-        other_files(out, outbox),
         size(outbox.bytes, out.language),
     ));
     if outbox.stuck > 0 {

@@ -14,7 +14,7 @@ use crate::cli::ThreadArgs;
 use crate::failure::{Failure, Outcome};
 use crate::lang::Language;
 use crate::output::{
-    Output, clean, clean_line, counted, names_or, reason_said, size, status_word, time,
+    Output, Thing, clean, clean_line, count_of, names_or, reason_said, size, status_word, time,
 };
 
 /// Longest name of a saved file.
@@ -49,11 +49,7 @@ pub fn run(context: &Context, args: &ThreadArgs) -> Outcome {
         show(out, entry);
     }
     if page.held > 0 {
-        let entries = counted(
-            page.held,
-            out.of("Eintrag", "entry"),
-            out.of("Einträge", "entries"),
-        );
+        let entries = count_of(out, page.held, Thing::Entry);
         let from = names_or(out, &thread.key_comes_from);
         out.hint(&match (out.language, from) {
             (Language::De, Some(names)) => format!(
