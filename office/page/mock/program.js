@@ -78,7 +78,7 @@ export function makeProgram(now = Date.now()) {
       auto_lock_min: 5, kit_unconfirmed: !phone && !confirmed,
       status: {
         hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: [],
-        outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, bytes: left.length * 400_000, stuck: 0 },
+        outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, voices: left.filter((e) => e.kind === "voice").length, files: left.filter((e) => e.kind === "document").length, bytes: left.length * 400_000, stuck: 0 },
       },
     };
   }

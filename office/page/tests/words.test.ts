@@ -48,7 +48,7 @@ describe("sizes", () => {
 
 describe("what waits where", () => {
   const original = (device_name: string | null, done_bytes = 0): PendingPart => ({ part: "original", device_name, bytes: 3_900_000, done_bytes });
-  const backlog = { device_name: "Handy Kolonne 3", entries: 5, photos: 3, originals: 4, bytes: 1, since_ms: 0 };
+  const backlog = { device_name: "Handy Kolonne 3", entries: 5, photos: 3, originals: 4, voices: 0, files: 0, gaps: 0, bytes: 1, since_ms: 0 };
 
   it("speaks of photos before originals before entries", () => {
     expect(backlogWords("de", backlog)).toBe("noch 3 Fotos auf Handy Kolonne 3");
@@ -56,9 +56,13 @@ describe("what waits where", () => {
     expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
   });
   it("says nothing when nothing waits", () => {
-    const status: Status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, alarms: [], outbox: { ops: 3, photos: 3, originals: 3, bytes: 9, stuck: 0 } };
+    const status: Status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, alarms: [], outbox: { ops: 3, photos: 3, originals: 3, voices: 0, files: 0, bytes: 9, stuck: 0 } };
     expect(outboxWords("de", status, true)).toBe("noch 3 Fotos auf diesem Handy");
-    expect(outboxWords("de", { ...status, outbox: { ops: 0, photos: 0, originals: 0, bytes: 0, stuck: 0 } }, true)).toBeNull();
+    const nothing = { ops: 0, photos: 0, originals: 0, voices: 0, files: 0, bytes: 0, stuck: 0 };
+    expect(outboxWords("de", { ...status, outbox: nothing }, true)).toBeNull();
+    // A recording or a file whose words are at the hub is still here.
+    expect(outboxWords("de", { ...status, outbox: { ...nothing, voices: 1 } }, true)).toBe("noch 1 Sprachnotiz auf diesem Handy");
+    expect(outboxWords("en", { ...status, outbox: { ...nothing, files: 2 } }, false)).toBe("2 files still on this PC");
   });
   it("names the part and its place, and bytes only once some have gone", () => {
     expect(pendingWords("de", original(null))).toBe("Original noch hier");

@@ -42,6 +42,9 @@ export interface Outbox {
   ops: number;
   photos: number;
   originals: number;
+  /** Voice notes, and documents and sealed attachments. */
+  voices: number;
+  files: number;
   bytes: number;
   /** Refused for good: needs a person. */
   stuck: number;
@@ -101,6 +104,11 @@ export interface Backlog {
   entries: number;
   photos: number;
   originals: number;
+  /** Voice notes, and documents and sealed attachments. */
+  voices: number;
+  files: number;
+  /** Places where what came after is here and what was before isn't. */
+  gaps: number;
   bytes: number;
   since_ms: number;
 }

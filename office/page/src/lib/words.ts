@@ -87,9 +87,11 @@ export function statusWord(language: Language, status: JobStatus | string): stri
   return known(language, `status_${status}`) ?? status;
 }
 
-function things(language: Language, n: { photos: number; originals: number; entries: number }): string {
-  if (n.photos > 0) return count(language, "photos", n.photos);
-  if (n.originals > 0) return count(language, "originals", n.originals);
+/** The first of these that there is any of: what people miss most. */
+function things(language: Language, n: Pick<Backlog, "photos" | "originals" | "voices" | "files" | "entries">): string {
+  for (const one of ["photos", "voices", "files", "originals"] as const) {
+    if (n[one] > 0) return count(language, one, n[one]);
+  }
   return count(language, "entries", n.entries);
 }
 
@@ -105,9 +107,9 @@ export function leftWords(language: Language, b: Backlog): string {
 
 /** "noch 3 Fotos auf diesem Handy"; null when all is out. */
 export function outboxWords(language: Language, status: Status, phone: boolean): string | null {
-  const { photos, originals, ops } = status.outbox;
-  if (photos + originals + ops === 0) return null;
-  const what = things(language, { photos, originals, entries: ops });
+  const { photos, originals, voices, files, ops } = status.outbox;
+  if (photos + originals + voices + files + ops === 0) return null;
+  const what = things(language, { photos, originals, voices, files, entries: ops });
   return text(language, phone ? "still_on_this_phone" : "still_on_this_computer", { what });
 }
 
