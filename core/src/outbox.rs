@@ -64,6 +64,9 @@ pub enum Lane {
     Originals = 5,
 }
 
+/// The [`Lane`] of a blob `b`, by its part.
+pub const LANE_OF_PART: &str = "CASE b.part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END";
+
 /// Puts an op on its way.
 pub fn put_op(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<(), Error> {
     tx.prepare_cached(
@@ -109,14 +112,14 @@ pub fn put_again(tx: &Transaction<'_>, op: &OpId) -> Result<(), Error> {
 /// A blob of one's own came back from the hub, to a database that was put back: the hub is asked to
 /// sign for it again. It has it, so that costs no upload.
 pub fn ask_receipt(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
-    tx.execute(
+    let sql = format!(
         "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
-         SELECT b.blob, b.thread, CASE b.part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
+         SELECT b.blob, b.thread, {LANE_OF_PART},
                 (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), b.bytes
          FROM blobs b JOIN view_entries e ON e.id = b.entry JOIN own_seats s ON s.seat = e.seat
-         WHERE b.blob = ?1 AND NOT EXISTS (SELECT 1 FROM blob_receipts r WHERE r.blob = b.blob)",
-        [blob.0.as_slice()],
-    )?;
+         WHERE b.blob = ?1 AND NOT EXISTS (SELECT 1 FROM blob_receipts r WHERE r.blob = b.blob)"
+    );
+    tx.prepare_cached(&sql)?.execute([blob.0.as_slice()])?;
     Ok(())
 }
 

@@ -10,14 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::capture::{self, checked_reason};
 use crate::error::Error;
-use crate::folding;
+use crate::folding::{self, kind};
 use crate::kolonne::{Kolonne, op_id, thread_id};
 use crate::outbox::{self, BLOB_WAITS, NOT_ERASED, OP_WAITS};
 use crate::records::Stuck;
 use crate::views::{Desk, entry_kind, may_see, part_of};
-
-/// Kinds from this on are nothing that a person wrote.
-const NO_ENTRY: i64 = 10;
 
 struct StuckRow {
     id: Vec<u8>,
@@ -129,12 +126,12 @@ impl Kolonne {
 fn stuck(desk: &Desk<'_>, seat: &SeatId, row: StuckRow) -> Result<Stuck, Error> {
     let thread = thread_id(&row.thread)?;
     let visible = may_see(desk, seat, &thread).is_ok();
-    let kind = row.kind.filter(|kind| visible && *kind < NO_ENTRY);
-    let entry = row.entry.filter(|_| kind.is_some());
+    let said = row.kind.filter(|said| visible && *said < kind::SAID_BELOW);
+    let entry = row.entry.filter(|_| said.is_some());
     Ok(Stuck {
         id: Hash32::try_from(row.id.as_slice()).map_err(|_| Error::Corrupt)?,
-        kind: kind.map(entry_kind),
-        part: row.part.filter(|_| kind.is_some()).map(part_of),
+        kind: said.map(entry_kind),
+        part: row.part.filter(|_| said.is_some()).map(part_of),
         title: visible
             .then(|| title(desk.db, &thread))
             .transpose()?

@@ -235,6 +235,11 @@ ALTER TABLE view_entries ADD COLUMN change_why INTEGER;
 -- When a new seat was asked for in place of one, or the request was withdrawn.
 ALTER TABLE view_seat_locks ADD COLUMN wanted_ms INTEGER;
 ",
+    r"
+-- Waits between tries are by the time that passes, in memory.
+ALTER TABLE outbox_blobs DROP COLUMN retry_at_ms;
+ALTER TABLE blobs DROP COLUMN retry_at_ms;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -13,7 +13,7 @@ use super::{blocking, mark_at_hub};
 use crate::blobs::BlobError;
 use crate::error::Error;
 use crate::kolonne::{Inner, lock, thread_id};
-use crate::outbox::{self, Lane};
+use crate::outbox::{self, LANE_OF_PART};
 use crate::records::Changed;
 use crate::transport::Line;
 
@@ -157,22 +157,16 @@ impl Inner {
     /// The next blob to fetch: thumbs first, then by part, originals last; newest entries
     /// first.
     fn next_wanted(&self, now: Duration) -> Result<Option<BlobIn>, Error> {
+        let last = lock(&self.network).last_lane();
         self.store.read(|db| {
-            let mut statement = db.prepare_cached(
+            let mut statement = db.prepare_cached(&format!(
                 "SELECT b.blob, b.thread, b.bytes, b.attempts FROM blobs b
                  JOIN view_entries e ON e.id = b.entry
-                 WHERE b.here = 0 AND b.wanted = 1 AND e.retracted = 0 AND b.part <= ?1
-                    AND b.part <> ?2
+                 WHERE b.here = 0 AND b.wanted = 1 AND e.retracted = 0 AND {LANE_OF_PART} <= ?1
                     AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = b.entry)
-                 ORDER BY b.part = 5, b.part, e.time_ms DESC",
-            )?;
-            // Parts as the store numbers them: 1 thumbs, 2 voices, 5 originals.
-            let (last, without) = match lock(&self.network).last_lane() {
-                Lane::Thumbs | Lane::Voice => (2, 0),
-                Lane::Pictures => (i64::MAX, 5),
-                Lane::Originals => (i64::MAX, 0),
-            };
-            let mut rows = statement.query([last, without])?;
+                 ORDER BY {LANE_OF_PART}, b.part, e.time_ms DESC"
+            ))?;
+            let mut rows = statement.query([last as i64])?;
             while let Some(row) = rows.next()? {
                 let blob: Vec<u8> = row.get(0)?;
                 let blob = BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?;

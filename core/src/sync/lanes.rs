@@ -60,14 +60,15 @@ pub(crate) struct Shared(Arc<Inside>);
 struct Inside {
     now_ms: AtomicU64,
     report: Mutex<SyncReport>,
-    budget: Mutex<Option<Budget>>,
+    budget: Option<Budget>,
 }
 
 impl Shared {
     pub fn new(budget: Budget) -> Self {
-        let shared = Self::default();
-        *lock(&shared.0.budget) = Some(budget);
-        shared
+        Self(Arc::new(Inside {
+            budget: Some(budget),
+            ..Inside::default()
+        }))
     }
 
     /// The time of this step, since a beginning that only its driver knows.
@@ -91,7 +92,7 @@ impl Shared {
 
     /// Whether no further slice of a blob fits the budget.
     pub fn is_spent(&self) -> bool {
-        let budget = *lock(&self.0.budget);
+        let budget = self.0.budget.as_ref();
         budget.is_some_and(|budget| budget.is_spent(&self.report()))
     }
 }

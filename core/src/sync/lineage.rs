@@ -23,20 +23,20 @@ pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
     tx.execute("DELETE FROM blob_receipts", [])?;
     tx.execute("UPDATE blobs SET at_hub = 0", [])?;
     outbox::unwedge(tx)?;
-    let provable = outbox::PROVABLE;
+    let (provable, lane) = (outbox::PROVABLE, outbox::LANE_OF_PART);
     let sql = format!(
         "INSERT OR IGNORE INTO outbox_ops (arrival, op, thread)
          SELECT arrival, id, thread FROM ops o WHERE class <> 3 AND {provable}"
     );
     tx.execute(&sql, [])?;
     tx.execute("UPDATE outbox_blobs SET upload = NULL, done_bytes = 0", [])?;
-    tx.execute(
+    let sql = format!(
         "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
-         SELECT blob, thread, CASE part WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 5 THEN 5 ELSE 4 END,
-                (SELECT coalesce(max(queued), 0) FROM outbox_blobs) + row_number() OVER (), bytes
-         FROM blobs WHERE here = 1",
-        [],
-    )?;
+         SELECT b.blob, b.thread, {lane},
+                (SELECT coalesce(max(queued), 0) FROM outbox_blobs) + row_number() OVER (), b.bytes
+         FROM blobs b WHERE b.here = 1"
+    );
+    tx.execute(&sql, [])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use kolonne_core::Event;
 use kolonne_model::ids::ThreadId;
 
-use super::{Ended, Sim};
+use super::Sim;
 use crate::Device;
 
 /// Exchanges of each device within which everyone must have all.
@@ -175,12 +175,4 @@ fn ops_apart(one: &Device, other: &Device, job: &ThreadId) -> String {
 fn readable(thread: &str) -> String {
     let lines = thread.lines().filter(|line| !line.starts_with("# held"));
     lines.flat_map(|line| [line, "\n"]).collect()
-}
-
-impl Ended {
-    /// The same story told twice.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        self == other
-    }
 }
