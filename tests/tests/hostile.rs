@@ -412,6 +412,40 @@ async fn a_changed_blob_is_not_taken_and_comes_again() {
     assert_eq!(anna.state(&job, &photo), State::Office);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_what_a_phone_wrote_is_told_at_the_office_until_it_is_filled() {
+    let world = World::new().await;
+    let (anna, büro) = (&world.anna, &world.büro);
+    let job = a_job(&world).await;
+    assert!(büro.core().backlog().unwrap().is_empty());
+    anna.text(&job, "Geht verloren");
+    anna.sync().await;
+    world
+        .wire
+        .lie(|asked, answer| in_pages(asked, answer, &mut Vec::clear));
+    büro.sync().await;
+    // What comes after it comes; what fills holes doesn't.
+    world.wire.lie(|asked, answer| {
+        if !asked.what.starts_with("POST /v1/pull") {
+            in_pages(asked, answer, &mut Vec::clear);
+        }
+    });
+    anna.text(&job, "Kommt an");
+    anna.sync().await;
+    büro.sync().await;
+    let told = büro.core().backlog().unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|b| (b.device_name.as_str(), b.gaps))
+        .collect();
+    assert_eq!(told, [("Annas Handy", 1)]);
+    world.wire.be_honest();
+    büro.sync().await;
+    assert!(büro.core().backlog().unwrap().is_empty());
+    world.everyone_syncs().await;
+    assert_eq!(anna.thread(&job), büro.thread(&job));
+}
+
 /// What is done to the parts of an answer.
 type LeftOut = fn(&mut Vec<kolonne_model::hub::Part>);
 

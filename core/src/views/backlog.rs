@@ -12,7 +12,8 @@ use rusqlite::Row;
 use super::Desk;
 use crate::error::Error;
 use crate::folding::part;
-use crate::kolonne::{Kolonne, seat_id};
+use crate::kolonne::{Kolonne, op_id, seat_id};
+use crate::oplog;
 use crate::records::Backlog;
 
 impl Kolonne {
@@ -107,7 +108,7 @@ fn add_gaps(desk: &Desk<'_>, found: &mut BTreeMap<DeviceId, Backlog>) -> Result<
     }
     // Where nothing waits, nothing is missing: only those threads are looked through.
     let mut statement = desk.db.prepare_cached(
-        "SELECT o.seat, o.form FROM view_threads t JOIN ops o ON o.thread = t.thread
+        "SELECT o.seat, o.id FROM view_threads t JOIN ops o ON o.thread = t.thread
          WHERE t.held > 0 AND o.seq > 1
             AND NOT EXISTS (SELECT 1 FROM ops p WHERE p.id = o.previous)
          UNION ALL
@@ -119,11 +120,12 @@ fn add_gaps(desk: &Desk<'_>, found: &mut BTreeMap<DeviceId, Backlog>) -> Result<
         Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
     })?;
     for row in rows {
-        let (seat, form) = row?;
-        // The time is 8 bytes at 154 of a signed form.
-        let time = form.as_ref().and_then(|form| form.get(154..162));
-        let time_ms = time.and_then(|bytes| bytes.try_into().ok());
-        let time_ms = time_ms.map_or(u64::MAX, u64::from_be_bytes);
+        let (seat, after) = row?;
+        let time_ms = match after {
+            Some(id) => oplog::get(desk.db, &op_id(&id)?)?.map(|op| op.context().time_ms),
+            None => None,
+        };
+        let time_ms = time_ms.unwrap_or(u64::MAX);
         if let Some(record) = record_of(desk, found, &seat_id(&seat)?, time_ms) {
             record.gaps += 1;
         }
