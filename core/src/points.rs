@@ -16,7 +16,12 @@ pub enum Point<'a> {
     /// Its bytes are on the disk.
     FileSynced(&'a Path),
     /// It has its name.
-    FileNamed(&'a Path),
+    FileNamed {
+        /// What it was called while it was written.
+        from: &'a Path,
+        /// Its name.
+        to: &'a Path,
+    },
     /// Its folder is on the disk.
     FolderSynced(&'a Path),
 }
@@ -30,7 +35,7 @@ impl Point<'_> {
             Self::Committed => "committed",
             Self::FileWritten(_) => "file-written",
             Self::FileSynced(_) => "file-synced",
-            Self::FileNamed(_) => "file-named",
+            Self::FileNamed { .. } => "file-named",
             Self::FolderSynced(_) => "folder-synced",
         }
     }

@@ -306,7 +306,10 @@ impl BlobStore {
         let shard = parent(&to).unwrap_or(&self.root);
         self.ensure_shard(shard, id)?;
         fs::rename(path, &to)?;
-        pass(Point::FileNamed(&to))?;
+        pass(Point::FileNamed {
+            from: path,
+            to: &to,
+        })?;
         sync_folder(shard)?;
         pass(Point::FolderSynced(shard))?;
         Ok(())

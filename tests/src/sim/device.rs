@@ -69,8 +69,12 @@ impl Fate {
             Point::FileSynced(path) => {
                 self.unsynced.remove(path);
             }
-            Point::FileNamed(path) => {
-                self.unnamed.insert(path.to_owned());
+            Point::FileNamed { from, to } => {
+                self.unnamed.insert(to.to_owned());
+                // Its bytes are as they were, whatever it is called.
+                if self.unsynced.remove(from) {
+                    self.unsynced.insert(to.to_owned());
+                }
             }
             Point::FolderSynced(folder) => {
                 self.unnamed.retain(|path| path.parent() != Some(folder));
