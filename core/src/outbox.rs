@@ -662,15 +662,25 @@ pub fn wedge_blob(tx: &Transaction<'_>, blob: &BlobId, why: &str) -> Result<(), 
     Ok(())
 }
 
-/// Keeps a good receipt; the blob leaves the outbox.
-pub fn take_blob_receipt(tx: &Transaction<'_>, receipt: &BlobReceipt) -> Result<(), Error> {
+/// Keeps a good receipt; the blob leaves the outbox. `known_seq` is how far this device knew the hub's
+/// sequence when it asked: a receipt from beyond is believed for good when the hub tells of the blob
+/// at that place ([`lineage::untold`]).
+pub fn take_blob_receipt(
+    tx: &Transaction<'_>,
+    receipt: &BlobReceipt,
+    known_seq: u64,
+) -> Result<(), Error> {
     lineage::receipted(tx, &receipt.epoch, receipt.hub_seq)?;
     tx.execute(
-        "INSERT OR REPLACE INTO blob_receipts (blob, epoch, receipt) VALUES (?1, ?2, ?3)",
+        "INSERT OR REPLACE INTO blob_receipts (blob, epoch, receipt, hub_seq, told)
+         VALUES (?1, ?2, ?3, ?4,
+            ?5 OR EXISTS (SELECT 1 FROM blobs WHERE blob = ?1 AND at_hub = 1))",
         params![
             receipt.blob.0.as_slice(),
             receipt.epoch.0.as_slice(),
-            cbor::encode(receipt)
+            cbor::encode(receipt),
+            receipt.hub_seq.cast_signed(),
+            receipt.hub_seq <= known_seq,
         ],
     )?;
     tx.execute(

@@ -217,5 +217,7 @@ fn cursor(db: &Connection) -> Result<Option<Cursor>, Error> {
 pub(crate) fn mark_at_hub(tx: &Transaction<'_>, blob: &[u8]) -> Result<(), Error> {
     tx.prepare_cached("UPDATE blobs SET at_hub = 1 WHERE blob = ?1")?
         .execute([blob])?;
+    tx.prepare_cached("UPDATE blob_receipts SET told = 1 WHERE blob = ?1")?
+        .execute([blob])?;
     Ok(())
 }

@@ -175,6 +175,33 @@ async fn a_transfer_that_breaks_goes_on_from_there_with_the_rest_of_the_file() {
     );
 }
 
+/// The hub signs, is put back to before, and has given the number to something else by the time this
+/// phone asks: nothing but its own silence at that place tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_a_hub_signed_for_before_it_was_put_back_goes_again() {
+    let mut world = World::new().await;
+    let (job, photo) = a_photo(&world).await;
+    let prepared = world.anna.core().prepare_transfers(10).await.unwrap();
+    world.stop_hub().await;
+    files::copy_folder(&world.path("hub"), &world.path("copy"));
+    world.start_hub();
+    for transfer in &prepared {
+        let told = the_system_carries(transfer, None, None).await;
+        let core = world.anna.core();
+        let taken = core.take_transfer(&transfer.blob, told.status, told.upload_offset, &told.body);
+        assert_eq!(taken.unwrap(), TransferTaken::Held);
+    }
+    world.stop_hub().await;
+    world.start_hub_on("copy");
+    for n in 0..10 {
+        world.büro.text(&job, &format!("Inzwischen {n}"));
+        world.büro.sync().await;
+    }
+    world.everyone_syncs().await;
+    assert_eq!(world.anna.state(&job, &photo), State::Office);
+    assert!(world.büro.media(&photo, Part::Original).is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_nobody_signed_changes_nothing() {
     let world = World::new().await;

@@ -239,6 +239,9 @@ ALTER TABLE view_seat_locks ADD COLUMN wanted_ms INTEGER;
 -- Waits between tries are by the time that passes, in memory.
 ALTER TABLE outbox_blobs DROP COLUMN retry_at_ms;
 ALTER TABLE blobs DROP COLUMN retry_at_ms;
+-- Where in the hub's sequence a receipt stands, and whether the hub told of the blob there too.
+ALTER TABLE blob_receipts ADD COLUMN hub_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE blob_receipts ADD COLUMN told INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 

@@ -322,6 +322,9 @@ impl Inner {
             let offset_ms = i128::from(now_ms) - i128::from(answer.time_ms);
             let offset_s = i64::try_from(offset_ms / 1000).unwrap_or(i64::MAX);
             set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())?;
+            if !answer.more {
+                lineage::untold(tx, &answer.cursor)?;
+            }
             new_hub::forget(tx)
         })?;
         if back {

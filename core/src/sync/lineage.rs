@@ -6,7 +6,7 @@
 
 use kolonne_model::hub::Cursor;
 use kolonne_model::ids::HubEpoch;
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
 use crate::outbox;
@@ -37,6 +37,31 @@ pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
          FROM blobs b WHERE b.here = 1"
     );
     tx.execute(&sql, [])?;
+    Ok(())
+}
+
+/// A hub that was put back gives the numbers after its copy anew: it may have passed the place of a
+/// receipt without the blob that it signed for there. What it didn't tell of at that place goes
+/// again; if it has it, that costs no upload.
+pub fn untold(tx: &Transaction<'_>, cursor: &Cursor) -> Result<(), Error> {
+    let place = params![cursor.epoch.0.as_slice(), cursor.hub_seq.cast_signed()];
+    let passed = "told = 0 AND epoch = ?1 AND hub_seq <= ?2";
+    let blobs: Vec<Vec<u8>> = tx
+        .prepare_cached(&format!("SELECT blob FROM blob_receipts WHERE {passed}"))?
+        .query_map(place, |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let again = format!(
+        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+         SELECT b.blob, b.thread, {},
+                (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), b.bytes
+         FROM blobs b WHERE b.blob = ?1 AND b.here = 1",
+        outbox::LANE_OF_PART
+    );
+    for blob in blobs {
+        tx.execute("DELETE FROM blob_receipts WHERE blob = ?1", [&blob])?;
+        tx.execute("UPDATE blobs SET at_hub = 0 WHERE blob = ?1", [&blob])?;
+        tx.prepare_cached(&again)?.execute([&blob])?;
+    }
     Ok(())
 }
 

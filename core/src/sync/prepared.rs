@@ -89,7 +89,7 @@ impl Kolonne {
             };
             match begun? {
                 Upload::Complete(receipt) => {
-                    blocking(inner, move |inner| take_receipt(inner, &out, &receipt)).await?;
+                    blocking(inner, move |inner| take_receipt(inner, &out, &receipt, 0)).await?;
                 }
                 Upload::Open { name, offset_bytes } => {
                     let carrier = inner.carrier()?;
@@ -126,7 +126,7 @@ impl Kolonne {
         inner.waits.end(blob);
         let taken = match (status, upload_offset) {
             (200, _) => match cbor::decode::<BlobReceipt>(body) {
-                Ok(receipt) if take_receipt(inner, &out, &receipt)? => TransferTaken::Held,
+                Ok(receipt) if take_receipt(inner, &out, &receipt, 0)? => TransferTaken::Held,
                 _ => TransferTaken::Nothing,
             },
             (404 | 410, _) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kolonne_model::hub::{Hub, HubError, NewUpload, Upload as UploadState};
 use kolonne_model::ids::BlobId;
 use kolonne_model::receipt::BlobReceipt;
+use rusqlite::Transaction;
 
 use super::lanes::{Shared, SlicePace};
 use super::{blocking, cursor};
@@ -100,6 +101,7 @@ impl Upload<'_> {
     }
 
     async fn try_upload(&self, out: &BlobOut, pace: &mut SlicePace) -> Result<(), Error> {
+        let mut known_seq = self.known_seq().await?;
         let state = match &out.upload {
             Some(name) => match self.line.upload(name).await {
                 // It expired there: begin anew.
@@ -109,7 +111,9 @@ impl Upload<'_> {
             None => self.create(out).await?,
         };
         let (name, mut offset) = match state {
-            UploadState::Complete(receipt) => return self.complete(out, receipt).await,
+            UploadState::Complete(receipt) => {
+                return self.complete(out, receipt, known_seq).await;
+            }
             UploadState::Open { name, offset_bytes } => (name, offset_bytes),
         };
         self.note_progress(out, &name, offset).await?;
@@ -121,12 +125,13 @@ impl Upload<'_> {
                 return Err(Error::internal("upload"));
             }
             let bytes = read_slice(self.inner, out.blob, offset, pace.slice_bytes()).await?;
+            known_seq = self.known_seq().await?;
             let began = self.shared.now();
             let (before, sent) = (offset, bytes.len() as u64);
             match self.line.append_upload(&name, offset, bytes).await {
                 Ok(UploadState::Complete(receipt)) => {
                     self.shared.count(|report| report.uploaded_bytes += sent);
-                    return self.complete(out, receipt).await;
+                    return self.complete(out, receipt, known_seq).await;
                 }
                 Ok(UploadState::Open { offset_bytes, .. }) => {
                     self.shared.count(|report| report.uploaded_bytes += sent);
@@ -177,9 +182,22 @@ impl Upload<'_> {
         .await
     }
 
-    async fn complete(&self, out: &BlobOut, receipt: BlobReceipt) -> Result<(), Error> {
+    /// How far the hub's sequence is known here.
+    async fn known_seq(&self) -> Result<u64, Error> {
+        let known = blocking(self.inner, |inner| inner.store.read(cursor_seq));
+        known.await
+    }
+
+    async fn complete(
+        &self,
+        out: &BlobOut,
+        receipt: BlobReceipt,
+        known_seq: u64,
+    ) -> Result<(), Error> {
         let out = out.clone();
-        let taken = blocking(self.inner, move |inner| take_receipt(inner, &out, &receipt));
+        let taken = blocking(self.inner, move |inner| {
+            take_receipt(inner, &out, &receipt, known_seq)
+        });
         taken.await.map(drop)
     }
 
@@ -191,11 +209,16 @@ impl Upload<'_> {
     }
 }
 
+fn cursor_seq(db: &Transaction<'_>) -> Result<u64, Error> {
+    Ok(cursor(db)?.map_or(0, |cursor| cursor.hub_seq))
+}
+
 /// Takes the hub's word for a blob if it signed it in this life. Whether it did.
 pub(super) fn take_receipt(
     inner: &Inner,
     out: &BlobOut,
     receipt: &BlobReceipt,
+    known_seq: u64,
 ) -> Result<bool, Error> {
     let is_good = inner.store.write(|tx| {
         let key = inner.hub_key(tx)?;
@@ -205,7 +228,7 @@ pub(super) fn take_receipt(
             // One of an earlier life of the hub says nothing of what it has now.
             && cursor(tx)?.is_none_or(|cursor| cursor.epoch == receipt.epoch);
         if is_good {
-            outbox::take_blob_receipt(tx, receipt)?;
+            outbox::take_blob_receipt(tx, receipt, known_seq)?;
         }
         Ok(is_good)
     })?;
