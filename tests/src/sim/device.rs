@@ -23,8 +23,9 @@ use kolonne_model::hub::HubError;
 use kolonne_model::ids::PublicKey;
 use tokio::sync::oneshot;
 
-use super::template::{Enrolled, copy_folder};
+use super::template::Enrolled;
 use crate::Device;
+use crate::files::copy_folder;
 
 /// A device died here; not a bug.
 struct Died;

@@ -13,7 +13,8 @@ use kolonne_hub::{Connection, Env, HubService, Quotas};
 use kolonne_model::hub::{HubError, Login, LoginStart, login_message};
 use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, Signature};
 
-use super::template::{Enrolled, copy_folder};
+use super::template::Enrolled;
+use crate::files::copy_folder;
 
 /// A hub, running or not.
 pub struct SimHub {

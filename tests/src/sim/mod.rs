@@ -33,7 +33,8 @@ use device::{SimDevice, Stepped, Todo};
 use hub::SimHub;
 pub use slow::SlowLine;
 pub use template::Template;
-pub(crate) use template::copy_folder;
+
+use crate::files::copy_folder;
 
 /// What a seed may do to a company.
 #[derive(Debug, Clone, Copy)]
@@ -312,13 +313,17 @@ impl<'a> Sim<'a> {
                 if self.devices[to].life != life || !self.devices[to].is_on() {
                     return;
                 }
-                if let Ok(Reply::Push(push)) = &answer
-                    && (!push.outcomes.is_empty() || push.receipts.is_empty())
-                {
-                    let receipts = push.receipts.len();
-                    let (outcomes, refused) = (&push.outcomes, push.payloads_refused.len());
-                    let told = format!("{receipts} receipts, {outcomes:?}, {refused} refused");
-                    self.tell(Some(to), &told);
+                match &answer {
+                    Ok(Reply::Push(push))
+                        if !push.outcomes.is_empty() || push.receipts.is_empty() =>
+                    {
+                        let receipts = push.receipts.len();
+                        let (outcomes, refused) = (&push.outcomes, push.payloads_refused.len());
+                        let told = format!("{receipts} receipts, {outcomes:?}, {refused} refused");
+                        self.tell(Some(to), &told);
+                    }
+                    Err(error) => self.tell(Some(to), &format!("{error:?}")),
+                    Ok(_) => {}
                 }
                 // What comes back to a phone without network doesn't.
                 let answer = if self.devices[to].is_online {

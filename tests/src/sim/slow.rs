@@ -16,8 +16,9 @@ use tempfile::TempDir;
 use super::chance::randomness;
 use super::device::{SimDevice, Stepped, Todo};
 use super::hub::SimHub;
-use super::template::{Template, copy_folder, scratch};
+use super::template::{Template, scratch};
 use crate::Device;
+use crate::files::copy_folder;
 
 /// What a packet carries.
 const PACKET_BYTES: u64 = 1024;

@@ -1,8 +1,7 @@
 //! Companies as simulations begin with them: founded and enrolled once by the real protocol, then
 //! copied for each seed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
@@ -10,6 +9,7 @@ use kolonne_model::ids::{CompanyId, DeviceId, ThreadId};
 use kolonne_model::roster::change::{DeviceKind, Role};
 use tempfile::TempDir;
 
+use crate::files::copy_folder;
 use crate::world::{person, phone};
 use crate::{Device, World};
 
@@ -134,19 +134,5 @@ fn enrolled(name: &str, folder: &str, device: &Device, is_office: bool) -> Enrol
         id: DeviceId::of_key(&key),
         signing,
         is_office,
-    }
-}
-
-/// Copies a folder with all that is in it.
-pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target: PathBuf = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
