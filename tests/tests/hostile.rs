@@ -446,6 +446,26 @@ async fn a_hole_in_what_a_phone_wrote_is_told_at_the_office_until_it_is_filled()
     assert_eq!(anna.thread(&job), büro.thread(&job));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_taken_out_hears_of_it_though_the_hub_left_it_out_once() {
+    let world = World::new().await;
+    let (büro, kolonne_3) = (&world.büro, &world.kolonne_3);
+    let job = a_job(&world).await;
+    world.everyone_syncs().await;
+    let crew = [world.ring("Kolonne 3")];
+    let core = büro.core();
+    core.change_members(&büro.seat(), &job, &[], &crew).unwrap();
+    büro.sync().await;
+    world
+        .wire
+        .lie(|asked, answer| in_pages(asked, answer, &mut Vec::clear));
+    kolonne_3.sync().await;
+    world.wire.be_honest();
+    kolonne_3.sync().await;
+    let row = kolonne_3.jobs().into_iter().find(|row| row.id == job);
+    assert!(!row.unwrap().member, "it knows that it is out");
+}
+
 /// What is done to the parts of an answer.
 type LeftOut = fn(&mut Vec<kolonne_model::hub::Part>);
 

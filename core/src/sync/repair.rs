@@ -210,6 +210,10 @@ impl Inner {
             }
             let mut requeued = 0;
             for head in own.difference(theirs) {
+                if !told.contains(&head.strand.thread) {
+                    // The hub shows nothing of it: perhaps this device was taken out and hasn't heard.
+                    lacking.insert(head.strand.thread);
+                }
                 let theirs = theirs
                     .iter()
                     .filter(|other| other.strand == head.strand)
