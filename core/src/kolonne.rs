@@ -112,6 +112,8 @@ pub(crate) struct Inner {
     /// Held by whoever fetches blobs.
     pub downloading: tokio::sync::Mutex<()>,
     pub waits: Waits<BlobId>,
+    /// Blobs that the hub was asked to show, or signed for a moment ago.
+    pub claims: Waits<BlobId>,
     /// Threads that were asked for what is missing in them.
     pub fills: Waits<ThreadId>,
     /// When this was opened: what engines count their time from.
@@ -202,6 +204,7 @@ impl Kolonne {
             uploading: tokio::sync::Mutex::new(()),
             downloading: tokio::sync::Mutex::new(()),
             waits: Waits::default(),
+            claims: Waits::default(),
             fills: Waits::default(),
             opened: Instant::now(),
             hub_seq: AtomicU64::new(0),

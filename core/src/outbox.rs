@@ -123,6 +123,31 @@ pub fn ask_receipt(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
     Ok(())
 }
 
+/// The hub lacks a blob that it signed for: nothing that it said of it holds, and it goes again if it
+/// is here.
+pub fn send_again(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
+    let blob = [blob.0.as_slice()];
+    tx.execute("DELETE FROM blob_receipts WHERE blob = ?1", blob)?;
+    tx.execute("UPDATE blobs SET at_hub = 0 WHERE blob = ?1", blob)?;
+    let sql = format!(
+        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
+         SELECT b.blob, b.thread, {LANE_OF_PART},
+                (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), b.bytes
+         FROM blobs b WHERE b.blob = ?1 AND b.here = 1"
+    );
+    tx.prepare_cached(&sql)?.execute(blob)?;
+    Ok(())
+}
+
+/// The hub has shown that it holds a blob.
+pub fn blob_proven(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE blob_receipts SET proven = 1 WHERE blob = ?1",
+        [blob.0.as_slice()],
+    )?;
+    Ok(())
+}
+
 /// Forgets a blob that was destroyed.
 pub fn forget_blob(tx: &Transaction<'_>, blob: &BlobId) -> Result<(), Error> {
     for table in ["outbox_blobs", "blobs", "blob_receipts"] {

@@ -17,6 +17,7 @@ mod leave;
 pub(crate) mod lineage;
 mod network;
 mod prepared;
+mod proof;
 mod repair;
 mod roster;
 mod seeding;

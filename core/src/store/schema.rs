@@ -243,6 +243,10 @@ ALTER TABLE blobs DROP COLUMN retry_at_ms;
 ALTER TABLE blob_receipts ADD COLUMN hub_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE blob_receipts ADD COLUMN told INTEGER NOT NULL DEFAULT 1;
 ",
+    r"
+-- Whether the hub has shown that it holds what it signed for.
+ALTER TABLE blob_receipts ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

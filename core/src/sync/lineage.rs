@@ -5,7 +5,7 @@
 //! back needs no proof; going forward needs a new receipt.
 
 use kolonne_model::hub::Cursor;
-use kolonne_model::ids::HubEpoch;
+use kolonne_model::ids::{BlobId, HubEpoch};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
@@ -50,17 +50,9 @@ pub fn untold(tx: &Transaction<'_>, cursor: &Cursor) -> Result<(), Error> {
         .prepare_cached(&format!("SELECT blob FROM blob_receipts WHERE {passed}"))?
         .query_map(place, |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let again = format!(
-        "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
-         SELECT b.blob, b.thread, {},
-                (SELECT coalesce(max(queued), 0) + 1 FROM outbox_blobs), b.bytes
-         FROM blobs b WHERE b.blob = ?1 AND b.here = 1",
-        outbox::LANE_OF_PART
-    );
     for blob in blobs {
-        tx.execute("DELETE FROM blob_receipts WHERE blob = ?1", [&blob])?;
-        tx.execute("UPDATE blobs SET at_hub = 0 WHERE blob = ?1", [&blob])?;
-        tx.prepare_cached(&again)?.execute([&blob])?;
+        let blob = BlobId::try_from(blob.as_slice()).map_err(|_| Error::Corrupt)?;
+        outbox::send_again(tx, &blob)?;
     }
     Ok(())
 }

@@ -62,8 +62,9 @@ impl Upload<'_> {
             let now = self.shared.now();
             let next = blocking(self.inner, move |inner| inner.next_upload(now));
             match next.await? {
-                None => return Ok(()),
                 Some(out) => self.upload(out, &mut pace).await?,
+                None if self.doubt().await? => {}
+                None => return Ok(()),
             }
         }
     }
@@ -195,6 +196,9 @@ impl Upload<'_> {
         known_seq: u64,
     ) -> Result<(), Error> {
         let out = out.clone();
+        self.inner
+            .claims
+            .begin(out.blob, u32::MAX, self.shared.now());
         let taken = blocking(self.inner, move |inner| {
             take_receipt(inner, &out, &receipt, known_seq)
         });
