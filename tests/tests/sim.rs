@@ -5,11 +5,14 @@
 //! come back changed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use kolonne_tests::sim::faults::fault;
-use kolonne_tests::sim::{Plan, Template, run};
+use kolonne_tests::sim::faults::{LIES, fault};
+use kolonne_tests::sim::shrink::{report, smallest};
+use kolonne_tests::sim::{Ended, Plan, Templates, run};
 
 /// Seeds of every run of the tests.
 const SEEDS: u64 = 60;
@@ -37,56 +40,94 @@ fn plan() -> Plan {
     }
 }
 
-/// Runs these seeds on as many threads as there are processors; stops at the first that fails.
-fn run_all(template: &Template, seeds: &[u64]) {
+/// As seeds were when those in [`FOUND`] found something: five devices, and a hub that doesn't lie.
+fn plan_of_found() -> Plan {
+    Plan {
+        faults: plan().faults & !fault::LYING_HUB,
+        devices: Some(5),
+        ..Plan::default()
+    }
+}
+
+/// Runs these seeds on as many threads as there are processors; all of them, whichever fail.
+fn run_all(templates: &Templates, seeds: &[(u64, Plan)]) {
     let next = AtomicUsize::new(0);
-    let (captures, deaths, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+    let all = Mutex::new(Vec::<Ended>::new());
+    let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let plan = plan();
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match run(template, *seed, plan) {
-                        Ok(ended) => {
-                            captures.fetch_add(ended.captures, Ordering::Relaxed);
-                            deaths.fetch_add(ended.deaths, Ordering::Relaxed);
-                            most.fetch_max(ended.exchanges as u64, Ordering::Relaxed);
-                        }
-                        Err(why) => panic!(
-                            "seed {seed}: {why}\nTry again with KOLONNE_SEED={seed} KOLONNE_SEEDS=1"
-                        ),
+                while let Some((seed, plan)) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match run(templates, *seed, plan) {
+                        Ok(ended) => all.lock().unwrap().push(Ended {
+                            story: String::new(),
+                            ..ended
+                        }),
+                        Err(failed) => failures.lock().unwrap().push((*seed, plan, failed)),
                     }
                 }
             });
         }
     });
+    let (seconds, all) = (began.elapsed().as_secs_f64(), all.into_inner().unwrap());
+    let sum = |of: fn(&Ended) -> usize| all.iter().map(of).sum::<usize>();
+    let most = |of: fn(&Ended) -> usize| all.iter().map(of).max().unwrap_or_default();
     println!(
-        "{} seeds in {:.1} s: {} captures, {} deaths; everyone agreed after at most {} exchanges",
-        seeds.len(),
-        began.elapsed().as_secs_f64(),
-        captures.into_inner(),
-        deaths.into_inner(),
-        most.into_inner()
+        "{} seeds in {seconds:.1} s: up to {} devices, {} captures, {} deaths, {} lies; everyone agreed \
+         after at most {} exchanges",
+        all.len(),
+        most(|ended| ended.devices),
+        sum(|ended| ended.captures),
+        sum(|ended| ended.deaths),
+        sum(|ended| ended.lies),
+        most(|ended| ended.exchanges),
     );
+    let failures = failures.into_inner().unwrap();
+    let failed: Vec<u64> = failures.iter().map(|(seed, ..)| *seed).collect();
+    // One of them is enough to read.
+    if let Some((seed, plan, why)) = failures.into_iter().next() {
+        let smallest = report(templates, seed, plan, why);
+        panic!("seeds that failed: {failed:?}; the first, made small:\n{smallest}");
+    }
 }
 
 #[test]
 fn no_seed_loses_a_capture_and_all_devices_agree() {
-    let template = Template::with_crews(1);
+    let templates = Templates::default();
     let first = number("KOLONNE_SEED", 1);
-    let mut seeds: Vec<u64> = (first..first + number("KOLONNE_SEEDS", SEEDS)).collect();
-    seeds.extend(FOUND);
-    run_all(&template, &seeds);
+    let seeds = first..first + number("KOLONNE_SEEDS", SEEDS);
+    let mut seeds: Vec<(u64, Plan)> = seeds.map(|seed| (seed, plan())).collect();
+    seeds.extend(FOUND.map(|seed| (seed, plan_of_found())));
+    run_all(&templates, &seeds);
+}
+
+/// The hub holds back threads, strands and parts of the roster, claims more or less than it has, signs
+/// for what it threw away and for what nobody asked, repeats itself, refuses what is good.
+#[test]
+fn no_lie_of_a_hub_loses_anything_for_good() {
+    let templates = Templates::default();
+    let kinds = (0..LIES).map(|lie| {
+        let plan = Plan {
+            acts: 25,
+            devices: Some(4),
+            lie: Some(lie),
+            faults: fault::LYING_HUB | fault::OFFICE | fault::DEATH,
+            ..Plan::default()
+        };
+        (lie as u64, plan)
+    });
+    run_all(&templates, &kinds.collect::<Vec<_>>());
 }
 
 #[test]
 fn a_seed_tells_the_same_story_twice() {
-    let template = Template::with_crews(0);
+    let templates = Templates::default();
+    let plan = plan();
     for seed in 1..6 {
-        let [first, second] =
-            [(); 2].map(|()| run(&template, seed, plan()).unwrap_or_else(|why| panic!("{why}")));
+        let [first, second] = [(); 2]
+            .map(|()| run(&templates, seed, &plan).unwrap_or_else(|failed| panic!("{failed:?}")));
         let differs = first
             .story
             .lines()
@@ -95,4 +136,31 @@ fn a_seed_tells_the_same_story_twice() {
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first, second, "seed {seed}");
     }
+}
+
+/// A bug that needs two acts, a kind of fault and four devices is shown by these alone.
+#[test]
+fn a_failing_seed_is_made_as_small_as_it_goes() {
+    let runs = Cell::new(0);
+    let whole = Plan {
+        devices: Some(31),
+        ..Plan::default()
+    };
+    let (plan, ()) = smallest(whole, (), |plan| {
+        runs.set(runs.get() + 1);
+        let acts = [7, 23].iter().all(|act| !plan.without.contains(act));
+        let fails = acts && plan.faults & fault::FULL_DISK != 0 && plan.devices >= Some(4);
+        fails.then_some(())
+    });
+    let acts: Vec<usize> = (0..plan.acts)
+        .filter(|act| !plan.without.contains(act))
+        .collect();
+    assert_eq!(acts, [7, 23]);
+    let kinds: Vec<_> = fault::ALL
+        .iter()
+        .filter(|(kind, _)| plan.faults & kind != 0)
+        .collect();
+    assert_eq!(kinds, [&(fault::FULL_DISK, "full disks")]);
+    assert_eq!(plan.devices, Some(4));
+    assert!(runs.get() < 200, "{} runs", runs.get());
 }

@@ -21,7 +21,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::device::config;
-use crate::sim::{Chance, copy_folder};
+use crate::files::copy_folder;
+use crate::sim::Chance;
 use crate::{Device, whole};
 use disk::{Image, Trust};
 use trace::{Event, Recorder, Recording};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kolonne_core::crypt::random::Randomness;
 
 /// A stream of numbers from a seed (`SplitMix64`, Steele, Lea & Flood 2014).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chance(u64);
 
 impl Chance {
@@ -17,7 +17,7 @@ impl Chance {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,12 +27,12 @@ impl Chance {
 
     /// One of so many.
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        (self.draw() % n.max(1) as u64) as usize
     }
 
     /// Whether something happens that happens so often in a thousand.
     pub fn permille(&mut self, often: u32) -> bool {
-        self.next() % 1000 < u64::from(often)
+        self.draw() % 1000 < u64::from(often)
     }
 
     /// One of these.

@@ -3,7 +3,9 @@
 use kolonne_core::Event;
 use kolonne_core::transport::Reply;
 use kolonne_model::hub::HubError;
+use kolonne_model::ids::ThreadId;
 
+use super::liar::Lie;
 use super::{Plan, Sim};
 
 /// Kinds of faults, as bits of [`Plan::faults`].
@@ -32,14 +34,44 @@ pub mod fault {
     pub const OFFICE: u32 = 1 << 10;
     /// Answers come back changed.
     pub const GARBLED: u32 = 1 << 11;
+    /// The hub of half of the seeds says what isn't so.
+    pub const LYING_HUB: u32 = 1 << 12;
+    /// Requests and answers are lost.
+    pub const LOSS: u32 = 1 << 13;
+    /// Requests come twice.
+    pub const TWICE: u32 = 1 << 14;
+
+    /// All of them by name.
+    pub const ALL: [(u32, &str); 15] = [
+        (DEATH, "deaths"),
+        (DEATH_AT_A_POINT, "deaths while writing"),
+        (FULL_DISK, "full disks"),
+        (PARTITION, "partitions"),
+        (CLOCK, "clocks"),
+        (HUB_RESTART, "hub restarted"),
+        (HUB_PUT_BACK, "hub put back"),
+        (HUB_LOST, "hub lost"),
+        (DEVICE_PUT_BACK, "devices put back"),
+        (SUSPEND, "suspended"),
+        (OFFICE, "the office decides"),
+        (GARBLED, "changed answers"),
+        (LYING_HUB, "lying hub"),
+        (LOSS, "loss"),
+        (TWICE, "doubled requests"),
+    ];
 }
 
+/// How many kinds of lies there are to draw from.
+pub const LIES: usize = 17;
 const TEN_YEARS_MS: i64 = 10 * 365 * 24 * 3600 * 1000;
 
 impl Sim<'_> {
     /// One thing more.
-    pub(super) fn something_happens(&mut self, plan: Plan) -> Result<(), String> {
+    pub(super) fn something_happens(&mut self, plan: &Plan) -> Result<(), String> {
         self.some_come_back()?;
+        if self.lies.permille(self.lies_permille) {
+            self.the_hub_lies(plan.lie);
+        }
         let may = |fault: u32| plan.faults & fault != 0;
         match self.chance.below(100) {
             0..60 => self.somebody_writes(),
@@ -62,7 +94,7 @@ impl Sim<'_> {
             }
             84..87 if may(fault::CLOCK) => {
                 let at = self.chance.below(self.devices.len());
-                let off_ms = self.chance.next().cast_signed() % TEN_YEARS_MS;
+                let off_ms = self.chance.draw().cast_signed() % TEN_YEARS_MS;
                 let clock = &self.devices[at].clock_off_ms;
                 clock.store(off_ms, std::sync::atomic::Ordering::Relaxed);
                 self.tell(Some(at), "its clock jumps");
@@ -169,6 +201,57 @@ impl Sim<'_> {
         Ok(())
     }
 
+    /// The hub begins to lie, to one device or to all, for a while.
+    fn the_hub_lies(&mut self, kind: Option<usize>) {
+        let at = self.lies.below(self.devices.len());
+        let to = self.lies.permille(700).then_some(at);
+        let device = self.devices[at].if_on();
+        let thread = self.lies.of(&self.jobs).copied().unwrap_or(ThreadId::ZERO);
+        let seat = device.and_then(|device| Some(device.core().me().ok()?.seats.first()?.seat));
+        let lie = match kind.unwrap_or(self.lies.below(LIES)) {
+            0 | 1 => Lie::HidesAThread(thread),
+            2 => match seat {
+                // What this device's people wrote isn't there for the others.
+                Some(seat) => Lie::HidesAStrand(thread, seat),
+                None => Lie::HidesAThread(thread),
+            },
+            3 => Lie::OlderRoster(1 + self.lies.below(4) as u32),
+            4 => Lie::MoreHeads,
+            5 => Lie::FewerHeads,
+            6 => Lie::ShortCut,
+            7 | 8 => Lie::SignsForOpsItThrowsAway,
+            9 => Lie::OtherReceipts,
+            10 => Lie::SignsForBlobsItThrowsAway,
+            11 => Lie::WrongSums,
+            12 => Lie::SameCursor,
+            13 => Lie::PagesTwice,
+            14 => Lie::Refuses,
+            15 => Lie::OtherErrors,
+            _ => match self.lies.below(2) {
+                0 => Lie::OtherBlobs,
+                _ => Lie::TimeAndNews,
+            },
+        };
+        let to = if matches!(lie, Lie::HidesAStrand(..)) {
+            None
+        } else {
+            to
+        };
+        let for_ms = 1_000 + self.lies.draw() % 400_000;
+        let name = to.map_or("everyone", |_| &self.devices[at].enrolled.name);
+        let told = format!("the hub lies to {name} for {for_ms} ms: {}", lie.name());
+        self.tell(None, &told);
+        self.told_lies += 1;
+        if lie.makes_believe() {
+            let betrayed = |it: &usize| to.is_none() || *it == at;
+            self.betrayed
+                .extend((0..self.devices.len()).filter(betrayed));
+        }
+        let to = to.map(|_| self.devices[at].enrolled.id);
+        let until_ms = self.now() + for_ms;
+        self.hub.liar.tell(lie, to, until_ms);
+    }
+
     /// Streams end with the hub.
     fn drop_listeners(&mut self) {
         for (device, life, id, _) in std::mem::take(&mut self.listening) {
@@ -231,6 +314,7 @@ impl Sim<'_> {
             self.twice_permille,
             self.garbled_permille,
         ) = (0, 0, 0);
+        self.hub.liar.repent();
         for at in 0..self.devices.len() {
             self.devices[at].is_online = true;
             self.devices[at].disk_full = false;
@@ -239,11 +323,31 @@ impl Sim<'_> {
                 self.switch_on(at)?;
             }
             if self.devices[at].is_on() {
+                self.try_again_what_is_stuck(at)?;
                 self.step(at, Event::Resumed);
             }
         }
         self.run_for(120_000);
         self.certify_the_hub()
+    }
+
+    /// What a lying hub refused hangs fast, explained; its people try again.
+    fn try_again_what_is_stuck(&mut self, at: usize) -> Result<(), String> {
+        let device = self.devices[at].device();
+        let error = |error: kolonne_core::Error| format!("stuck: {error:?}");
+        let Some(seat) = device
+            .core()
+            .me()
+            .ok()
+            .and_then(|me| Some(me.seats.first()?.seat))
+        else {
+            return Ok(());
+        };
+        let stuck = device.core().stuck(&seat).map_err(error)?;
+        for one in stuck {
+            device.core().retry_stuck(&one.id).map_err(error)?;
+        }
+        Ok(())
     }
 
     /// An admin reads the new hub's key off its screen.

@@ -1,18 +1,20 @@
 //! The hub of a simulation: the real service on real files, without sockets, on the simulation's
-//! clock. It can be restarted, put back to an older copy, or lost.
+//! clock. It can be restarted, put back to an older copy, lost, or told what to lie (`liar`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ed25519_dalek::Signer;
+use ed25519_dalek::{Signer, SigningKey};
 use futures_util::FutureExt;
 use kolonne_core::transport::{Reply, Request, ask};
 use kolonne_hub::{Connection, Env, HubService, Quotas};
 use kolonne_model::hub::{HubError, Login, LoginStart, login_message};
 use kolonne_model::ids::{CompanyId, DeviceId, PublicKey, Signature};
 
+use super::chance::Chance;
+use super::liar::{Asker, Liar};
 use super::template::Enrolled;
 use crate::files::copy_folder;
 
@@ -25,6 +27,8 @@ pub struct SimHub {
     service: Option<Arc<HubService>>,
     sessions: BTreeMap<DeviceId, Connection>,
     copies: Vec<PathBuf>,
+    /// What it says that isn't so.
+    pub liar: Liar,
 }
 
 impl SimHub {
@@ -38,6 +42,7 @@ impl SimHub {
             service: None,
             sessions: BTreeMap::new(),
             copies: Vec::new(),
+            liar: Liar::new(SigningKey::from_bytes(&[0; 32]), Chance::new(seed, "liar")),
         };
         hub.start();
         hub
@@ -60,6 +65,11 @@ impl SimHub {
         );
         let service = HubService::open(&self.dir, env, Quotas::default()).unwrap();
         self.service = Some(service);
+        let key: [u8; 32] = std::fs::read(self.dir.join("hub.key"))
+            .unwrap()
+            .try_into()
+            .unwrap();
+        self.liar.takes_key(SigningKey::from_bytes(&key));
     }
 
     /// Its key.
@@ -119,7 +129,7 @@ impl SimHub {
         company: CompanyId,
         device: &Enrolled,
         to: PublicKey,
-        request: Request,
+        request: &Request,
     ) -> Option<Result<Reply, HubError>> {
         let before_login = matches!(
             request,
@@ -129,12 +139,22 @@ impl SimHub {
             Ok(connection) => connection,
             Err(error) => return Some(Err(error)),
         };
+        let asker = Asker {
+            company,
+            device: device.id,
+            truth: &connection,
+            now_ms: self.now_ms.load(Ordering::Relaxed),
+        };
+        if let Some(answer) = self.liar.instead(&asker, request) {
+            return Some(answer);
+        }
         if let Request::Wake { after_hub_seq } = request {
-            return self.news(company, device, after_hub_seq).transpose();
+            return self.news(company, device, *after_hub_seq).transpose();
         }
         let door = self.service().door();
-        let answer = ask(&door, &connection, request).now_or_never();
-        Some(answer.expect("the service answers at once"))
+        let answer = ask(&door, &connection, request.clone()).now_or_never();
+        let answer = answer.expect("the service answers at once");
+        Some(self.liar.twist(&asker, request, answer))
     }
 
     /// What it has beyond this sequence, if anything.

@@ -3,19 +3,23 @@
 //! timers, clocks and randomness are the simulation's.
 //!
 //! Files: `chance` what the seed says, `template` the companies it begins with, `hub` and `device`
-//! the parties, `people` what they do, `faults` what happens to them, `oracle` what must hold.
+//! the parties, `people` what they do, `faults` what happens to them, `liar` what a hub says that
+//! isn't so, `oracle` what must hold.
 
 mod chance;
 mod device;
 pub mod faults;
 mod hub;
+mod liar;
 mod oracle;
 mod people;
+pub mod shrink;
 mod slow;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,22 +31,33 @@ use kolonne_model::ids::{OpId, PublicKey, ThreadId};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-pub(crate) use chance::Chance;
+pub use chance::Chance;
 use chance::randomness;
 use device::{SimDevice, Stepped, Todo};
+use faults::fault;
 use hub::SimHub;
 pub use slow::SlowLine;
-pub use template::Template;
+pub use template::{Template, Templates};
 
 use crate::files::copy_folder;
 
+/// The streams that an act and its lies draw from.
+pub type Drawn = (Chance, Chance);
+
 /// What a seed may do to a company.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// How many things happen before the faults stop.
     pub acts: usize,
-    /// At most so many devices.
-    pub devices: usize,
+    /// Which of them are left out.
+    pub without: BTreeSet<usize>,
+    /// What a whole run drew from as each act began, so that the others stay as they are when some are
+    /// left out.
+    pub replayed: Arc<[Drawn]>,
+    /// How many devices there are; none: as the seed says.
+    pub devices: Option<usize>,
+    /// The only kind of lie that the hub tells: it lies often then. None: any, as the seed says.
+    pub lie: Option<usize>,
     /// Which kinds of faults may come: bits of [`faults::fault`], all by default.
     pub faults: u32,
 }
@@ -51,9 +66,25 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             acts: 40,
-            devices: 5,
+            without: BTreeSet::new(),
+            replayed: Arc::default(),
+            devices: None,
+            lie: None,
             faults: u32::MAX,
         }
+    }
+}
+
+impl Plan {
+    /// How many devices a seed has: from 3 to 50, most of them few.
+    pub fn devices_of(&self, seed: u64) -> usize {
+        let mut chance = Chance::new(seed, "devices");
+        let drawn = match chance.below(100) {
+            0..65 => 3 + chance.below(3),
+            65..95 => 6 + chance.below(7),
+            _ => 13 + chance.below(38),
+        };
+        self.devices.unwrap_or(drawn)
     }
 }
 
@@ -68,6 +99,10 @@ pub struct Ended {
     pub captures: usize,
     /// Times a device died.
     pub deaths: usize,
+    /// Lies that the hub told.
+    pub lies: usize,
+    /// How many devices there were.
+    pub devices: usize,
 }
 
 /// Who waits for an answer.
@@ -131,6 +166,13 @@ pub struct Sim<'a> {
     loss_permille: u32,
     twice_permille: u32,
     garbled_permille: u32,
+    lies: Chance,
+    told_lies: usize,
+    begun: Vec<Drawn>,
+    /// How often the hub begins a lie; most hubs are honest.
+    lies_permille: u32,
+    /// Devices whose words or files a hub signed for and threw away.
+    betrayed: BTreeSet<usize>,
     story: String,
     deaths: usize,
 }
@@ -139,41 +181,79 @@ pub struct Sim<'a> {
 ///
 /// # Errors
 /// What happened, and what didn't hold.
-pub fn run(template: &Template, seed: u64, plan: Plan) -> Result<Ended, String> {
+pub fn run(templates: &Templates, seed: u64, plan: &Plan) -> Result<Ended, Failed> {
     device::watch_once();
-    let mut sim = Sim::new(template, seed, plan);
-    match sim.play(plan) {
-        Ok(exchanges) => Ok(Ended {
-            exchanges,
-            captures: sim.captured.len(),
-            deaths: sim.deaths,
-            story: sim.story,
-        }),
-        Err(why) => Err(format!(
-            "{}
-{why}",
-            sim.story
-        )),
+    let devices = plan.devices_of(seed);
+    let mut sim = Sim::new(templates.with_devices(devices), seed, devices, plan);
+    let played = catch_unwind(AssertUnwindSafe(|| sim.play(plan)));
+    let why = match played {
+        Ok(Ok(exchanges)) => {
+            return Ok(Ended {
+                exchanges,
+                captures: sim.captured.len(),
+                deaths: sim.deaths,
+                lies: sim.told_lies,
+                devices,
+                story: sim.story,
+            });
+        }
+        Ok(Err(why)) => why,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("PANIC: {}", text.unwrap_or("of another kind"))
+        }
+    };
+    Err(Failed {
+        why,
+        begun: sim.begun.into(),
+        story: sim.story,
+    })
+}
+
+/// A simulation that didn't end as it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What didn't hold.
+    pub why: String,
+    /// What happened.
+    pub story: String,
+    /// What its acts drew from.
+    pub begun: Arc<[Drawn]>,
+}
+
+impl Failed {
+    /// What kind of failure it is: its first word.
+    pub fn kind(&self) -> &str {
+        self.why.split([' ', ':']).next().unwrap_or_default()
     }
 }
 
 impl<'a> Sim<'a> {
-    fn new(template: &'a Template, seed: u64, plan: Plan) -> Self {
+    fn new(template: &'a Template, seed: u64, devices: usize, plan: &Plan) -> Self {
         let dir = template::scratch();
         let mut chance = Chance::new(seed, "simulation");
         let began_ms = template.now_ms + 60_000;
         let now_ms = Arc::new(AtomicU64::new(began_ms));
         copy_folder(&template.dir.path().join("hub"), &dir.path().join("hub"));
         let hub = SimHub::new(dir.path().join("hub"), Arc::clone(&now_ms), seed);
-        let devices = template.devices.iter().take(plan.devices).map(|enrolled| {
+        let devices = template.devices.iter().take(devices).map(|enrolled| {
             let folder = dir.path().join(&enrolled.folder);
             copy_folder(&template.dir.path().join(&enrolled.folder), &folder);
             let random = randomness(seed, &enrolled.name);
             SimDevice::new(enrolled.clone(), folder, Arc::clone(&now_ms), random)
         });
         let devices = devices.collect();
-        let (latency_ms, loss) = (10 + chance.next() % 1_500, chance.below(4) as u32);
-        let faults_come = plan.faults != 0;
+        let (latency_ms, loss) = (10 + chance.draw() % 1_500, chance.below(4) as u32);
+        // Its own stream: the rest of a seed stays as it was without lies.
+        let mut lies = Chance::new(seed, "lies");
+        let comes = |fault: u32| plan.faults & fault != 0;
+        let is_liar = lies.permille(500) && comes(fault::LYING_HUB);
+        let lies_permille = match plan.lie {
+            Some(_) => 500,
+            None if is_liar => 150,
+            None => 0,
+        };
         let mut sim = Self {
             template,
             _dir: dir,
@@ -187,13 +267,14 @@ impl<'a> Sim<'a> {
             captured: Vec::new(),
             jobs: template.jobs.clone(),
             latency_ms,
-            loss_permille: if faults_come { loss * 60 } else { 0 },
-            twice_permille: if faults_come { 50 } else { 0 },
-            garbled_permille: if plan.faults & faults::fault::GARBLED == 0 {
-                0
-            } else {
-                10
-            },
+            loss_permille: if comes(fault::LOSS) { loss * 60 } else { 0 },
+            twice_permille: if comes(fault::TWICE) { 50 } else { 0 },
+            garbled_permille: if comes(fault::GARBLED) { 10 } else { 0 },
+            lies,
+            told_lies: 0,
+            begun: Vec::new(),
+            lies_permille,
+            betrayed: BTreeSet::new(),
             story: String::new(),
             chance,
             deaths: 0,
@@ -206,13 +287,20 @@ impl<'a> Sim<'a> {
     }
 
     /// Everything that happens. Exchanges after the faults stopped.
-    fn play(&mut self, plan: Plan) -> Result<usize, String> {
-        for _ in 0..plan.acts {
+    fn play(&mut self, plan: &Plan) -> Result<usize, String> {
+        for act in 0..plan.acts {
+            if let Some((chance, lies)) = plan.replayed.get(act) {
+                (self.chance, self.lies) = (chance.clone(), lies.clone());
+            }
+            self.begun.push((self.chance.clone(), self.lies.clone()));
+            if plan.without.contains(&act) {
+                continue;
+            }
             self.something_happens(plan)?;
             let pause_ms = match self.chance.below(10) {
-                0..5 => self.chance.next() % 2_000,
-                5..8 => self.chance.next() % 30_000,
-                8 => self.chance.next() % 600_000,
+                0..5 => self.chance.draw() % 2_000,
+                5..8 => self.chance.draw() % 30_000,
+                8 => self.chance.draw() % 600_000,
                 _ => 0,
             };
             self.run_for(pause_ms);
@@ -244,7 +332,7 @@ impl<'a> Sim<'a> {
 
     /// How long one way takes now.
     fn way_ms(&mut self) -> u64 {
-        self.latency_ms / 2 + self.chance.next() % (self.latency_ms + 1)
+        self.latency_ms / 2 + self.chance.draw() % (self.latency_ms + 1)
     }
 
     /// Lets time go by.
@@ -278,7 +366,7 @@ impl<'a> Sim<'a> {
                 };
                 let enrolled = self.devices[from].enrolled.clone();
                 let company = self.template.company;
-                let served = self.hub.serve(company, &enrolled, to, request);
+                let served = self.hub.serve(company, &enrolled, to, &request);
                 match (served, via, listens) {
                     (None, Some(Via::Engine(id)), Some(after)) => {
                         self.listening.push((from, life, id, after));
@@ -459,6 +547,26 @@ impl<'a> Sim<'a> {
         self.plan(self.now() + way_ms, there);
     }
 }
+
+/// What requests are called in the story.
+const REQUESTS: [&str; 16] = [
+    "hello?",
+    "found",
+    "mail",
+    "push",
+    "pull",
+    "fetch",
+    "heads",
+    "last ops",
+    "append to the roster",
+    "roster",
+    "create an upload",
+    "how far is the upload?",
+    "upload",
+    "download",
+    "prove",
+    "listen",
+];
 
 /// What a request is called in the story.
 fn kind(request: &Request) -> &'static str {

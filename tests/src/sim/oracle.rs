@@ -6,11 +6,13 @@ use std::fmt::Write as _;
 use kolonne_core::Event;
 use kolonne_model::ids::ThreadId;
 
-use super::Sim;
+use super::{Captured, Sim};
 use crate::Device;
 
 /// Exchanges of each device within which everyone must have all.
-pub const MAX_EXCHANGES: usize = 8;
+pub const MAX_EXCHANGES: usize = 3;
+/// What wasn't found is asked for again after this time at the latest; it passes between exchanges.
+const ASKED_AGAIN_MS: u64 = 11 * 60 * 1000;
 /// Virtual time within which one exchange must end.
 const PATIENCE_MS: u64 = 3 * 3600 * 1000;
 
@@ -21,12 +23,17 @@ impl Sim<'_> {
             for at in 0..self.devices.len() {
                 self.exchange(at)?;
             }
-            if self.difference().is_none() && self.lost().is_none() {
+            if self.what_is_wrong().is_none() {
                 return Ok(round);
             }
+            self.run_for(ASKED_AGAIN_MS);
         }
-        let why = self.lost().or_else(|| self.difference());
-        Err(why.unwrap_or_default())
+        Err(self.what_is_wrong().unwrap_or_default())
+    }
+
+    fn what_is_wrong(&self) -> Option<String> {
+        let lost = self.lost().or_else(|| self.difference());
+        lost.or_else(|| self.file_lost())
     }
 
     fn exchange(&mut self, at: usize) -> Result<(), String> {
@@ -56,10 +63,49 @@ impl Sim<'_> {
         let lost = self
             .captured
             .iter()
-            .filter(|captured| !captured.excused)
+            .filter(|captured| !self.may_be_gone(captured))
             .find(|captured| !office.holds_op(&captured.op))?;
         Some(format!(
             "LOST: {} of {} in {}",
+            lost.op, self.devices[lost.device].enrolled.name, lost.thread
+        ))
+    }
+
+    /// Whether nobody can be blamed for what isn't there: its device was put back to before it, or
+    /// wiped itself by a signed end after a hub signed for what it threw away.
+    fn may_be_gone(&self, captured: &Captured) -> bool {
+        let at = captured.device;
+        captured.excused || (self.devices[at].is_gone && self.betrayed.contains(&at))
+    }
+
+    /// A file of what was captured that the office hasn't got and waits for.
+    fn file_lost(&self) -> Option<String> {
+        let office = self
+            .devices
+            .iter()
+            .find(|device| device.enrolled.is_office)?;
+        let office = office.if_on()?;
+        let db = office.database();
+        let mut missing = db
+            .prepare_cached(
+                "SELECT count(*) FROM blobs b JOIN view_entries e ON e.id = b.entry
+                 WHERE b.entry = ?1 AND b.here = 0 AND b.wanted = 1 AND e.retracted = 0
+                    AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = b.entry)",
+            )
+            .unwrap();
+        let lost = self
+            .captured
+            .iter()
+            .filter(|captured| {
+                !self.may_be_gone(captured) && !self.devices[captured.device].is_gone
+            })
+            .find(|captured| {
+                let op = [captured.op.0.as_slice()];
+                let files: u32 = missing.query_row(op, |row| row.get(0)).unwrap();
+                files > 0
+            })?;
+        Some(format!(
+            "LOST: a file of {} of {} in {}",
             lost.op, self.devices[lost.device].enrolled.name, lost.thread
         ))
     }

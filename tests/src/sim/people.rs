@@ -126,7 +126,7 @@ impl Sim<'_> {
             }
             12..15 => {
                 let many = 1 + self.chance.below(60_000);
-                let bytes: Vec<u8> = (0..many).map(|_| self.chance.next() as u8).collect();
+                let bytes: Vec<u8> = (0..many).map(|_| self.chance.draw() as u8).collect();
                 let op = self.writes(at, "sends a document", |device| {
                     let about = About::default();
                     device

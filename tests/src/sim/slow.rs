@@ -196,7 +196,7 @@ impl<'a> SlowLine<'a> {
         let request = transfer.request.clone();
         let company = self.template.company;
         // News never come here: the line is measured, not the stream.
-        if let Some(answer) = self.hub.serve(company, &enrolled, transfer.to, request) {
+        if let Some(answer) = self.hub.serve(company, &enrolled, transfer.to, &request) {
             let down_bytes = AROUND_BYTES + answer.as_ref().map_or(0, reply_bytes);
             transfer.down = Some((answer, down_bytes));
             self.under_way.push_back(transfer);
@@ -235,7 +235,7 @@ impl<'a> SlowLine<'a> {
                 let enrolled = self.phone.enrolled.clone();
                 drop(
                     self.hub
-                        .serve(self.template.company, &enrolled, transfer.to, prefix),
+                        .serve(self.template.company, &enrolled, transfer.to, &prefix),
                 );
             }
             if self.phone.is_on() {

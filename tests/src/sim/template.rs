@@ -2,6 +2,7 @@
 //! copied for each seed.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
@@ -42,6 +43,24 @@ pub struct Template {
     pub now_ms: u64,
 }
 
+/// Companies of three sizes, each made when the first seed needs it: a small seed shall not pay for
+/// the roster of a large company.
+#[derive(Default)]
+pub struct Templates([OnceLock<Template>; 3]);
+
+impl Templates {
+    /// How many devices each can have at most.
+    const SIZES: [usize; 3] = [5, 12, 50];
+
+    /// The smallest company with so many devices.
+    pub fn with_devices(&self, devices: usize) -> &Template {
+        let fits = |(_, size): &(_, usize)| devices <= *size;
+        let mut sizes = self.0.iter().zip(Self::SIZES);
+        let (made, size) = sizes.find(fits).expect("a company has 50 devices at most");
+        made.get_or_init(|| Template::with_crews(size - 4))
+    }
+}
+
 /// Where a simulation's files lie: in memory, if there is such a folder.
 pub fn scratch() -> TempDir {
     let shm = Path::new("/dev/shm");
@@ -63,6 +82,11 @@ impl Template {
         let mut world = World::new().await;
         let mut crews = Vec::new();
         for n in 0..more_crews {
+            if n > 0 && n % 8 == 0 {
+                // Only so many may be let in within ten minutes; a restart forgets how many were.
+                world.stop_hub().await;
+                world.start_hub();
+            }
             let name = format!("Kolonne {}", n + 4);
             let people = vec![person(&format!("Kollege {n}"), Role::Crew)];
             let invite = phone(&format!("Handy {name}"), &name, people);
