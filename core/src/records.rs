@@ -191,6 +191,8 @@ pub struct Alarm {
     pub person: Option<String>,
     /// Which device, where that is the point.
     pub device: Option<String>,
+    /// By this the office puts it away once it was looked into; none: it stands until it is settled.
+    pub id: Option<String>,
 }
 
 /// Which views changed; screens ask again for what they show.

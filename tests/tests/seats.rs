@@ -823,8 +823,8 @@ async fn a_database_that_was_put_back_writes_on_in_a_new_store() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
+/// A world in which Anna's phone ran twice, from a copy of its folder, and everybody heard of it.
+async fn ran_twice() -> World {
     let mut world = World::new().await;
     let job = world.job("Dach", &["Anna Weber"]);
     world.everyone_syncs().await;
@@ -844,6 +844,12 @@ async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
     world.everyone_syncs().await;
     assert_eq!(twice(&world.büro), 0);
     assert_eq!(world.büro.entries(&job).len(), 3);
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
+    let world = ran_twice().await;
     // The office is told, until it shuts the device out.
     let alarms = || world.büro.core().alarms().unwrap();
     let told = alarms();
@@ -856,4 +862,23 @@ async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
     let ended = world.büro.core().end(&sabine, device, EndMode::Hard).await;
     ended.unwrap();
     assert_eq!(alarms(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_that_the_office_looked_into_is_put_away_by_it() {
+    let mut world = ran_twice().await;
+    let sabine = world.büro.seat();
+    let told = world.büro.core().alarms().unwrap();
+    let id = told[0].id.clone().unwrap();
+    let anna = &world.anna;
+    let by_anna = anna.core().put_away_alarm(&anna.seat(), &id);
+    assert_eq!(by_anna.unwrap_err().code(), "locked.right");
+    world.büro.core().put_away_alarm(&sabine, &id).unwrap();
+    assert_eq!(world.büro.core().alarms().unwrap(), []);
+    assert_eq!(world.büro.core().status().unwrap().alarms, []);
+    let again = world.büro.core().put_away_alarm(&sabine, &id);
+    assert_eq!(again.unwrap_err().code(), "not_found.alarm");
+    world.büro.switch_off();
+    world.büro.switch_on();
+    assert_eq!(world.büro.core().alarms().unwrap(), []);
 }
