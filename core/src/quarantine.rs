@@ -108,7 +108,7 @@ pub(crate) const fn let_in_by(why: KeptBackWhy, thread: Option<ThreadKind>) -> L
 fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
     let mut statement = desk.db.prepare_cached(
         "SELECT q.thread, q.seat, q.why, q.entries, q.ops, q.first_ms, q.last_ms,
-                q.texts, q.photos, q.voices, q.files, t.kind
+                q.texts, q.photos, q.voices, q.files, t.kind, q.changes
          FROM view_quarantine q LEFT JOIN view_threads t ON t.thread = q.thread
          ORDER BY q.last_ms DESC, q.thread, q.seat, q.why",
     )?;
@@ -119,6 +119,7 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             (row.get::<_, i64>(5)?, row.get::<_, i64>(6)?),
             [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?],
             row.get::<_, Option<i64>>(11)?.map(thread_kind),
+            row.get(12)?,
         ))
     })?;
     // A seat that ended or was renewed has no lock any more: it opens nobody's direct threads.
@@ -126,7 +127,7 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
     own.retain(|seat| desk.roster.ends_of(seat).next().is_none());
     let mut kept = Vec::new();
     for row in rows {
-        let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds, kind) = row?;
+        let ((thread, seat), (why, entries, ops), (first_ms, last_ms), kinds, kind, changes) = row?;
         let why = KeptBackWhy::from_code(why).ok_or(Error::Corrupt)?;
         let [texts, photos, voices, files] = kinds;
         let thread = thread_id(&thread)?;
@@ -142,6 +143,7 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
                 .and_then(|cert| cert.person)
                 .map(|person| desk.name(&person.0)),
             device: cert.map(|cert| desk.name(&cert.device.0)),
+            device_id: cert.map(|cert| cert.device),
             why,
             let_in_by: let_in_by(why, kind),
             entries,
@@ -149,6 +151,7 @@ fn kept_back(desk: &Desk<'_>) -> Result<Vec<KeptBack>, Error> {
             photos,
             voices,
             files,
+            changes,
             ops,
             first_ms: first_ms.cast_unsigned(),
             last_ms: last_ms.cast_unsigned(),

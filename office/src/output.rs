@@ -286,6 +286,8 @@ pub enum Thing {
     Voice,
     /// A document or sealed attachment.
     File,
+    /// Other words for an entry, or that it is taken back.
+    Change,
     /// A hole in what somebody wrote.
     Gap,
 }
@@ -305,6 +307,10 @@ pub fn count_of(out: Output, n: u64, thing: Thing) -> String {
             out.of("Sprachnotizen", "voice notes"),
         ),
         Thing::File => (out.of("Datei", "file"), out.of("Dateien", "files")),
+        Thing::Change => (
+            out.of("Änderung", "change"),
+            out.of("Änderungen", "changes"),
+        ),
         Thing::Gap => (
             out.of("Lücke im Text", "gap in the text"),
             out.of("Lücken im Text", "gaps in the text"),

@@ -97,6 +97,8 @@ async fn a_change_by_who_was_taken_out_waits_and_says_so_to_him_alone() {
     // Let in, it is the change that it would have been.
     let kept = büro.core().kept_back().unwrap();
     let kept = kept.iter().find(|kept| kept.why == KeptBackWhy::NotMember);
+    assert_eq!(kept.map(|kept| (kept.entries, kept.changes)), Some((0, 3)));
+    assert_eq!(row(büro, &job).quarantined, 3);
     büro.core().admit(&seat, &job, &kept.unwrap().seat).unwrap();
     büro
         .core()

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kolonne_model::body::{Body, Say};
+use kolonne_model::body::{Body, Say, field};
 use kolonne_model::fold::{Content, Contents, ThreadView};
 use kolonne_model::ids::{SeatId, ThreadId};
 use kolonne_model::judge::{Judgement, ThreadOps};
@@ -15,7 +15,7 @@ use rusqlite::{Transaction, params};
 use crate::error::Error;
 use crate::records::KeptBackWhy;
 
-/// Writes what is kept back, by seat and reason. How many entries that are.
+/// Writes what is kept back, by seat and reason. How many entries and changes of entries that are.
 pub fn write(
     tx: &Transaction<'_>,
     thread: &ThreadId,
@@ -28,6 +28,8 @@ pub fn write(
         entries: u32,
         /// Texts, photos, voice notes, files.
         kinds: [u32; 4],
+        /// Changes of entries: other words, taken back.
+        changes: u32,
         ops: u32,
         times_ms: Option<(u64, u64)>,
     }
@@ -48,6 +50,12 @@ pub fn write(
         if may_be_entry {
             kept.entries = kept.entries.saturating_add(1);
         }
+        let is_change = match &say {
+            Some(Say::Set(set)) => set.field == field::ENTRY_TEXT,
+            Some(Say::Retract(_)) => true,
+            _ => false,
+        };
+        kept.changes = kept.changes.saturating_add(u32::from(is_change));
         let [texts, photos, voices, files] = &mut kept.kinds;
         let kind = match say {
             Some(Say::Text(_)) => Some(texts),
@@ -65,15 +73,17 @@ pub fn write(
     }
     tx.prepare_cached("DELETE FROM view_quarantine WHERE thread = ?1")?
         .execute([thread.0.as_slice()])?;
-    let mut entries: u32 = 0;
+    let mut all: u32 = 0;
     for ((seat, why), kept) in by_seat {
-        entries = entries.saturating_add(kept.entries);
+        all = all
+            .saturating_add(kept.entries)
+            .saturating_add(kept.changes);
         let (first_ms, last_ms) = kept.times_ms.unwrap_or_default();
         let [texts, photos, voices, files] = kept.kinds;
         tx.prepare_cached(
             "INSERT INTO view_quarantine (thread, seat, why, entries, ops, first_ms, last_ms,
-                texts, photos, voices, files)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                texts, photos, voices, files, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             thread.0.as_slice(),
@@ -86,10 +96,11 @@ pub fn write(
             texts,
             photos,
             voices,
-            files
+            files,
+            kept.changes
         ])?;
     }
-    Ok(entries)
+    Ok(all)
 }
 
 /// What an op says, if it can be read here.

@@ -348,6 +348,8 @@ pub struct KeptBack {
     pub person: Option<String>,
     /// The device's name.
     pub device: Option<String>,
+    /// The device.
+    pub device_id: Option<DeviceId>,
     /// Why.
     pub why: KeptBackWhy,
     /// Who can let it in.
@@ -362,6 +364,8 @@ pub struct KeptBack {
     pub voices: u32,
     /// documents and sealed attachments.
     pub files: u32,
+    /// Changes of entries beside them: other words, taken back.
+    pub changes: u32,
     /// All ops, marks and keys too.
     pub ops: u32,
     /// Written from

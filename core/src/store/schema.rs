@@ -247,6 +247,9 @@ ALTER TABLE blob_receipts ADD COLUMN told INTEGER NOT NULL DEFAULT 1;
 -- Whether the hub has shown that it holds what it signed for.
 ALTER TABLE blob_receipts ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+ALTER TABLE view_quarantine ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -145,7 +145,7 @@ pub async fn quarantine(context: &Context, command: QuarantineCommand) -> Outcom
                 context.open(&acting.place)?
             };
             let mut kept = kolonne.kept_back()?;
-            kept.retain(|kept| kept.entries > 0);
+            kept.retain(|kept| kept.entries > 0 || kept.changes > 0);
             out.json(&json!({ "kept_back": kept }));
             for kept in &kept {
                 out.line(&kept_line(&kolonne, out, kept)?);
@@ -282,6 +282,7 @@ fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String>
             (kept.photos.into(), Thing::Photo),
             (kept.voices.into(), Thing::Voice),
             (kept.files.into(), Thing::File),
+            (kept.changes.into(), Thing::Change),
         ],
     );
     if !kinds.is_empty() {
@@ -298,7 +299,7 @@ fn kept_line(kolonne: &Kolonne, out: Output, kept: &KeptBack) -> Outcome<String>
         clean_line(title.as_deref().unwrap_or("?")),
         clean_line(kept.person.as_deref().unwrap_or("?")),
         clean_line(kept.device.as_deref().unwrap_or("?")),
-        kept.entries,
+        kept.entries.saturating_add(kept.changes),
         out.of("zurückgehalten", "kept back"),
         why,
     ))

@@ -106,7 +106,7 @@ pub async fn kept_back(
     let id = thread_id(&id)?;
     page.run(move |page| {
         let mut kept_back = page.kolonne.kept_back()?;
-        kept_back.retain(|kept| kept.thread == id && kept.entries > 0);
+        kept_back.retain(|kept| kept.thread == id && (kept.entries > 0 || kept.changes > 0));
         Ok(KeptBackShape { kept_back })
     })
     .await
