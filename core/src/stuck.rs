@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::folding::{self, kind};
 use crate::kolonne::{Kolonne, op_id, thread_id};
 use crate::outbox::{self, BLOB_WAITS, NOT_ERASED, OP_WAITS};
-use crate::records::Stuck;
-use crate::views::{Desk, entry_kind, may_see, part_of};
+use crate::records::{Media, Part, Stuck};
+use crate::views::{Desk, entry_kind, may_see, part_of, standing_body};
 
 struct StuckRow {
     id: Vec<u8>,
@@ -81,6 +81,41 @@ impl Kolonne {
         self.inner.waits.end_all();
         self.inner.nudge();
         Ok(())
+    }
+
+    /// What hangs fast as a file for its author: the largest part of its entry that is here, else its
+    /// words. Sealed ones are handed out by [`Kolonne::export`] alone.
+    ///
+    /// # Errors
+    /// `NotFound` (`stuck`), (`media`) if nothing of it is here or to be read.
+    pub fn stuck_file(&self, seat: &SeatId, id: &Hash32) -> Result<Media, Error> {
+        let mut stuck = self.stuck(seat)?.into_iter();
+        let stuck = stuck.find(|stuck| stuck.id == *id);
+        let stuck = stuck.ok_or(Error::NotFound { kind: "stuck" })?;
+        let missing = Error::NotFound { kind: "media" };
+        let Some(entry) = stuck.entry else {
+            return Err(missing);
+        };
+        let parts: &[Part] = match self.inner.store.read(|db| standing_body(db, &entry))?.say {
+            Say::Text(text) => {
+                return Ok(Media {
+                    bytes: text.text.into_bytes(),
+                    media_type: "text/plain".to_owned(),
+                    name: None,
+                });
+            }
+            Say::Photo(_) => &[Part::Original, Part::Picture, Part::Thumb],
+            Say::Voice(_) => &[Part::Voice],
+            Say::Document(_) => &[Part::Document],
+            _ => &[],
+        };
+        for part in parts {
+            match self.media(&entry, *part) {
+                Err(Error::NotFound { kind: "media" }) => {}
+                found => return found,
+            }
+        }
+        Err(missing)
     }
 
     /// Throws away a file that hangs fast, with its entry: the entry is taken back with this reason,

@@ -8,6 +8,7 @@ mod support;
 use std::io::Write;
 use std::process::Command;
 
+use serde_json::json;
 use support::{Firm, Response, Running, ask, http, jpeg, run_with};
 
 /// Headers sent, the status and code that must come back.
@@ -53,6 +54,24 @@ impl Page {
     fn seat(&self) -> String {
         let me = self.ask("GET /api/me", b"").json();
         me["seats"][0]["seat"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks, and nudges, until the answer is so.
+    fn until(
+        &self,
+        request: &str,
+        is_so: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let answer = self.ask(request, b"").json();
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(std::time::Instant::now() < end, "{request}: {answer}");
+            self.ask("POST /api/sync", b"");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
     }
 
     fn ask(&self, request: &str, body: &[u8]) -> Response {
@@ -259,6 +278,94 @@ fn texts_and_files_go_in_once_and_come_out() {
     assert_eq!(renamed.status, 200);
     let list = page.ask("GET /api/threads?query=Kirchplatz", b"").json();
     assert_eq!(list["threads"][0]["title"], "Kirchplatz 3");
+}
+
+/// Its files are lost on this disk before they went: said with a reason, and each way out is there.
+#[test]
+fn what_hangs_fast_is_tried_again_handed_out_and_thrown_away_with_a_reason() {
+    let mut page = Page::open();
+    assert_eq!(page.ask("GET /api/stuck", b"").json()["stuck"], json!([]));
+    page.firm.stop_hub();
+    let seat = page.seat();
+    let send = |name: &str, draft: &str, bytes: &[u8]| {
+        let (thread, draft) = (&page.thread, draft.repeat(16));
+        let kind = if name.contains(".jpg") {
+            "photo"
+        } else {
+            "document"
+        };
+        let query = format!("kind={kind}&name={name}&seat={seat}&draft_id={draft}");
+        page.ask(&format!("POST /api/threads/{thread}/files?{query}"), bytes)
+    };
+    let document = send("Angebot%201.pdf", "0a", b"%PDF-1.4 words");
+    assert_eq!(document.status, 200);
+    let blobs = std::path::Path::new(&page.firm.office()).join("blobs");
+    let kept = files(&blobs);
+    let photo = send("a.jpg", "0b", &jpeg(640, 480)).json()["id"].clone();
+    for lost in files(&blobs).difference(&kept) {
+        std::fs::remove_file(lost).unwrap();
+    }
+    let asked = page.ask("GET /api/hand-back", b"").json();
+    assert_eq!(asked["standing"], "not_yet", "{asked}");
+    assert!(asked["since_ms"].as_u64().is_some(), "{asked}");
+    page.firm.start_hub();
+    let list = page.until("GET /api/stuck", |list| !list["stuck"][0].is_null());
+    let stuck = list["stuck"].as_array().unwrap();
+    assert!(stuck.iter().all(|one| one["entry"] == photo), "{list}");
+    let one = &stuck[0];
+    assert_eq!(
+        (&one["why"], &one["may_discard"]),
+        (&"missing".into(), &true.into())
+    );
+    let said = one["said"]["message_de"].as_str().unwrap();
+    assert!(said.contains("fehlt auf diesem Gerät"), "{said}");
+
+    let id = one["id"].as_str().unwrap();
+    let post = |what: &str, body: &[u8]| page.ask(&format!("POST /api/stuck/{id}/{what}"), body);
+    assert_eq!(post("retry", b"{}").status, 200);
+    page.until("GET /api/stuck", |list| {
+        list["stuck"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["id"] == id)
+    });
+    let gone = page.ask(&format!("GET /api/stuck/{id}/file"), b"");
+    assert_eq!(
+        (gone.status, &gone.json()["error"]["code"]),
+        (404, &"not_here".into())
+    );
+    let empty = post("discard", br#"{"reason":"  "}"#);
+    assert_eq!(
+        (empty.status, &empty.json()["error"]["field"]),
+        (400, &"reason".into())
+    );
+    assert_eq!(post("discard", br#"{"reason":"Datei kaputt"}"#).status, 200);
+    assert_eq!(page.ask("GET /api/stuck", b"").json()["stuck"], json!([]));
+    assert_eq!(post("discard", br#"{"reason":"noch einmal"}"#).status, 404);
+    let entries = format!("GET /api/threads/{}/entries", page.thread);
+    let entries = page.ask(&entries, b"").json();
+    let entry = entries["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["id"] == photo);
+    assert_eq!(entry.unwrap()["retracted"]["reason"], "Datei kaputt");
+    page.until("GET /api/hand-back", |said| said["standing"] == "at_office");
+}
+
+/// All files under a folder.
+fn files(of: &std::path::Path) -> std::collections::BTreeSet<std::path::PathBuf> {
+    let mut all = std::collections::BTreeSet::new();
+    for one in std::fs::read_dir(of).unwrap() {
+        let path = one.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.insert(path);
+        }
+    }
+    all
 }
 
 #[test]

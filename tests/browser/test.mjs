@@ -1,6 +1,6 @@
 // The demo as a person meets it: the week at the office, a phone in flight mode, an answer, a crew's two people, Ctrl-C and
 // again. Ends with "N passed, M failed".
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -184,6 +184,58 @@ try {
       await shows(line(office, words).getByRole("heading", { name }));
       await shows(line(crew, words).getByText("im Büro"));
     }
+  });
+  await check("what hangs fast is said with a reason, and thrown away by a person with another", async () => {
+    const { anna, office } = windows;
+    const blobs = join(dir, "handy-anna-keller", "blobs");
+    const files = () => readdirSync(blobs, { recursive: true, withFileTypes: true }).filter((f) => f.isFile()).map((f) => join(f.parentPath ?? f.path, f.name));
+    const giving = async (words) => {
+      await anna.getByRole("link", { name: "Zurück" }).click();
+      await anna.getByRole("button", { name: "Darf es weg?" }).click();
+      await shows(anna.getByRole("dialog").getByText(words));
+      await anna.keyboard.press("Escape");
+      await openJob(anna);
+    };
+    await giving("Ja. Alles von diesem Gerät ist im Büro.");
+    await anna.getByRole("switch", { name: "Flugmodus" }).click();
+    const kept = files();
+    const before = await pictures(anna).count();
+    const choosing = anna.waitForEvent("filechooser");
+    await anna.getByRole("button", { name: "Foto aufnehmen" }).click();
+    await (await choosing).setFiles(await photo(anna, "Geht verloren"));
+    await until("the photo in the thread", async () => (await pictures(anna).count()) === before + 1, FAR_MS);
+    await giving(/^Noch nicht/);
+    for (const file of files().filter((file) => !kept.includes(file))) rmSync(file);
+    await anna.getByRole("switch", { name: "Flugmodus" }).click();
+    await shows(anna.getByRole("status").filter({ hasText: /hängt fest|hängen fest/ }));
+    // The office knows of the photo by its words, and says what is missing and since when.
+    await office.getByRole("link", { name: "Geräte" }).click();
+    const row = office.getByRole("listitem").filter({ has: office.getByRole("heading", { name: "Handy Anna" }) });
+    await shows(row.getByText(/(fehlt|fehlen) seit 1\smin/));
+    await row.getByRole("button", { name: "Darf es weg?" }).click();
+    await shows(office.getByRole("dialog").getByText("Hier im Büro fehlt von diesem Gerät"));
+    await office.keyboard.press("Escape");
+
+    await anna.getByRole("link", { name: "Zurück" }).click();
+    await anna.getByRole("button", { name: "Ansehen" }).click();
+    const list = anna.getByRole("dialog");
+    await shows(list.getByText("fehlt auf diesem Gerät"));
+    await list.getByRole("button", { name: "Noch einmal" }).click();
+    await shows(list.getByText("Noch einmal versucht"));
+    await shows(list.getByRole("heading", { name: /^Foto/ }));
+    await list.getByRole("button", { name: "Verwerfen" }).click();
+    const discard = list.getByRole("button", { name: "Verwerfen" });
+    assert.ok(await discard.isDisabled(), "a reason isn't asked for");
+    await list.getByRole("textbox").fill("Datei beschädigt");
+    await discard.click();
+    await shows(list.getByText("Nichts hängt fest."));
+    await anna.keyboard.press("Escape");
+    await openJob(anna);
+    await shows(line(anna, "Zurückgezogen: Datei beschädigt"));
+    await giving("Ja. Alles von diesem Gerät ist im Büro.");
+    await shows(row.getByText("nichts wartet"));
+    await openJob(office);
+    await shows(line(office, "Zurückgezogen: Datei beschädigt"));
   });
   await check("the office finds a job by its words", async () => {
     const { office } = windows;

@@ -91,6 +91,8 @@ pub struct HandBack {
     pub bytes: u64,
     /// Entries of its people that no office device has seen whole, direct threads apart.
     pub unseen: u64,
+    /// Since when: the oldest entry of what is missing, else of what the office hasn't seen.
+    pub since_ms: Option<u64>,
     /// When the hub last answered.
     pub last_contact_ms: Option<u64>,
 }

@@ -34,6 +34,9 @@ export function makeProgram(now = Date.now()) {
   const invites = new Map();
   let version = 1;
   let flight = false;
+  let showStuck = false;
+  /** @type {import("../src/lib/api.ts").Alarm[]} */
+  let alarms = [];
   let confirmed = true;
   /** @type {import("../src/lib/api.ts").Backup} */
   let backup = { state: "none" };
@@ -43,11 +46,17 @@ export function makeProgram(now = Date.now()) {
   const started = Date.now();
   /** @type {number | null} */
   let autoLock = null;
-  const did = (/** @type {number} */ place, /** @type {string | null} */ by, /** @type {[string, string | null][]} */ what, standing = "holds") => ({ place, time_ms: now - (12 - place) * 26 * 3_600_000, by, standing, what: what.map(([code, subject]) => ({ code, subject })), carried: /** @type {{ time_ms: number; by: string; what: { code: string; subject: string | null }[] }[]} */ ([]) });
+  const did = (/** @type {number} */ place, /** @type {string | null} */ by, /** @type {[string, string | null, object?][]} */ what, standing = "holds") => ({ place, time_ms: now - (12 - place) * 26 * 3_600_000, by, standing, what: what.map(([code, subject, more]) => ({ code, subject, ...more })), carried: /** @type {{ time_ms: number; by: string; what: import("../src/lib/api.ts").RosterWhat[] }[]} */ ([]) });
   const history = [
     did(1, null, [["founded", null]]), did(2, world.sabine.name, [["device", world.CREW3], ["person", world.mehmet.name], ["person", world.jonas.name]]),
-    did(3, world.sabine.name, [["device", "Handy Karl"], ["person", world.karl.name]]), did(4, world.sabine.name, [["role", world.karl.name]], "undone"), did(5, null, [["undone", null]]), did(6, world.sabine.name, []),
+    did(3, world.sabine.name, [["device", "Handy Karl"], ["person", world.karl.name]]), did(4, world.sabine.name, [["role", world.karl.name, { roles: { before: "crew", after: "foreman" } }]], "undone"), did(5, null, [["undone", null]]), did(6, world.sabine.name, []),
+    did(7, world.sabine.name, [["ended", "Handy Tim (alt)", { at_once: true }]]), did(8, "Petra Vogt", [["ended", "Rolf Ende", { at_once: false }]]),
   ];
+  const missing = { message_de: "Diese Datei fehlt auf diesem Gerät oder ist zu kurz. Alles andere ist gesichert, auch die Worte dazu. Nimm sie neu auf und verwirf diese hier.", message_en: "This file is missing on this device or is too short. Everything else is saved, the words with it too. Capture it anew and discard this one." };
+  const form = { message_de: "Der Hub nimmt das nicht an. Es ist auf diesem Gerät gesichert und wird nicht gelöscht. Versuche es noch einmal oder gib es heraus; bleibt es dabei, frag, wer den Hub betreibt.", message_en: "The hub doesn't take this. It is saved on this device and isn't deleted. Try again or hand it out; if it stays, ask whoever runs the hub." };
+  /** @param {any} more @returns {import("../src/lib/api.ts").Stuck} */
+  const hangs = (more) => ({ id: newId(), kind: "photo", part: null, entry: "e0", thread: world.threads[0]?.id ?? null, title: world.threads[0]?.title ?? null, why: "missing", said: { code: "stuck", ...missing }, tries_again: false, may_discard: false, since_ms: now - 3 * 3_600_000, bytes: 0, ...more });
+  let stuck = [hangs({ part: "picture", may_discard: true, bytes: 402_000 }), hangs({ part: "original", may_discard: true, bytes: 3_910_000 }), hangs({ kind: "text", entry: "e1", why: "form", said: { code: "stuck", ...form }, since_ms: now - 90 * 60_000 }), hangs({ kind: null, entry: null, thread: null, title: null, since_ms: null, why: "form", said: { code: "stuck", ...form } })];
   /** The world's own time goes on from its beginning. */
   const clock = () => now + Date.now() - started;
 
@@ -77,8 +86,8 @@ export function makeProgram(now = Date.now()) {
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, media_bytes: 64_000_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       auto_lock_min: 5, kit_unconfirmed: !phone && !confirmed,
       status: {
-        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: [],
-        outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, voices: left.filter((e) => e.kind === "voice").length, files: left.filter((e) => e.kind === "document").length, bytes: left.length * 400_000, stuck: 0 },
+        hub: phone && flight ? "flight" : "reachable", last_contact_ms: now, new_hub: null, roster_confirmed_ms: now, roster_stale: false, alarms: phone ? [] : alarms,
+        outbox: { ops: left.length, photos: left.filter((e) => e.kind === "photo").length, originals: phone ? 1 : 0, voices: left.filter((e) => e.kind === "voice").length, files: left.filter((e) => e.kind === "document").length, bytes: left.length * 400_000, stuck: phone && showStuck ? stuck.length : 0 },
       },
     };
   }
@@ -281,11 +290,18 @@ export function makeProgram(now = Date.now()) {
       case "POST people/:/role": { const p = world.people.find((x) => x.id === id); if (p) p.role = (await json()).role; changed("people"); return {}; }
       case "POST seats/:/renew": for (const d of world.devices) d.locked_seats = (d.locked_seats ?? []).filter((s) => s.seat !== id); changed("devices"); return {};
       case "GET roster": return { roster: history };
+      case "POST alarms/put-away": { const { id: of } = await json(); alarms = alarms.filter((a) => a.id !== of); changed("me"); return {}; }
+      case "GET stuck": return { stuck: token === "phone" ? stuck : [] };
+      case "POST stuck/:/retry": return {};
+      case "POST stuck/:/discard": { const of = stuck.find((s) => s.id === id)?.entry ?? null; stuck = stuck.filter((s) => s.entry !== of); changed("me", "threads"); return {}; }
+      case "GET hand-back": return token === "phone"
+        ? { standing: "not_yet", lacks: [{ what: "photos", n: 3 }, { what: "originals", n: 5 }, ...(stuck.length > 0 ? [{ what: "stuck", n: stuck.length }] : [])], bytes: 24_100_000, unseen: 4, since_ms: now - 3 * 3_600_000, last_contact_ms: now - 600_000 }
+        : { standing: "at_office", lacks: [], bytes: 0, unseen: 0, since_ms: null, last_contact_ms: now };
       case "GET people": return { people: world.people, crews: world.crews, ended: [{ id: "e1", name: "Rolf Ende" }] };
       case "GET devices": return { devices: world.devices };
       case "POST devices/:/end": { const d = world.devices.find((x) => x.id === id); if (d) Object.assign(d, { ended: { at_once: (await json()).how === "now" }, wiped: null, backlog: null }); changed("devices"); return {}; }
       case "POST people/:/end": { world.people.splice(world.people.findIndex((p) => p.id === id), 1); changed("people"); return {}; }
-      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, why: "cut", let_in_by: "office", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
+      case "GET threads/:/kept-back": { const t = threadOf(id); return { kept_back: t.quarantined ? [{ thread: t.id, seat: world.jonas.id, person: world.jonas.name, device: world.CREW3, device_id: null, why: "cut", let_in_by: "office", entries: t.quarantined, texts: t.quarantined, photos: 0, voices: 0, files: 0, changes: 0, ops: t.quarantined, first_ms: now - 7_200_000, last_ms: now - 3_600_000 }] : [] }; }
       case "POST threads/:/admit": { threadOf(id).quarantined = 0; changed(`thread:${id}`); return {}; }
       case "POST invites": {
         const wish = await json();
@@ -312,8 +328,11 @@ export function makeProgram(now = Date.now()) {
     try {
       const token = /^Bearer (office|phone)$/.exec(req.headers.authorization ?? "")?.[1];
       if (path[1] === "lost-kit") { confirmed = false; changed("me"); res.end("{}"); }
+      else if (path[1] === "alarms" && path[0] === "mock") { alarms = [{ kind: "foreign_roster", since_ms: now - 3_600_000, person: world.karl.name, device: null, id: "f1" }, { kind: "ran_twice", since_ms: now - 86_400_000, person: null, device: world.CREW3, id: "r1" }]; changed("me"); res.end("{}"); }
+      else if (path[1] === "stuck" && path[0] === "mock") { showStuck = true; changed("me"); res.end("{}"); }
       else if (path[0] === "mock") res.end(JSON.stringify(arrive()));
       else if (!token) throw problem("token", 401, "Diese Adresse gilt nicht mehr. Es ist nichts verloren. Öffne die neue.", "This address is no longer good. Nothing is lost. Open the new one.");
+      else if (path[1] === "stuck" && path[3] === "file") res.writeHead(200, { "Content-Type": "application/octet-stream", "Content-Disposition": "attachment; filename*=UTF-8''kolonne-0000000a.jpg" }).end("mock");
       else if (path[0] === "media") {
         const { e } = entryOf(path[1] ?? "");
         const file = files.get(e.id);

@@ -36,7 +36,7 @@ export function makeWorld(now) {
   /** @param {typeof sabine} who @param {number} ago @param {Partial<Entry>} more @returns {Entry} */
   const entry = (who, ago, more) => ({
     id: newId(), author: { person: who.id, name: who.name, role: who.role }, own: false, kind: "text", text: null, caption: null,
-    reply_to: null, edited: false, retracted: null, time_ms: now - ago, clock: "ok", state: "office", kept_back: null, stuck: null, pending: [],
+    reply_to: null, edited: false, retracted: null, time_ms: now - ago, clock: "ok", state: "office", kept_back: null, change_kept_back: null, stuck: null, pending: [],
     waiting: null, photo: null, voice: null, document: null, sealed: null, erased: null, notice: null, ...more,
   });
   let seed = 1;
@@ -104,8 +104,8 @@ export function makeWorld(now) {
     thread("job", "Dachsanierung Lindenweg 12", {
       status: "order", customer: "Fam. Lindner", address: "Lindenweg 12, Elmshorn", entries: roof, held: 1,
       backlog: [
-        { device_name: KARL, entries: 0, photos: 0, originals: 2, voices: 0, files: 0, gaps: 0, bytes: 7_800_000, since_ms: now - 4 * HOUR },
-        { device_name: CREW3, entries: 0, photos: 0, originals: 1, voices: 0, files: 0, gaps: 0, bytes: 3_900_000, since_ms: now - 70 * MIN },
+        { device: "c0", device_name: KARL, entries: 0, photos: 0, originals: 2, voices: 0, files: 0, gaps: 0, bytes: 7_800_000, since_ms: now - 4 * HOUR },
+        { device: "c0", device_name: CREW3, entries: 0, photos: 0, originals: 1, voices: 0, files: 0, gaps: 0, bytes: 3_900_000, since_ms: now - 70 * MIN },
       ],
       members: [office, member("crew", c3, "Kolonne 3"), member("person", karl.id, karl.name)],
     }),
@@ -128,12 +128,12 @@ export function makeWorld(now) {
   ];
   /** @type {import("../src/lib/api").Device[]} */
   const devices = [
-    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null, locked_seats: [], without_pin: [], ended: null, wiped: null },
-    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device_name: CREW3, entries: 0, photos: 0, originals: 1, voices: 0, files: 0, gaps: 0, bytes: 3_900_000, since_ms: now - 70 * MIN }, locked_seats: [{ seat: jonas.id, name: jonas.name, locked_ms: now - 9 * MIN, new_wanted: false, wanted_ms: null, used_ms: null, withdrawn_ms: null }], without_pin: [mehmet.name], ended: null, wiped: null },
-    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device_name: KARL, entries: 0, photos: 0, originals: 2, voices: 0, files: 0, gaps: 0, bytes: 7_800_000, since_ms: now - 4 * HOUR }, locked_seats: [], without_pin: [], ended: null, wiped: null },
-    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [{ seat: tim.id, name: tim.name, locked_ms: null, new_wanted: true, wanted_ms: now - 20 * MIN, used_ms: now - 5 * MIN, withdrawn_ms: null }], without_pin: [], ended: null, wiped: null },
-    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, locked_seats: [], without_pin: [], ended: null, wiped: null },
-    { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, locked_seats: [], without_pin: [], ended: { at_once: true }, wiped: { time_ms: now - 2 * DAY, lost: 2 } },
+    { id: newId(), name: "Büro-PC 1", kind: /** @type {const} */ ("office"), this_device: true, people: [sabine.name, petra.name], crew: null, last_contact_ms: now, app_version: "0.1.0", backlog: null, kept_back: 0, locked_seats: [], without_pin: [], ended: null, wiped: null },
+    { id: newId(), name: CREW3, kind: /** @type {const} */ ("phone"), this_device: false, people: [mehmet.name, jonas.name], crew: "Kolonne 3", last_contact_ms: now - 12 * MIN, app_version: "0.1.0", backlog: { device: "c0", device_name: CREW3, entries: 0, photos: 0, originals: 1, voices: 0, files: 0, gaps: 0, bytes: 3_900_000, since_ms: now - 70 * MIN }, kept_back: 0, locked_seats: [{ seat: jonas.id, name: jonas.name, locked_ms: now - 9 * MIN, new_wanted: false, wanted_ms: null, used_ms: null, withdrawn_ms: null }], without_pin: [mehmet.name], ended: null, wiped: null },
+    { id: newId(), name: KARL, kind: /** @type {const} */ ("phone"), this_device: false, people: [karl.name], crew: null, last_contact_ms: now - 3 * HOUR, app_version: "0.1.0", backlog: { device: "c0", device_name: KARL, entries: 0, photos: 0, originals: 2, voices: 0, files: 0, gaps: 0, bytes: 7_800_000, since_ms: now - 4 * HOUR }, kept_back: 0, locked_seats: [], without_pin: [], ended: null, wiped: null },
+    { id: newId(), name: "Handy Kolonne 1", kind: /** @type {const} */ ("phone"), this_device: false, people: [piotr.name, tim.name], crew: "Kolonne 1", last_contact_ms: now - 3 * DAY, app_version: "0.1.0", backlog: null, kept_back: 0, locked_seats: [{ seat: tim.id, name: tim.name, locked_ms: null, new_wanted: true, wanted_ms: now - 20 * MIN, used_ms: now - 5 * MIN, withdrawn_ms: null }], without_pin: [], ended: null, wiped: null },
+    { id: newId(), name: "Tablet Tresen", kind: /** @type {const} */ ("office"), this_device: false, people: [petra.name], crew: null, last_contact_ms: null, app_version: null, backlog: null, kept_back: 0, locked_seats: [], without_pin: [], ended: null, wiped: null },
+    { id: newId(), name: "Handy Tim (alt)", kind: /** @type {const} */ ("phone"), this_device: false, people: [tim.name], crew: null, last_contact_ms: now - 20 * DAY, app_version: "0.1.0", backlog: null, kept_back: 2, locked_seats: [], without_pin: [], ended: { at_once: true }, wiped: { time_ms: now - 2 * DAY, lost: 2 } },
   ];
   return { people, crews, threads, devices, sabine, mehmet, jonas, karl, entry, photo, CREW3 };
 }

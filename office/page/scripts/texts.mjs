@@ -12,7 +12,7 @@ const en = table("texts.en.json");
 
 const FORBIDDEN = /synchroni|server|upload|download|ungültig|invalid|fehler \d|error \d/i;
 /** Keys that the code builds from a state, a kind, a role. */
-const BUILT = /^(status|state|kind|part|thread|hub|role|notice|invite|invite_kind|problem|kept_back_why|own_kept_back|alarm|erase_reason|roster)_|_(one|other)$/;
+const BUILT = /^(status|state|kind|part|thread|hub|role|notice|invite|invite_kind|problem|kept_back_why|own_kept_back|alarm|erase_reason|roster|hand_back|change_let_in)_|_(one|other)$/;
 
 /** @param {string} text */
 const placeholders = (text) => [...text.matchAll(/\{\w+\}/g)].map((m) => m[0]).sort().join();

@@ -8,7 +8,7 @@ let n = 0;
 
 const entry = (minute: number, more: Partial<Entry> = {}): Entry => ({
   id: String(++n), author: { person: "karl", name: "Karl", role: "foreman" }, own: false, kind: "text", text: "x", caption: null,
-  reply_to: null, edited: false, retracted: null, time_ms: START + minute * MIN, clock: "ok", state: "office", kept_back: null, stuck: null,
+  reply_to: null, edited: false, retracted: null, time_ms: START + minute * MIN, clock: "ok", state: "office", kept_back: null, change_kept_back: null, stuck: null,
   pending: [], waiting: null, photo: null, voice: null, document: null, sealed: null, erased: null, notice: null, ...more,
 });
 const photo = (minute: number, more: Partial<Entry> = {}) =>

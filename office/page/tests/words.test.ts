@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { PendingPart, Person } from "../src/lib/api";
+import type { PendingPart, Person, Stuck } from "../src/lib/api";
 import { browserLanguage, known, text } from "../src/lib/texts";
 import type { Status } from "../src/lib/api";
-import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lineWords, namesakes, outboxWords, pendingWords, rosterWords, size, stateWords, statusWord, when, whenShort } from "../src/lib/words";
+import { backlogWords, dayLine, duration, entryPendingWords, groupPendingWords, lackWords, lineWords, missingSince, namesakes, outboxWords, pendingWords, rosterWords, size, stateWords, statusWord, stuckGroups, stuckWords, when, whenShort } from "../src/lib/words";
 
 const at = (month: number, day: number, hour: number, minute = 0, year = 2026) => new Date(year, month - 1, day, hour, minute).getTime();
 const NOW = at(11, 24, 15, 20); // a Tuesday
@@ -46,14 +46,36 @@ describe("sizes", () => {
   });
 });
 
+describe("what hangs fast", () => {
+  const said = { code: "stuck", message_de: "Fehlt.", message_en: "Missing." };
+  const stuck = (more: Partial<Stuck>): Stuck => ({ id: "1", kind: "photo", part: null, entry: "e0", thread: "t", title: "Dach", why: "missing", said, tries_again: false, may_discard: false, since_ms: 0, bytes: 0, ...more });
+
+  it("is one thing for each entry, its reason said once, and keys by themselves", () => {
+    const all = [stuck({ id: "1", part: "thumb", bytes: 2, may_discard: true }), stuck({ id: "2", part: "picture", bytes: 3 }), stuck({ id: "3", part: "original", bytes: 5 }), stuck({ id: "4", kind: "text", entry: "e1" }), stuck({ id: "5", kind: null, entry: null })];
+    const groups = stuckGroups(all);
+    expect(groups.map((g) => stuckWords("de", g))).toEqual(["Foto (Bild, Original)", "Text", "1 Schlüssel oder Vermerk"]);
+    expect(groups.map((g) => [g.bytes, g.whys.length, g.mayExport, g.mayDiscard])).toEqual([[10, 1, true, true], [0, 1, true, false], [0, 1, false, false]]);
+    // Only who it is for opens what is sealed.
+    expect(stuckGroups([stuck({ kind: "sealed", part: "sealed", may_discard: true })])[0]?.mayExport).toBe(false);
+  });
+  it("keeps a device from being given away, in words", () => {
+    expect([{ what: "originals", n: 2 } as const, { what: "others", n: 1 } as const, { what: "stuck", n: 3 } as const].map((lack) => lackWords("de", lack))).toEqual(["2 Originale", "1 Schlüssel oder Vermerk", "3 davon hängen fest"]);
+    expect(lackWords("en", { what: "contact", n: 1 })).toMatch(/hasn't answered/);
+  });
+});
+
 describe("what waits where", () => {
   const original = (device_name: string | null, done_bytes = 0): PendingPart => ({ part: "original", device_name, bytes: 3_900_000, done_bytes });
-  const backlog = { device_name: "Handy Kolonne 3", entries: 5, photos: 3, originals: 4, voices: 0, files: 0, gaps: 0, bytes: 1, since_ms: 0 };
+  const backlog = { device: "c0", device_name: "Handy Kolonne 3", entries: 5, photos: 3, originals: 4, voices: 0, files: 0, gaps: 0, bytes: 1, since_ms: 0 };
 
-  it("speaks of photos before originals before entries", () => {
-    expect(backlogWords("de", backlog)).toBe("noch 3 Fotos auf Handy Kolonne 3");
-    expect(backlogWords("de", { ...backlog, photos: 0, originals: 1 })).toBe("noch 1 Original auf Handy Kolonne 3");
-    expect(backlogWords("en", { ...backlog, photos: 0, originals: 0, entries: 1 })).toBe("1 entry still on Handy Kolonne 3");
+  it("says all that is missing from a device, and since when", () => {
+    const hours = (h: number) => backlog.since_ms + h * 3_600_000;
+    expect(backlogWords("de", backlog, hours(2))).toBe("Handy Kolonne 3: 3 Fotos, 4 Originale fehlen seit 2\u00a0h");
+    expect(backlogWords("de", { ...backlog, photos: 0, originals: 1 }, hours(0.1))).toBe("Handy Kolonne 3: 1 Original fehlt seit 6\u00a0min");
+    expect(missingSince("en", { ...backlog, photos: 1, originals: 0, voices: 2, files: 1 }, hours(72))).toBe("1 photo, 2 voice notes, 1 file missing for 3 days");
+    // A hole whose other side isn't here has no time, and no number says one.
+    const hole = { ...backlog, photos: 0, originals: 0, gaps: 1, since_ms: 18_446_744_073_709_552_000 };
+    expect(missingSince("de", hole, hours(1))).toBe("1 Lücke im Verlauf");
   });
   it("says nothing when nothing waits", () => {
     const status: Status = { hub: "flight", last_contact_ms: null, new_hub: null, roster_confirmed_ms: null, roster_stale: false, alarms: [], outbox: { ops: 3, photos: 3, originals: 3, voices: 0, files: 0, bytes: 9, stuck: 0 } };
@@ -126,6 +148,11 @@ describe("people", () => {
   it("and rights have a history in plain sentences", () => {
     const what = [{ code: "device", subject: "Handy 3" }, { code: "person", subject: "Jonas {name} $&" }, { code: "kit", subject: null }];
     expect(rosterWords("de", { what })).toBe("hat Handy 3, Jonas {name} $& aufgenommen; hat den Notfallbogen ersetzt");
+    const role = (before: "crew" | null) => [{ code: "role", subject: "Jonas", roles: { before, after: "foreman" as const } }];
+    expect(rosterWords("de", { what: role("crew") })).toBe("hat Jonas (Kolonne → Vorarbeiter) eine andere Rolle gegeben");
+    expect(rosterWords("en", { what: role(null) })).toBe("gave Jonas (Foreman) another role");
+    const ended = (at_once: boolean) => [{ code: "ended", subject: "Handy 3", at_once }];
+    expect(rosterWords("de", { what: [...ended(true), ...ended(false)] })).toBe("hat Handy 3 ab sofort gesperrt; hat Handy 3 in Ruhe den Zugang beendet");
     expect(rosterWords("en", { what: [] })).toBe("renewed keys");
     expect(rosterWords("de", { what: [{ code: "of_tomorrow", subject: null }] })).toContain("neuere Version");
   });

@@ -347,9 +347,15 @@ pub async fn people(State(page): AtPage) -> Answer<Json<PeopleShape>> {
 pub async fn devices(State(page): AtPage) -> Answer<Json<DevicesShape>> {
     page.run(|page| {
         let devices = page.kolonne.devices()?;
+        let kept = page.kolonne.kept_back()?;
         let devices = devices.into_iter();
         let devices = devices
             .map(|record| DeviceShape {
+                kept_back: kept
+                    .iter()
+                    .filter(|kept| kept.device_id == Some(record.id))
+                    .map(|kept| kept.entries.saturating_add(kept.changes))
+                    .sum(),
                 record,
                 app_version: None,
             })

@@ -218,6 +218,16 @@ fn answer(part: Part, media: Media) -> Response {
     response
 }
 
+/// A file to be kept elsewhere, whatever it is: no browser shows it in the page's place.
+pub fn handed_out(media: Media, name: &str) -> Response {
+    let mut response = answer(Part::Document, media);
+    let named = disposition("attachment", name);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_DISPOSITION, named);
+    response
+}
+
 /// `attachment` or `inline`, with the name percent-encoded: nothing in it can end the header or the quotes.
 fn disposition(way: &'static str, name: &str) -> HeaderValue {
     let mut value = String::from(way);

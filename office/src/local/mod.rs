@@ -16,6 +16,7 @@ mod safety;
 mod seats;
 mod session;
 mod shapes;
+mod standing;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,6 +202,12 @@ pub fn router(page: Arc<Page>) -> Router {
         .route("/api/entries/{id}/retract", post(api::retract))
         .route("/api/entries/{id}/seal-again", post(api::seal_again))
         .route("/media/{entry}/{part}", get(files::media))
+        .route("/api/stuck", get(standing::stuck))
+        .route("/api/stuck/{id}/retry", post(standing::retry))
+        .route("/api/stuck/{id}/file", get(standing::file))
+        .route("/api/stuck/{id}/discard", post(standing::discard))
+        .route("/api/alarms/put-away", post(standing::put_away))
+        .route("/api/hand-back", get(standing::hand_back))
         .route("/api/people", get(api::people))
         .route("/api/devices", get(api::devices))
         .route("/api/invites", post(invites::create))

@@ -124,6 +124,8 @@ pub struct DeviceShape {
     #[serde(flatten)]
     pub record: DeviceRecord,
     pub app_version: Option<String>,
+    /// Entries and changes of it that are kept back, as far as somebody here may see them.
+    pub kept_back: u32,
 }
 
 #[derive(Serialize)]

@@ -57,6 +57,8 @@ export interface Alarm {
   since_ms: number;
   person: string | null;
   device: string | null;
+  /** By this the office puts it away on this device; null: it stands until it is settled. */
+  id: string | null;
 }
 
 export interface Status {
@@ -100,6 +102,7 @@ export const JOB_STATUSES: readonly JobStatus[] = ["inquiry", "quote", "order", 
 
 /** What is still on one other device. */
 export interface Backlog {
+  device: Id;
   device_name: string;
   entries: number;
   photos: number;
@@ -111,6 +114,48 @@ export interface Backlog {
   gaps: number;
   bytes: number;
   since_ms: number;
+}
+
+/** What the hub refused, or what can't be sent. */
+export interface Stuck {
+  /** The op's or the file's name. */
+  id: Id;
+  /** null: nothing that a person wrote (a key, a mark), or not the active seat's to see. */
+  kind: EntryKind | null;
+  /** Which file of the entry; null: its words. */
+  part: Part | null;
+  entry: Id | null;
+  thread: Id | null;
+  title: string | null;
+  /** Why, as a code. */
+  why: string;
+  /** Why: what happened, what is safe, what to do. */
+  said: Problem;
+  /** It is tried again by itself: what is in the way may pass. */
+  tries_again: boolean;
+  /** Files only: what is signed stays. */
+  may_discard: boolean;
+  since_ms: number | null;
+  bytes: number;
+}
+
+/** contact: the hub hasn't answered since the last of it. new_hub: one answers that isn't certified. */
+export interface Lack {
+  what: "entries" | "photos" | "voices" | "files" | "originals" | "others" | "stuck" | "contact" | "new_hub";
+  n: number;
+}
+
+/** Whether this device may be given away. at_office: an office device has all. at_hub: the hub signed for all. */
+export interface HandBack {
+  standing: "at_office" | "at_hub" | "not_yet";
+  /** Empty if it may go. */
+  lacks: Lack[];
+  bytes: number;
+  /** Entries of its people that no office device has seen whole. */
+  unseen: number;
+  /** The oldest entry of what is missing, else of what the office hasn't seen. */
+  since_ms: number | null;
+  last_contact_ms: number | null;
 }
 
 export interface LastLine {
@@ -135,7 +180,7 @@ export interface ThreadRow {
   backlog: Backlog[];
   /** Ops that are here but can't be opened yet ("wird geladen"). */
   held: number;
-  /** Ops that wait for the office's admission ("zurückgehalten"). */
+  /** Entries and changes that are kept back ("zurückgehalten"). */
   quarantined: number;
   /** Whether the active seat is in it. Who was taken out reads what was said until then. */
   member: boolean;
@@ -237,6 +282,9 @@ export interface Quote {
 
 export type NoticeCode = "opened" | "title" | "status" | "address" | "customer" | "member_in" | "member_out";
 
+/** Who can let in what is kept back. */
+export type LetInBy = "nobody" | "office" | "members";
+
 export interface Entry {
   id: Id;
   author: Author;
@@ -254,7 +302,9 @@ export interface Entry {
   /** Of the words, the picture, the voice note, the document: all parts but the original. */
   state: State;
   /** Nobody but its author, on this device, sees it until it is let in by these. */
-  kept_back: "nobody" | "office" | "members" | null;
+  kept_back: LetInBy | null;
+  /** What its author changed about an entry that others see as it was; without a text he took it back, or its words. */
+  change_kept_back: { text: string | null; let_in_by: LetInBy } | null;
   /** Why it is stuck: what happened, what is safe, what to do. */
   stuck: Problem | null;
   pending: PendingPart[];
@@ -313,6 +363,8 @@ export interface Device {
   app_version: string | null;
   /** null: nothing is known to wait there. */
   backlog: Backlog | null;
+  /** Entries and changes of it that are kept back, as far as somebody here may see them. */
+  kept_back: number;
   /** Seats on it that wait for the office. */
   locked_seats: LockedSeat[];
   /** Of a phone that several people share: who has no PIN there. */
@@ -338,13 +390,23 @@ export interface LockedSeat {
   withdrawn_ms: number | null;
 }
 
+/** One thing that a roster op did. */
+export interface RosterWhat {
+  code: string;
+  subject: string | null;
+  /** Of `role`: `before` null: not known here. */
+  roles?: { before: Role | null; after: Role };
+  /** Of `ended`: shut out at once, not in peace. */
+  at_once?: boolean;
+}
+
 /** What one entry of the roster did; `what` empty: new keys only. `by` null: the recovery kit. */
 export interface RosterEvent {
   place: number;
   time_ms: number;
   by: string | null;
   standing: "holds" | "undone" | "void";
-  what: { code: string; subject: string | null }[];
+  what: RosterWhat[];
   /** Of a merge: what it brought along from the other branch. */
   carried: Pick<RosterEvent, "time_ms" | "by" | "what">[];
 }
@@ -357,15 +419,18 @@ export interface KeptBack {
   seat: Id;
   person: string | null;
   device: string | null;
+  device_id: Id | null;
   why: KeptBackWhy;
   /** In direct threads nobody of the office has to be: their people let in each other's. */
-  let_in_by: "nobody" | "office" | "members";
+  let_in_by: LetInBy;
   entries: number;
   /** What they are, as far as it can be read here. */
   texts: number;
   photos: number;
   voices: number;
   files: number;
+  /** Changes of entries: other words, taken back. */
+  changes: number;
   ops: number;
   first_ms: number;
   last_ms: number;

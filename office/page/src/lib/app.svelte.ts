@@ -25,6 +25,8 @@ class App {
   now = $state(Date.now());
   /** The entry of the open thread that somebody asked to erase: the question outlives its menu. */
   erasing = $state<Id | null>(null);
+  /** Somebody looks at what hangs fast. */
+  stuck = $state(false);
   #listeners = new Set<Listener>();
 
   language = $derived<Language>(this.chosen ?? this.me?.language ?? browserLanguage(navigator.languages));

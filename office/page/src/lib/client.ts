@@ -1,7 +1,35 @@
 // One way to the program on this computer: the token on every request, and every failure as a Problem in whole sentences.
 import type {
-  Backup, Changed, Created, Devices, EndHow, EntryPage, EraseReason, Erased, Erasure, Id, Invite, KeptBack, Me, MemberChange, NewFile, NewHub,
-  NewInvite, NewJob, NewSealed, NewText, Part, People, Problem, Role, RosterEvent, Thread, ThreadChange, ThreadPage,
+  Backup,
+  Changed,
+  Created,
+  Devices,
+  EndHow,
+  EntryPage,
+  Erased,
+  EraseReason,
+  Erasure,
+  HandBack,
+  Id,
+  Invite,
+  KeptBack,
+  Me,
+  MemberChange,
+  NewFile,
+  NewHub,
+  NewInvite,
+  NewJob,
+  NewSealed,
+  NewText,
+  Part,
+  People,
+  Problem,
+  Role,
+  RosterEvent,
+  Stuck,
+  Thread,
+  ThreadChange,
+  ThreadPage,
 } from "./api";
 import { text, type TextKey } from "./texts";
 import { size } from "./words";
@@ -74,6 +102,13 @@ async function json<T>(method: string, path: string, body?: unknown): Promise<T>
   return (await (await ask(method, path, init)).json()) as T;
 }
 
+/** A file with the name that it came with. */
+async function named(method: string, path: string): Promise<{ blob: Blob; name: string }> {
+  const answer = await ask(method, path);
+  const name = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition") ?? "");
+  return { blob: await answer.blob(), name: decodeURIComponent(name?.[1] ?? "") };
+}
+
 function query(values: Record<string, string | number | null | undefined>): string {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(values)) if (v !== null && v !== undefined && v !== "") q.set(k, String(v));
@@ -130,11 +165,7 @@ export const api = {
   seal: (id: Id, entry: NewSealed, file: Blob) =>
     sendFile(`/api/threads/${id}/sealed${query({ ...entry })}`, file, () => undefined),
   /** Never cached, never among the kept pictures. */
-  sealed: async (entry: Id) => {
-    const answer = await ask("GET", `/media/${entry}/sealed`);
-    const named = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition") ?? "");
-    return { blob: await answer.blob(), name: decodeURIComponent(named?.[1] ?? "") };
-  },
+  sealed: (entry: Id) => named("GET", `/media/${entry}/sealed`),
   caption: (entry: Id, words: string) => json<object>("POST", `/api/entries/${entry}/caption`, { text: words }),
   retract: (entry: Id, reason: string) => json<object>("POST", `/api/entries/${entry}/retract`, { reason }),
   read: (id: Id, upTo: Id) => json<object>("POST", `/api/threads/${id}/read`, { up_to: upTo }),
@@ -152,6 +183,12 @@ export const api = {
   backupFile: async () => (await ask("GET", "/api/backup/file")).blob(),
   hub: () => json<{ hub_url: string; new_hub: NewHub | null }>("GET", "/api/hub"),
   certifyHub: (key: string) => json<object>("POST", "/api/hub/certify", { key }),
+  stuck: async () => (await json<{ stuck: Stuck[] }>("GET", "/api/stuck")).stuck,
+  retryStuck: (id: Id) => json<object>("POST", `/api/stuck/${id}/retry`, {}),
+  stuckFile: (id: Id) => named("GET", `/api/stuck/${id}/file`),
+  discardStuck: (id: Id, reason: string) => json<object>("POST", `/api/stuck/${id}/discard`, { reason }),
+  putAwayAlarm: (id: string) => json<object>("POST", "/api/alarms/put-away", { id }),
+  handBack: () => json<HandBack>("GET", "/api/hand-back"),
   people: () => json<People>("GET", "/api/people"),
   devices: () => json<Devices>("GET", "/api/devices"),
   endDevice: (id: Id, how: EndHow) => json<object>("POST", `/api/devices/${id}/end`, { how }),

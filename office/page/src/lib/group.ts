@@ -12,7 +12,7 @@ export type Item =
 const TOGETHER_MS = 10 * 60_000;
 
 function isPlainPhoto(e: Entry): boolean {
-  return e.kind === "photo" && e.photo !== null && e.retracted === null && e.waiting === null && e.state !== "stuck";
+  return e.kind === "photo" && e.photo !== null && e.retracted === null && e.waiting === null && e.state !== "stuck" && e.kept_back === null && e.change_kept_back === null;
 }
 
 function joins(last: Entry, next: Entry): boolean {

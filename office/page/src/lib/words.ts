@@ -1,5 +1,5 @@
 // Times, sizes and counts as people say them. Pure: "now" and the language are arguments.
-import type { Backlog, Entry, JobStatus, Language, LastLine, PendingPart, Person, RosterEvent, Status } from "./api";
+import type { Backlog, Entry, Id, JobStatus, Lack, Language, LastLine, PendingPart, Person, Problem, RosterEvent, RosterWhat, Status, Stuck } from "./api";
 import { count, known, text } from "./texts";
 
 const DAY_MS = 86_400_000;
@@ -95,14 +95,42 @@ function things(language: Language, n: Pick<Backlog, "photos" | "originals" | "v
   return count(language, "entries", n.entries);
 }
 
-/** "noch 3 Fotos auf Handy Kolonne 3" */
-export function backlogWords(language: Language, b: Backlog): string {
-  return text(language, "still_on", { what: things(language, b), device: b.device_name });
+const MISSING = ["photos", "originals", "voices", "files"] as const;
+const missingOf = (b: Backlog) => MISSING.reduce((all, kind) => all + b[kind], 0);
+
+/** "1 Foto, 2 Originale, 1 Lücke im Verlauf": all that isn't here of a device. */
+export function missingWords(language: Language, b: Backlog): string {
+  const words = MISSING.filter((kind) => b[kind] > 0).map((kind) => count(language, kind, b[kind]));
+  if (b.gaps > 0) words.push(count(language, "gaps", b.gaps));
+  return words.join(", ") || count(language, "entries", b.entries);
 }
 
-/** "noch 3 Fotos", where the device is named beside it. */
-export function leftWords(language: Language, b: Backlog): string {
-  return text(language, "still_there", { what: things(language, b) });
+/** Since when something is missing; null: nobody knows (a hole whose other side isn't here). */
+export function since(b: Backlog): number | null {
+  return b.since_ms <= Number.MAX_SAFE_INTEGER ? b.since_ms : null;
+}
+
+/** "5 min", "2 h", "3 Tagen": after "seit". */
+export function age(language: Language, ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  const hours = Math.floor(minutes / 60);
+  if (hours < 1) return `${Math.max(1, minutes)}\u00a0min`;
+  return hours < 48 ? `${hours}\u00a0h` : text(language, "age_days", { n: Math.floor(hours / 24) });
+}
+
+/** "2 Originale fehlen seit 2 h", "1 Lücke im Verlauf seit 5 min" */
+export function missingSince(language: Language, b: Backlog, now: number): string {
+  const what = missingWords(language, b);
+  const from = since(b);
+  const values = { what, age: from === null ? "" : age(language, now - from) };
+  // A hole isn't missing; it is there.
+  if (b.gaps > 0) return from === null ? what : text(language, "gap_since", values);
+  return count(language, from === null ? "missing" : "missing_since", missingOf(b) || b.entries, values);
+}
+
+/** "Handy Kolonne 3: 2 Originale fehlen seit 2 h" */
+export function backlogWords(language: Language, b: Backlog, now: number): string {
+  return `${b.device_name}: ${missingSince(language, b, now)}`;
 }
 
 /** "noch 3 Fotos auf diesem Handy"; null when all is out. */
@@ -163,15 +191,78 @@ export function lineWords(language: Language, line: Pick<LastLine, "kind" | "tex
   return line.text ? `${kind}: ${line.text}` : kind;
 }
 
+/** "Jonas (Kolonne → Vorarbeiter)": of whom, and from which role to which. */
+function rosterSubject(language: Language, { subject, roles }: RosterWhat): string {
+  const name = subject ?? "?";
+  if (!roles) return name;
+  const [before, after] = [roles.before, roles.after].map((role) => role && text(language, `role_${role}`));
+  return `${name} (${before ? `${before} → ${after}` : after})`;
+}
+
+/** Which words: an end says how. */
+function rosterKey({ code, at_once }: RosterWhat): string {
+  if (code !== "ended" || at_once === undefined) return `roster_${code}`;
+  return at_once ? "roster_ended_now" : "roster_ended_peace";
+}
+
 /** "hat Handy Kolonne 3, Jonas Huber aufgenommen", after the name of who did it. */
 export function rosterWords(language: Language, event: Pick<RosterEvent, "what">): string {
   if (event.what.length === 0) return text(language, "roster_keys");
   const said = new Map<string, string[]>();
-  for (const { code, subject } of event.what) {
-    const words = known(language, `roster_${code}`) ?? text(language, "roster_newer");
-    said.set(words, [...(said.get(words) ?? []), subject ?? "?"]);
+  for (const what of event.what) {
+    const words = known(language, rosterKey(what)) ?? text(language, "roster_newer");
+    said.set(words, [...(said.get(words) ?? []), rosterSubject(language, what)]);
   }
   return [...said].map(([words, names]) => words.replace("{name}", () => names.join(", "))).join("; ");
+}
+
+/** What hangs fast of one entry; all that nobody wrote by hand is one group. */
+export interface StuckGroup {
+  key: Id;
+  all: Stuck[];
+  first: Stuck;
+  bytes: number;
+  /** Each reason once. */
+  whys: Problem[];
+  mayExport: boolean;
+  mayDiscard: boolean;
+}
+
+/** In the order in which they came. */
+export function stuckGroups(stuck: readonly Stuck[]): StuckGroup[] {
+  const groups = new Map<Id, StuckGroup>();
+  for (const one of stuck) {
+    const key = one.entry ?? "";
+    const group = groups.get(key) ?? { key, all: [], first: one, bytes: 0, whys: [], mayExport: false, mayDiscard: false };
+    groups.set(key, group);
+    group.all.push(one);
+    group.bytes += one.bytes;
+    if (!group.whys.some((said) => said.message_de === one.said.message_de)) group.whys.push(one.said);
+    group.mayExport = one.entry !== null && one.kind !== "sealed";
+    group.mayDiscard ||= one.may_discard;
+  }
+  return [...groups.values()];
+}
+
+/** "Foto (Bild, Original)", "Text", "2 Schlüssel und Vermerke" */
+export function stuckWords(language: Language, { all, first }: StuckGroup): string {
+  if (first.kind === null) return count(language, "others", all.length);
+  const kind = known(language, `kind_${first.kind}`) ?? text(language, "kind_text");
+  const parts = new Set(all.flatMap(({ part }) => (part === "thumb" || part === "picture" || part === "original" ? [text(language, `part_${part}`)] : [])));
+  return parts.size > 0 ? `${kind} (${[...parts].join(", ")})` : kind;
+}
+
+/** What its author changed about an entry and the others don't see (yet). */
+export function changeWords(language: Language, change: NonNullable<Entry["change_kept_back"]>): string {
+  const until = text(language, `change_let_in_${change.let_in_by}`);
+  if (change.text === null) return text(language, "change_kept_back_gone", { until });
+  return text(language, "change_kept_back", { text: change.text, until });
+}
+
+/** "3 Fotos", "1 davon hängt fest", or a whole sentence. */
+export function lackWords(language: Language, { what, n }: Lack): string {
+  if (what === "contact" || what === "new_hub") return text(language, `hand_back_${what}`);
+  return what === "stuck" ? count(language, "hand_back_stuck", n) : count(language, what, n);
 }
 
 /** Typed names that the company knows already, with who bears them and isn't chosen anyway. */
