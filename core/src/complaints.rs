@@ -139,22 +139,24 @@ impl Inner {
     }
 }
 
-/// Whether a member of a direct thread doesn't get at a key that is here with the newest generation
-/// of their ring, as after a lost phone: no office opens the old ones for them, the others do, by a
-/// new key that opens all earlier ones.
+/// Whether a member doesn't get at a key that is here: someone who was added while another made it, or
+/// in a direct thread who has a new phone. A new key opens all earlier ones for them.
 pub fn someone_lacks_a_key(
     db: &Connection,
     roster: &Roster,
     thread: &ThreadId,
     control: &ThreadControl,
 ) -> Result<bool, Error> {
-    if control.kind() != Some(ThreadKind::Direct) {
-        return is_key_off_the_chain(db, roster, thread, control);
+    // A guest's thread needs keys that this app can't make.
+    if control.kind() == Some(ThreadKind::Guest) {
+        return Ok(false);
     }
-    Ok(!who_lacks_a_key(db, roster, thread, control)?.is_empty())
+    Ok(!who_lacks_a_key(db, roster, thread, control)?.is_empty()
+        || is_key_off_the_chain(db, roster, thread, control)?)
 }
 
-/// The members of a direct thread who don't get at a key that is here.
+/// The members who don't get at a key that is here. The older generations of a person's ring went with
+/// the lost phone in a direct thread; elsewhere the office or the ring itself opens them.
 pub(crate) fn who_lacks_a_key(
     db: &Connection,
     roster: &Roster,
@@ -162,11 +164,14 @@ pub(crate) fn who_lacks_a_key(
     control: &ThreadControl,
 ) -> Result<Vec<RingId>, Error> {
     let company = roster.company();
+    let is_direct = control.kind() == Some(ThreadKind::Direct);
     let mut lacking = Vec::new();
     let mut here: BTreeSet<KeyId> = BTreeSet::new();
     let mut keys = Vec::new();
-    for made in control.keys.iter().filter_map(|op| op.key.as_ref()) {
-        if keys::history(db, thread, &made.key())?.is_some() {
+    for op in &control.keys {
+        let Some(made) = &op.key else { continue };
+        let counts = is_direct || matches!(op.judgement, Judgement::Counted(_));
+        if counts && keys::history(db, thread, &made.key())?.is_some() {
             here.insert(made.key());
         }
         keys.push((made, keys::opened_by(db, &company, thread, made)?));
@@ -181,7 +186,7 @@ pub(crate) fn who_lacks_a_key(
             let wrapped = made
                 .rings
                 .iter()
-                .any(|entry| entry.ring == ring && entry.generation == newest);
+                .any(|entry| entry.ring == ring && (!is_direct || entry.generation == newest));
             if wrapped || opens.contains(&made.key()) {
                 opens.insert(made.key());
                 opens.extend(opened);
@@ -219,6 +224,9 @@ fn is_key_off_the_chain(
     thread: &ThreadId,
     control: &ThreadControl,
 ) -> Result<bool, Error> {
+    if control.kind() == Some(ThreadKind::Direct) {
+        return Ok(false);
+    }
     let newest = control.key_to_send(roster).and_then(|op| op.key.as_ref());
     let mut opened: BTreeSet<KeyId> = newest.map(KeyMade::key).into_iter().collect();
     let counted = |op: &&ThreadKeyOp| matches!(op.judgement, Judgement::Counted(_));

@@ -781,6 +781,43 @@ async fn two_who_make_a_new_key_at_once_do_no_harm() {
     assert!(!extra.knows(&job));
 }
 
+/// Seed 3372 of the simulator.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_added_while_another_makes_a_new_key_reads_what_went_under_it() {
+    let world = World::new().await;
+    let (büro, anna, kolonne_3) = (&world.büro, &world.anna, &world.kolonne_3);
+    let büro_2 = second_office(&world).await;
+    let job = world.job("Carport Weiher", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    büro_2.sync().await;
+    // Without the crew the next word needs a new key.
+    let ring = world.ring("Kolonne 3");
+    büro
+        .core()
+        .change_members(&büro.seat(), &job, &[], &[ring])
+        .unwrap();
+    world.everyone_syncs().await;
+    büro_2.sync().await;
+    for device in [büro, &büro_2] {
+        device.offline();
+    }
+    büro.text(&job, "Gerüst kommt Montag");
+    büro_2
+        .core()
+        .change_members(&büro_2.seat(), &job, &[ring], &[])
+        .unwrap();
+    for device in [büro, &büro_2] {
+        device.online();
+    }
+    for _ in 0..2 {
+        for device in [büro, &büro_2, anna, kolonne_3] {
+            device.sync().await;
+        }
+    }
+    assert_eq!(texts(kolonne_3, &job), ["Gerüst kommt Montag"]);
+    assert_eq!(kolonne_3.thread(&job), büro.thread(&job));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crew_moved_while_it_was_away_for_three_weeks_loses_nothing() {
     let world = World::new().await;

@@ -19,8 +19,9 @@ const SEEDS: u64 = 60;
 /// Seeds that once found something: a line of one's own without a receipt after a phone was put back
 /// (10), a document that was taken back (72) or erased (109, 128) before it came, a key whose wrap
 /// was left out of an answer (161), an op that only its receiver could prove and that was to go
-/// again for ever (263), a file of one's own that came back without a receipt (391).
-const FOUND: [u64; 7] = [10, 72, 109, 128, 161, 263, 391];
+/// again for ever (263), a file of one's own that came back without a receipt (391), a word under a key
+/// that was made while another added a crew (3372).
+const FOUND: [u64; 8] = [10, 72, 109, 128, 161, 263, 391, 3372];
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
