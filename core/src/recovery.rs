@@ -5,6 +5,8 @@
 //! written to no disk. The roster proves itself by the root key, and says which hub is the
 //! company's; nothing is taken from the hub's word.
 
+mod rejoin;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ use kolonne_model::ids::{
 };
 use kolonne_model::op::SUITE_1;
 use kolonne_model::roster::change::{
-    Change, DeviceCert, DeviceKind, HubKey, RingKind, RingWraps, Role, Scope, SeatCert, SeatKind,
+    Change, DeviceCert, DeviceKind, HubKey, Recipient, RingKind, RingWraps, Role, Scope, SeatCert,
+    SeatKind,
 };
 use kolonne_model::roster::{Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
@@ -33,7 +36,7 @@ use crate::founding::{
 };
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
-use crate::oplog;
+use crate::oplog::{self, Author};
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
 use crate::sync::{blocking, give_roster, whole_roster};
@@ -273,18 +276,22 @@ impl Inner {
         // Before the change, so that the rings are opened with the seat in place.
         self.store.write(|tx| keys::keep_seat(tx, 0, seat))?;
         self.keep_change(drafted)?;
+        let names = [
+            (drafted.with.0.to_vec(), person_name),
+            (self.device.0.to_vec(), device_name),
+        ];
+        self.say_names(&seat.author(), &names)
+    }
+
+    /// Names people and devices that aren't named so already.
+    fn say_names(&self, author: &Author, names: &[(Vec<u8>, &str)]) -> Result<(), Error> {
         let thread = self.store.read(|db| company_thread(db))?;
         self.write_in(&thread, |tx, moment| {
-            let author = seat.author();
             let view = crate::folding::refold(tx, moment.roster, &self.device, &thread)?;
-            let names = [
-                (drafted.with.0.to_vec(), person_name),
-                (self.device.0.to_vec(), device_name),
-            ];
             for (subject, name) in names {
                 let now = view.fields.get(&(field::NAME, subject.clone()));
-                if now.and_then(|field| field.value.as_deref()) != Some(name) {
-                    job::set_name(tx, moment, &view, &author, &thread, &subject, name)?;
+                if now.and_then(|field| field.value.as_deref()) != Some(*name) {
+                    job::set_name(tx, moment, &view, author, &thread, subject, name)?;
                 }
             }
             Ok(())
@@ -376,19 +383,7 @@ async fn admit_device(
             None => None,
         };
         let recipient = keys::public_recipient(&device.identity)?;
-        let office = roster.the_ring(RingKind::Office).ok_or(Error::Corrupt)?;
-        let mut changes = Vec::new();
-        for (generation, secret) in secrets_of(&at_hand.root, &roster, &office)? {
-            changes.push(Change::Wraps(RingWraps {
-                ring: office,
-                generation,
-                wraps: vec![keys::wrap(
-                    secret.as_bytes(),
-                    device.device().0,
-                    &recipient,
-                )?],
-            }));
-        }
+        let mut changes = office_wraps(&at_hand.root, &roster, &device.device(), &recipient)?;
         changes.push(Change::Device(DeviceCert {
             key: device.signing.public(),
             recipient,
@@ -421,6 +416,25 @@ async fn admit_device(
         }
     }
     Err(Error::Busy)
+}
+
+/// The office's ring for a device, in every generation that the kit opens.
+fn office_wraps(
+    root: &RootSeed,
+    roster: &Roster,
+    device: &DeviceId,
+    recipient: &Recipient,
+) -> Result<Vec<Change>, Error> {
+    let office = roster.the_ring(RingKind::Office).ok_or(Error::Corrupt)?;
+    let mut changes = Vec::new();
+    for (generation, secret) in secrets_of(root, roster, &office)? {
+        changes.push(Change::Wraps(RingWraps {
+            ring: office,
+            generation,
+            wraps: vec![keys::wrap(secret.as_bytes(), device.0, recipient)?],
+        }));
+    }
+    Ok(changes)
 }
 
 /// Every generation of a ring that the kit opens, by itself or by the kits before it.

@@ -211,7 +211,7 @@ const fn invalid(field: &'static str, code: &'static str) -> Error {
     Error::Invalid { field, code }
 }
 
-fn root_of(kit: &str) -> Result<RootSeed, Error> {
+pub(crate) fn root_of(kit: &str) -> Result<RootSeed, Error> {
     RootSeed::from_kit_text(kit).map_err(|_| invalid("kit", "malformed"))
 }
 

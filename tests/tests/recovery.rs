@@ -315,6 +315,119 @@ async fn a_backup_opens_without_any_hub_and_fills_an_empty_one_later() {
     reads(&world.anna, &photos[1], &PHOTO_PARTS[..2]);
 }
 
+/// The hub was only out of reach when the kit made another computer from a backup, and had gone on since.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_recovered_without_the_hub_joins_it_again_by_the_kit_and_keeps_every_word() {
+    let (world, job, photos) = a_week().await;
+    let file = world.path("sicherung.age");
+    world.büro.core().backup(&file, &mut |_| {}).unwrap();
+    // After the backup another crew came, and more was said.
+    let crew = phone(
+        "Handy Kolonne 9",
+        "Kolonne 9",
+        vec![person("Ida Aushilf", Role::Crew)],
+    );
+    let kolonne_9 = world.enrol("kolonne-9", crew).await;
+    world.büro.text(&job, "Kolonne 9 hilft");
+    world.everyone_syncs().await;
+    kolonne_9.sync().await;
+
+    let mut new = office_with(&world, None);
+    new.hub_key = None;
+    new.person_name = "Vera Neumann".to_owned();
+    let new = recover(&world, "büro-2", new).await;
+    let said = new.text(&job, "Aus dem Keller");
+    new.photo(&job, &files::photo(800, 600, 3));
+    new.core().set_hub_address(&world.wire.url()).unwrap();
+    for _ in 0..2 {
+        let refused = new.try_sync().await.unwrap_err();
+        assert_eq!(refused.code(), "locked.kit");
+    }
+    assert_eq!(new.state(&job, &said), State::Saved);
+
+    let other = RootSeed::generate().unwrap().to_kit_text();
+    let refused = new.core().rejoin(&other).await.unwrap_err();
+    assert_eq!(refused.code(), "not_found.company");
+    new.core().rejoin(&world.kit).await.unwrap();
+    new.core().rejoin(&world.kit).await.unwrap();
+    new.sync().await;
+    world.everyone_syncs().await;
+    // Nobody else was taken out by it, and what was written meanwhile is the office's to let in.
+    kolonne_9.sync().await;
+    let kept = world.büro.core().kept_back().unwrap();
+    assert!(!kept.is_empty());
+    for waiting in kept {
+        let seat = world.büro.seat();
+        world
+            .büro
+            .core()
+            .admit(&seat, &waiting.thread, &waiting.seat)
+            .unwrap();
+    }
+    for _ in 0..2 {
+        world.everyone_syncs().await;
+        new.sync().await;
+    }
+    let words = [
+        "Morgen kommt der Kran",
+        "Ist gut",
+        "Kolonne 9 hilft",
+        "Aus dem Keller",
+    ];
+    for device in [&new, &world.büro, &world.anna] {
+        let mut here = texts(device, &job);
+        here.sort_unstable();
+        let mut all = words;
+        all.sort_unstable();
+        assert_eq!(here, all);
+        reads(device, &photos[0], &PHOTO_PARTS[..2]);
+    }
+    assert_eq!(new.state(&job, &said), State::Office);
+    assert_eq!(new.core().status().unwrap().outbox, Outbox::default());
+    let (people, _) = world.büro.core().people().unwrap();
+    let devices = world.büro.core().devices().unwrap();
+    assert!(people.iter().any(|person| person.name == "Vera Neumann"));
+    assert!(devices.iter().any(|device| device.name == "Büro neu"));
+    assert!(kolonne_9.try_sync().await.is_ok());
+}
+
+/// The same with a kit that was replaced since: only the new one brings the computer back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_recovered_with_a_kit_that_was_replaced_joins_by_the_new_one() {
+    let (world, job, _) = a_week().await;
+    let core = world.büro.core();
+    core.backup(&world.path("sicherung.age"), &mut |_| {})
+        .unwrap();
+    let newer = Kolonne::new_kit().unwrap();
+    core.replace_kit(&world.büro.seat(), &world.kit, &newer)
+        .await
+        .unwrap();
+    let refused = office_with(&world, Some(world.wire.url()));
+    let refused = Kolonne::recover(Config::new(world.path("x")), refused, |_| {}).await;
+    assert_eq!(refused.unwrap_err().code(), "not_found.company");
+    assert!(!world.path("x").exists());
+
+    let mut new = office_with(&world, None);
+    new.hub_key = None;
+    let new = recover(&world, "büro-2", new).await;
+    let said = new.text(&job, "Aus dem Keller");
+    new.core().set_hub_address(&world.wire.url()).unwrap();
+    assert_eq!(new.try_sync().await.unwrap_err().code(), "locked.kit");
+    let refused = new.core().rejoin(&world.kit).await.unwrap_err();
+    assert_eq!(refused.code(), "not_found.company");
+    new.core().rejoin(&newer).await.unwrap();
+    new.sync().await;
+    world.büro.sync().await;
+    for waiting in core.kept_back().unwrap() {
+        core.admit(&world.büro.seat(), &waiting.thread, &waiting.seat)
+            .unwrap();
+    }
+    world.büro.sync().await;
+    new.sync().await;
+    assert_eq!(new.state(&job, &said), State::Office);
+    assert_eq!(new.thread(&job), world.büro.thread(&job));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_opens_for_its_kit_alone_and_only_whole() {
     let (world, _, _) = a_week().await;

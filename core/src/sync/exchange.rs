@@ -98,8 +98,13 @@ async fn meet(
             }) => {}
             Err(Error::Internal { code: "hub_login" }) => {
                 if told {
-                    // It has heard all that is known here: an undo took this device out.
-                    return Err(Error::AuthExpired);
+                    // It has heard all that is known here: an undo took this device out, or it went on
+                    // without a device that the kit made meanwhile.
+                    return Err(if inner.was_made_by_kit()? {
+                        Error::Locked { code: "kit" }
+                    } else {
+                        Error::AuthExpired
+                    });
                 }
                 // A restored hub that hasn't heard of this device yet.
                 roster::hand_over_roster(inner, &line).await?;

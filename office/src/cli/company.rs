@@ -152,6 +152,12 @@ pub enum KitCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Join the company's hub with a computer that the kit set up without it; the kit is typed.
+    Join {
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Replace the recovery kit: the old one is typed, a new one is shown once.
     Replace {
         /// Where and who.

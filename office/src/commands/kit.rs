@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use kolonne_core::Error;
 use kolonne_core::crypt::{kit, random};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::recover::{self, read_kit};
 use crate::cli::{KitArgs, Place};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, needs_hub};
 use crate::kit_mark::{HandedOut, is_unconfirmed, note};
 use crate::kit_page::KitPage;
 use crate::output::{Output, is_whole};
@@ -65,6 +66,26 @@ pub fn check_paper(context: &Context, place: &Place) -> Outcome {
     out.line(out.of(
         "Das ist der Notfallbogen, der gilt.",
         "This is the recovery kit that counts.",
+    ));
+    Ok(())
+}
+
+/// `kolonne kit join`
+pub async fn join(context: &Context, place: &Place) -> Outcome {
+    let out = context.output;
+    let kolonne = context.open(place)?;
+    out.hint(out.of("Tippe den Notfallbogen ab:", "Type the recovery kit:"));
+    let typed = read_kit()?;
+    recover::check(out, &typed)?;
+    kolonne.rejoin(&typed).await.map_err(|error| match error {
+        Error::NotFound { kind: "company" } => Failure::new("not_found.kit_company"),
+        other => needs_hub(other),
+    })?;
+    context.hand_over(&kolonne).await;
+    out.json(&json!({ "joined": true }));
+    out.line(out.of(
+        "Dieser Computer gehört wieder dazu. Was hier ohne den Hub geschrieben wurde, wartet auf das Büro: „kolonne quarantine list“.",
+        "This computer belongs again. What was written here without the hub waits for the office: “kolonne quarantine list”.",
     ));
     Ok(())
 }

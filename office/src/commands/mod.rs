@@ -72,6 +72,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Merge { acting } => undo::merge(&context, &acting).await,
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Kit(KitCommand::Check { place }) => kit::check_paper(&context, &place),
+        Command::Kit(KitCommand::Join { place }) => kit::join(&context, &place).await,
         Command::Kit(KitCommand::Replace { acting, kit }) => {
             undo::replace_kit(&context, &acting, &kit).await
         }

@@ -86,8 +86,8 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
     ));
     if args.hub.is_none() {
         out.line(out.of(
-            "Einen Hub gibt es noch nicht: starte einen, nenne ihn mit „kolonne hub-address“ und bestätige ihn mit „kolonne hub-certify“.",
-            "There is no hub yet: start one, name it with “kolonne hub-address” and confirm it with “kolonne hub-certify”.",
+            "Noch ohne Hub. Ist der alte verloren: starte einen neuen, nenne ihn mit „kolonne hub-address“ und bestätige ihn mit „kolonne hub-certify“. Gibt es ihn noch: nenne ihn ebenso, dann „kolonne kit join“.",
+            "Without a hub so far. If the old one is lost: start a new one, name it with “kolonne hub-address” and confirm it with “kolonne hub-certify”. If it is still there: name it likewise, then “kolonne kit join”.",
         ));
     }
     if let Some(since) = args.undo_since {
