@@ -4,7 +4,7 @@
 //! may write them to a disk. The hub's key is what a person compares, so a hub that shows another
 //! one than expected is refused before anything is made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kolonne_model::control::ThreadKind;
 use kolonne_model::hash::label;
@@ -104,6 +104,7 @@ impl Kolonne {
                 code: "other_hub",
             });
         }
+        let folder = NewFolder::at(&config.dir);
         let store = free_store(&config.dir)?;
 
         let root = RootSeed::generate()?;
@@ -161,6 +162,7 @@ impl Kolonne {
             crate::folding::refold(tx, &roster, &device, &thread)?;
             Ok(())
         })?;
+        folder.stays();
         Ok(Founded {
             kolonne: Self::with_store(config, store)?,
             kit: root.to_kit_text(),
@@ -358,6 +360,33 @@ impl<'a> Before<'a> {
         for name in Self::FILES.iter().filter(|_| self.was_empty) {
             // What can't be removed is in nobody's way: the next try takes it over.
             drop(std::fs::remove_file(self.dir.join(name)));
+        }
+    }
+}
+
+/// A folder for a company to come. Where none was before, none is left behind if it doesn't come.
+pub(crate) struct NewFolder {
+    made: Option<PathBuf>,
+}
+
+impl NewFolder {
+    /// Before anything is written there.
+    pub(crate) fn at(dir: &Path) -> Self {
+        let made = (!dir.exists()).then(|| dir.to_owned());
+        Self { made }
+    }
+
+    /// It holds a company now.
+    pub(crate) fn stays(mut self) {
+        self.made = None;
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.made {
+            // Left over it does no harm: it is free.
+            drop(std::fs::remove_dir_all(dir));
         }
     }
 }

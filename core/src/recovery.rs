@@ -31,8 +31,8 @@ use crate::capture::job;
 use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
 use crate::founding::{
-    checked_name, company_thread, device_seat, door, free_store, hello, keep_membership, page_of,
-    roster_op, roster_op_on, the_newest,
+    NewFolder, checked_name, company_thread, device_seat, door, free_store, hello, keep_membership,
+    page_of, roster_op, roster_op_on, the_newest,
 };
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
@@ -153,6 +153,7 @@ impl Kolonne {
             None => None,
         };
         let at_hand = AtHand { root, hub };
+        let folder = NewFolder::at(&config.dir);
         let store = free_store(&config.dir)?;
         let device = DeviceKeys::generate()?;
         let (roster, ops, parts) =
@@ -170,6 +171,7 @@ impl Kolonne {
             }
             keys::open_rings(tx, &roster).map(drop)
         })?;
+        folder.stays();
         let kolonne = Self::with_store(config, store)?;
         if let Some(backup) = backup {
             blocking(&kolonne.inner, move |inner| backup.import(inner, &mut told)).await?;
