@@ -79,7 +79,7 @@ async fn a_change_by_who_was_taken_out_waits_and_says_so_to_him_alone() {
     let change = |text: Option<&str>| {
         Some(ChangeKeptBack {
             text: text.map(str::to_owned),
-            let_in_by: LetInBy::Office,
+            let_in_by: LetInBy::OfficeUntold,
         })
     };
     let (before, edited) = ("Gerüst steht".to_owned(), change(Some("Gerüst steht ganz")));
@@ -167,7 +167,13 @@ async fn a_crew_taken_out_learns_it_and_gets_nothing_after() {
             .collect::<Vec<_>>()
     };
     let own = kept_back(kolonne_3);
-    assert_eq!(own, [(written, LetInBy::Office), (photo, LetInBy::Office)]);
+    assert_eq!(
+        own,
+        [
+            (written, LetInBy::OfficeUntold),
+            (photo, LetInBy::OfficeUntold)
+        ]
+    );
     let core = kolonne_3.core();
     assert!(
         !kolonne_3

@@ -296,6 +296,8 @@ pub enum LetInBy {
     Nobody,
     /// The office.
     Office,
+    /// The office, and the asking person isn't in the thread any more: no word of it comes here.
+    OfficeUntold,
     /// Whoever is in the (direct) thread.
     Members,
 }

@@ -273,10 +273,10 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
         stuck,
         kept_back: row
             .kept_back
-            .map(|why| let_in_by(desk, &row.thread, why))
+            .map(|why| let_in_by(desk, seat, &row.thread, why))
             .transpose()?,
         change_kept_back: if person.is_some() && person == reader {
-            kept_back_change(desk, row)?
+            kept_back_change(desk, seat, row)?
         } else {
             None
         },
@@ -293,7 +293,11 @@ fn entry(desk: &Desk<'_>, seat: &SeatId, row: &EntryRow) -> Result<Entry, Error>
 }
 
 /// What its author changed about an entry after his right had gone.
-fn kept_back_change(desk: &Desk<'_>, row: &EntryRow) -> Result<Option<ChangeKeptBack>, Error> {
+fn kept_back_change(
+    desk: &Desk<'_>,
+    seat: &SeatId,
+    row: &EntryRow,
+) -> Result<Option<ChangeKeptBack>, Error> {
     let (Some(op), Some(why)) = (&row.change, row.change_why) else {
         return Ok(None);
     };
@@ -303,19 +307,29 @@ fn kept_back_change(desk: &Desk<'_>, row: &EntryRow) -> Result<Option<ChangeKept
             Some(Say::Set(set)) => set.value,
             _ => None,
         },
-        let_in_by: let_in_by(desk, &row.thread, why)?,
+        let_in_by: let_in_by(desk, seat, &row.thread, why)?,
     }))
 }
 
-/// Who can let in what is kept back for a reason.
-fn let_in_by(desk: &Desk<'_>, thread: &ThreadId, why: i64) -> Result<LetInBy, Error> {
+/// Who can let in what is kept back for a reason, as far as a seat will hear of it.
+fn let_in_by(
+    desk: &Desk<'_>,
+    seat: &SeatId,
+    thread: &ThreadId,
+    why: i64,
+) -> Result<LetInBy, Error> {
     let kind: Option<i64> = desk
         .db
         .prepare_cached("SELECT kind FROM view_threads WHERE thread = ?1")?
         .query_row([thread.0.as_slice()], |row| row.get(0))
         .optional()?;
     let why = KeptBackWhy::from_code(why).ok_or(Error::Corrupt)?;
-    Ok(quarantine::let_in_by(why, kind.map(folding::thread_kind)))
+    Ok(
+        match quarantine::let_in_by(why, kind.map(folding::thread_kind)) {
+            LetInBy::Office if !is_member(desk, seat, thread)? => LetInBy::OfficeUntold,
+            by => by,
+        },
+    )
 }
 
 /// Who was taken out or came back, by names.

@@ -184,6 +184,10 @@ fn kept_back_said(out: Output, by: LetInBy) -> &'static str {
             "zurückgehalten: nur du siehst es, bis das Büro es zulässt",
             "kept back: only you see it until the office lets it in",
         ),
+        LetInBy::OfficeUntold => out.of(
+            "zurückgehalten: nur du siehst es; das Büro kann es zulassen, aber du bist nicht mehr dabei und erfährst es hier nicht",
+            "kept back: only you see it; the office can let it in, but you are no longer part of this and won't hear of it here",
+        ),
         LetInBy::Members => out.of(
             "zurückgehalten: nur du siehst es, bis jemand von euch es zulässt",
             "kept back: only you see it until one of you lets it in",

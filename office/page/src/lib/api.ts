@@ -283,7 +283,7 @@ export interface Quote {
 export type NoticeCode = "opened" | "title" | "status" | "address" | "customer" | "member_in" | "member_out";
 
 /** Who can let in what is kept back. */
-export type LetInBy = "nobody" | "office" | "members";
+export type LetInBy = "nobody" | "office" | "office_untold" | "members";
 
 export interface Entry {
   id: Id;
