@@ -5,30 +5,28 @@
 //! seat's and goes on meanwhile. A key leaves this module only as the author of what is written
 //! next.
 
+mod idle;
 mod rows;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use kolonne_model::body::{Say, Set, field};
 use kolonne_model::ids::{DeviceId, RingId, SeatId, ThreadId};
 use kolonne_model::judge::{ThreadOps, control_state};
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::{DeviceKind, RingKind, Role, SeatKind};
+use kolonne_model::roster::change::{DeviceKind, RingKind, SeatKind};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::capture::job::needs_role;
-use crate::capture::{self, field_names};
 use crate::crypt::pin::{self, BadPin, Lock, Share};
 use crate::crypt::{Identity, SigningSecret, random};
 use crate::error::Error;
 use crate::folding;
-use crate::founding::company_thread;
 use crate::keys::{self, SeatKeys, secret32};
 use crate::kolonne::{Inner, Kolonne, lock};
 use crate::oplog::{self, Author};
 use crate::records::Changed;
+use crate::seats::idle::is_idle;
 use crate::seats::rows::{Begun, TRIES};
 use crate::store::get_meta;
 
@@ -42,11 +40,6 @@ const LOCKED_OUT: Error = Error::Locked { code: "locked_out" };
 const PIN_UNSET: Error = Error::Locked { code: "pin_unset" };
 /// Said at enrolment: seats of this phone are open without PINs although several people share it.
 pub(crate) const PINS_WAIVED: &str = "pins_waived";
-
-/// Minutes without use after which seats on a shared phone lock, unless the company says otherwise.
-const AUTO_LOCK_MIN: u32 = 5;
-/// Longest such time: a day.
-const MAX_AUTO_LOCK_MIN: u32 = 24 * 60;
 
 /// The keys of seats that were opened with their PIN.
 #[derive(Default)]
@@ -128,12 +121,6 @@ impl Kolonne {
         self.inner.close_seats(|_, _| true);
     }
 
-    /// Locks the seats that weren't used for the company's time. Called by whoever keeps a clock
-    /// going; a seat whose time is over writes nothing meanwhile either.
-    pub fn lock_idle(&self) -> Result<(), Error> {
-        self.inner.lock_idle()
-    }
-
     /// Somebody sits before the screen: the time until it locks begins anew.
     pub fn used(&self, seat: &SeatId) -> Result<(), Error> {
         let inner = &self.inner;
@@ -178,46 +165,6 @@ impl Kolonne {
         inner.tell_locks_soon();
         inner.tell(Changed::Me);
         Ok(())
-    }
-
-    /// After how many minutes without use seats of this device lock; 0: never.
-    pub fn auto_lock_min(&self) -> Result<u32, Error> {
-        let inner = &self.inner;
-        inner.store.read(|db| inner.auto_lock_min(db))
-    }
-
-    /// After how many minutes without use the company says that seats on its phones lock; 0: never;
-    /// none: it said nothing, and phones that several people share lock after five.
-    pub fn phones_auto_lock_min(&self) -> Result<Option<u32>, Error> {
-        self.inner.store.read(|db| said_auto_lock_min(db))
-    }
-
-    /// Says after how many minutes without use the seats on the company's phones lock; 0: never.
-    /// The office.
-    ///
-    /// # Errors
-    /// `Locked` (`right`); `Invalid` (`minutes`, `too_large`).
-    pub fn set_auto_lock(&self, seat: &SeatId, minutes: u32) -> Result<(), Error> {
-        if minutes > MAX_AUTO_LOCK_MIN {
-            return Err(Error::Invalid {
-                field: "minutes",
-                code: "too_large",
-            });
-        }
-        let inner = &self.inner;
-        let thread = inner.store.read(|db| company_thread(db))?;
-        inner.write_in(&thread, |tx, moment| {
-            let author = inner.author(tx, seat)?;
-            needs_role(moment, seat, Role::Office)?;
-            let view = folding::refold(tx, moment.roster, &inner.device, &thread)?;
-            let set = Set {
-                field: field::AUTO_LOCK,
-                subject: None,
-                value: Some(minutes.to_string()),
-                names: field_names(&view, field::AUTO_LOCK, &[]),
-            };
-            capture::say(tx, moment, &author, &thread, Say::Set(set)).map(drop)
-        })
     }
 }
 
@@ -386,42 +333,6 @@ impl Inner {
         }
     }
 
-    /// Locks what wasn't used for the company's time, and wipes what ended.
-    pub(crate) fn lock_idle(&self) -> Result<(), Error> {
-        let open = self.seats.ids();
-        if open.is_empty() {
-            return Ok(());
-        }
-        let (idle_ms, ended) = self.store.read(|db| {
-            let mut ended = BTreeSet::new();
-            for seat in open {
-                if rows::get(db, &seat)?.is_none_or(|row| row.share.is_none()) {
-                    ended.insert(seat);
-                }
-            }
-            Ok((self.idle_ms(db)?, ended))
-        })?;
-        let now_ms = self.now_ms();
-        self.close_seats(|id, used_ms| ended.contains(id) || is_idle(used_ms, now_ms, idle_ms));
-        Ok(())
-    }
-
-    fn idle_ms(&self, db: &Connection) -> Result<u64, Error> {
-        Ok(u64::from(self.auto_lock_min(db)?).saturating_mul(60_000))
-    }
-
-    fn auto_lock_min(&self, db: &Connection) -> Result<u32, Error> {
-        let roster = self.roster(db)?;
-        let device = roster.device(&self.device);
-        if device.is_none_or(|device| device.cert.kind == DeviceKind::Office) {
-            return Ok(0);
-        }
-        let minutes = said_auto_lock_min(db)?;
-        let shared = people_on(&roster, &self.device).len() > 1;
-        let unsaid = if shared { AUTO_LOCK_MIN } else { 0 };
-        Ok(minutes.unwrap_or(unsaid).min(MAX_AUTO_LOCK_MIN))
-    }
-
     /// Whether a seat of this device that has no PIN stays shut until it has one: an enrolment that
     /// was cut off before the PINs leaves no phone on which anyone writes as anyone.
     fn needs_pins(&self, db: &Connection) -> Result<bool, Error> {
@@ -526,14 +437,6 @@ impl Inner {
     }
 }
 
-fn said_auto_lock_min(db: &Connection) -> Result<Option<u32>, Error> {
-    let said: Option<String> = db
-        .prepare_cached("SELECT value FROM view_policies WHERE field = ?1")?
-        .query_row([field::AUTO_LOCK], |row| row.get(0))
-        .optional()?;
-    Ok(said.and_then(|minutes| minutes.parse().ok()))
-}
-
 /// A seat's keys, if no PIN is before them; none: behind a PIN, or ended.
 fn keys_in_clear(db: &Connection, seat: &SeatId) -> Result<Option<SeatKeys>, Error> {
     let (signing, identity): (Vec<u8>, Vec<u8>) = db
@@ -607,11 +510,6 @@ fn members_of(tx: &Transaction<'_>, thread: &ThreadId) -> Result<BTreeSet<RingId
     rings
         .map(|ring| RingId::try_from(ring?.as_slice()).map_err(|_| Error::Corrupt))
         .collect()
-}
-
-/// A clock that was set back makes nobody wait longer than the whole time.
-const fn is_idle(used_ms: u64, now_ms: u64, idle_ms: u64) -> bool {
-    idle_ms > 0 && (now_ms < used_ms || now_ms - used_ms >= idle_ms)
 }
 
 const fn invalid_pin(code: &'static str) -> Error {

@@ -214,13 +214,22 @@ fn said_of(out: Output, device: &DeviceRecord) -> String {
     if !device.people.is_empty() {
         said = format!("{said} ({})", clean_line(&device.people.join(", ")));
     }
+    if let Some(crew) = &device.crew {
+        said = format!("{said} · {}", clean_line(crew));
+    }
     if let Some(gone) = gone_said(out, device) {
         return format!("{said}: {gone}");
     }
     match &device.backlog {
         Some(backlog) => {
             let missing = standing::backlog_said(out, backlog, now_ms());
-            format!("{said}: {missing}")
+            match device.last_contact_ms {
+                Some(ms) if !device.this_device => {
+                    let heard = out.of("zuletzt gehört", "last heard of");
+                    format!("{said}: {missing}; {heard} {}", time(ms, out.language))
+                }
+                _ => format!("{said}: {missing}"),
+            }
         }
         None if device.this_device => said,
         None => match device.last_contact_ms {
