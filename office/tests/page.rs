@@ -575,6 +575,12 @@ fn the_office_sees_who_changed_what_and_sets_when_phones_lock() {
     assert_eq!(minutes(), 15);
 
     let sabine = page.ask("GET /api/people", b"").json()["people"][0]["id"].clone();
+    // Nothing alarms, so nothing is put away.
+    let away = page.ask("POST /api/alarms/put-away", br#"{"id":"ran_twice:0:0"}"#);
+    assert_eq!(
+        (away.status, &away.json()["error"]["code"]),
+        (404, &"not_found".into())
+    );
     let role = format!("POST /api/people/{}/role", sabine.as_str().unwrap());
     let own = page.ask(&role, br#"{"role":"crew"}"#);
     assert_eq!(own.status, 400);

@@ -271,6 +271,21 @@ try {
     await shows(line(windows.office, "Zweiter Tag."));
     return answered;
   });
+  await check("who changed which role and ended which access is told in the history", async () => {
+    const { office } = windows;
+    await office.getByRole("link", { name: "Geräte" }).click();
+    await office.getByRole("button", { name: "Rolle von Anna Keller" }).click();
+    const dialog = office.getByRole("dialog");
+    await dialog.getByRole("radio", { name: /^Kolonne/ }).check();
+    await dialog.getByRole("button", { name: "Übernehmen" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await office.getByRole("button", { name: "Handy Kolonne 3 sperren" }).click();
+    await dialog.getByRole("radio", { name: /^Verloren/ }).check();
+    await dialog.getByRole("button", { name: "Sperren" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await shows(office.getByText("Anna Keller (Vorarbeiter → Kolonne)"));
+    await shows(office.getByText(/hat Handy Kolonne 3 ab sofort gesperrt/));
+  });
   await check("nothing went wrong in the pages of the second start", () => assert.deepEqual(browser.wrong, []));
 } catch (e) {
   failed++;

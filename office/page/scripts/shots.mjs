@@ -173,6 +173,7 @@ await story("office-1440", { who: "office", width: 1440, height: 900 }, async (p
   await shot("alarm-settled");
   await page.getByRole("dialog").getByRole("button", { name: "Geklärt" }).click();
   await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByRole("alert").waitFor({ state: "detached" });
   await page.getByRole("button", { name: "Geklärt" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Geklärt" }).click();
   await page.getByRole("button", { name: "Gerät aufnehmen" }).click();
@@ -294,6 +295,19 @@ for (const who of /** @type {const} */ (["phone", "office"])) {
         await openRoof(page);
         await shot("thread");
         await hasRoom(page, name);
+        if (who === "phone") {
+          await page.request.post(new URL("/mock/stuck", page.url()).href);
+          await page.goto(page.url().replace(/#.*/, "#/"));
+          await page.getByRole("button", { name: "Ansehen" }).click();
+          await page.getByRole("dialog").getByRole("heading", { level: 3 }).first().waitFor();
+          await shot("stuck");
+        } else {
+          await page.goto(page.url().replace(/#.*/, "#/devices"));
+          await page.getByRole("button", { name: "Darf es weg?" }).nth(1).click();
+          await shot("hand-back");
+          await page.keyboard.press("Escape");
+          await shot("devices");
+        }
       });
     }
   }
