@@ -217,7 +217,7 @@ try {
     await office.keyboard.press("Escape");
 
     await anna.getByRole("link", { name: "Zurück" }).click();
-    await anna.getByRole("button", { name: "Ansehen" }).click();
+    await anna.getByRole("button", { name: "Ansehen", exact: true }).click();
     const list = anna.getByRole("dialog");
     await shows(list.getByText("fehlt auf diesem Gerät"));
     await list.getByRole("button", { name: "Noch einmal" }).click();

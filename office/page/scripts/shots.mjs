@@ -298,7 +298,7 @@ for (const who of /** @type {const} */ (["phone", "office"])) {
         if (who === "phone") {
           await page.request.post(new URL("/mock/stuck", page.url()).href);
           await page.goto(page.url().replace(/#.*/, "#/"));
-          await page.getByRole("button", { name: "Ansehen" }).click();
+          await page.getByRole("button", { name: "Ansehen", exact: true }).click();
           await page.getByRole("dialog").getByRole("heading", { level: 3 }).first().waitFor();
           await shot("stuck");
         } else {
