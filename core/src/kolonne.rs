@@ -96,6 +96,8 @@ pub(crate) struct Inner {
     pub company: CompanyId,
     pub device: DeviceId,
     roster: Mutex<Arc<Roster>>,
+    /// The thread that somebody looked at last: a new phone fills it before the others.
+    pub looked_at: Mutex<Option<ThreadId>>,
     pub changed: broadcast::Sender<Changed>,
     hub_state: Mutex<HubState>,
     flight: AtomicBool,
@@ -193,6 +195,7 @@ impl Kolonne {
             company,
             device,
             roster: Mutex::new(Arc::new(Roster::new(company))),
+            looked_at: Mutex::new(None),
             changed,
             hub_state: Mutex::new(HubState::Unknown),
             flight: AtomicBool::new(false),

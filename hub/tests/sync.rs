@@ -112,6 +112,7 @@ fn a_push_is_receipted_and_pulled_by_members_only() {
     let next = Pull {
         cursor: Some(office.cursor),
         limit_bytes: 1 << 20,
+        start: None,
     };
     assert!(now(w.office().pull(next)).unwrap().page.is_empty());
 
@@ -280,6 +281,7 @@ fn links_prove_what_has_no_signature_of_its_own() {
         let answer = now(w.office().pull(Pull {
             cursor,
             limit_bytes: 1,
+            start: None,
         }))
         .unwrap();
         got.extend(entries(c, &answer));
@@ -305,6 +307,7 @@ fn a_missing_payload_is_filled_and_delivered() {
     let next = Pull {
         cursor: Some(first.cursor),
         limit_bytes: 1 << 20,
+        start: None,
     };
     assert_eq!(entries(c, &now(w.office().pull(next)).unwrap()), ops[1..]);
 }
@@ -385,6 +388,7 @@ fn a_new_member_is_told_to_fill() {
     let next = Pull {
         cursor: Some(before.cursor),
         limit_bytes: 1 << 20,
+        start: None,
     };
     let after = now(w.other().pull(next)).unwrap();
     assert_eq!(
@@ -403,6 +407,7 @@ fn a_new_member_is_told_to_fill() {
     let next = Pull {
         cursor: Some(after.cursor),
         limit_bytes: 1 << 20,
+        start: None,
     };
     assert_eq!(now(w.other().pull(next)).unwrap().fill, []);
 }
@@ -431,6 +436,7 @@ fn what_is_to_fill_is_not_forgotten_between_small_answers() {
         let pull = Pull {
             cursor: Some(cursor),
             limit_bytes: 1,
+            start: None,
         };
         let answer = now(w.other().pull(pull)).unwrap();
         assert_eq!(answer.more, more);
@@ -524,6 +530,7 @@ fn what_is_erased_is_destroyed_after_its_days_and_taken_from_nobody() {
     let again = Pull {
         cursor: Some(cursor),
         limit_bytes: 1 << 20,
+        start: None,
     };
     assert!(now(w.phone().pull(again)).is_ok());
     let pulled = entries(c, &now(w.other().pull(FROM_START)).unwrap());
@@ -1155,6 +1162,7 @@ fn a_restart_keeps_everything_and_an_older_copy_is_noticed() {
         let pull = Pull {
             cursor: Some(cursor),
             limit_bytes: 1,
+            start: None,
         };
         assert_eq!(now(office.pull(pull)), Err(HubError::OtherEpoch));
     }

@@ -141,6 +141,7 @@ async fn pushing(firm: &Firm, devices: usize, run: u8) -> (f64, Vec<f64>) {
         hub.pull(Pull {
             cursor: None,
             limit_bytes: 1,
+            start: None,
         })
         .await
         .unwrap();
@@ -212,12 +213,14 @@ async fn woken(firm: &Firm, run: u8) -> Vec<f64> {
     let everything = Pull {
         cursor: None,
         limit_bytes: 1 << 20,
+        start: None,
     };
     let mut cursor = reader.pull(everything).await.unwrap();
     while cursor.more {
         let next = Pull {
             cursor: Some(cursor.cursor),
             limit_bytes: 1 << 20,
+            start: None,
         };
         cursor = reader.pull(next).await.unwrap();
     }
@@ -232,6 +235,7 @@ async fn woken(firm: &Firm, run: u8) -> Vec<f64> {
                 let next = Pull {
                     cursor: Some(from),
                     limit_bytes: 1 << 20,
+                    start: None,
                 };
                 let answer = reader.pull(next).await.unwrap();
                 assert!(!answer.page.is_empty());

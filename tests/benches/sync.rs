@@ -24,7 +24,7 @@ use kolonne_model::strand;
 use kolonne_tests::bare::public;
 use kolonne_tests::scribe::Scribe;
 use kolonne_tests::wire::Passed;
-use kolonne_tests::world::{enrol, person, phone};
+use kolonne_tests::world::{admit, person, phone};
 use kolonne_tests::{Device, World};
 use rusqlite::{Connection, params};
 
@@ -89,6 +89,7 @@ async fn only_pull(scribe: &Scribe, after: Option<kolonne_model::hub::Cursor>) -
             .pull(Pull {
                 cursor,
                 limit_bytes,
+                start: None,
             })
             .await
             .unwrap();
@@ -248,7 +249,7 @@ async fn a_new_phone(world: &World) {
     invite.crew = Some(world.ring("Kolonne 3"));
     world.wire.take_passed();
     let since = Instant::now();
-    let new = enrol(&world.büro, world.path("new"), invite, None).await;
+    let new = admit(&world.büro, world.path("new"), invite, None).await;
     let rows = new.jobs().len();
     let admitted = world.wire.take_passed();
     let (up, down) = bytes(&admitted);

@@ -256,6 +256,18 @@ pub async fn enrol(
     invite: NewInvite,
     until_ms: Option<u64>,
 ) -> Device {
+    let device = admit(office, dir, invite, until_ms).await;
+    device.sync().await;
+    device
+}
+
+/// The same up to the list of jobs: the device hasn't synced yet.
+pub async fn admit(
+    office: &Device,
+    dir: PathBuf,
+    invite: NewInvite,
+    until_ms: Option<u64>,
+) -> Device {
     let clock = Arc::new(AtomicI64::new(0));
     let phone_config = config(dir.clone(), &clock);
     let mut invitation = office.core().invite(&office.seat(), invite).await.unwrap();

@@ -109,7 +109,9 @@ impl Town {
         let (mut invitation, enrolment) = self.meet(office, name, new).await;
         invitation.admit().await.unwrap();
         assert_eq!(invitation.step().await.unwrap(), InviteState::Admitted);
-        enrolment.admitted().await.unwrap()
+        let enrolled = enrolment.admitted().await.unwrap();
+        enrolled.sync_once(Budget::unlimited()).await.unwrap();
+        enrolled
     }
 }
 

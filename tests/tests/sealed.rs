@@ -9,6 +9,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kolonne_core::capture::{About, SealFor};
@@ -20,7 +21,7 @@ use kolonne_model::ids::{BlobId, OpId};
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
 use kolonne_tests::fence::files_below;
-use kolonne_tests::world::{person, phone};
+use kolonne_tests::world::{admit, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
 fn office() -> SealFor {
@@ -258,12 +259,6 @@ async fn a_new_phone_shows_its_jobs_before_its_first_pull() {
     world.everyone_syncs().await;
     world.wire.take_passed();
 
-    // The hub answers no pull.
-    world.wire.lie(|asked, told| {
-        if asked.what.contains("/v1/pull") {
-            told.clear();
-        }
-    });
     let again = NewInvite {
         kind: DeviceKind::Phone,
         device_name: "Handy Kolonne 3 neu".to_owned(),
@@ -271,7 +266,7 @@ async fn a_new_phone_shows_its_jobs_before_its_first_pull() {
         crew_name: None,
         seats: vec![person("Timo Fuchs", Role::Crew)],
     };
-    let new = world.enrol("kolonne-3-neu", again).await;
+    let new = admit(büro, world.path("kolonne-3-neu"), again, None).await;
     let mails = world.wire.take_passed();
     let mails = mails
         .iter()
@@ -297,9 +292,34 @@ async fn a_new_phone_shows_its_jobs_before_its_first_pull() {
         ("Holzbau Brandt", "Timo Fuchs")
     );
 
-    // Then the ops say what there is, and the promises are gone.
-    world.wire.be_honest();
+    // Then the ops say what there is, and the promises are gone: first in the job that somebody looks
+    // at, then where the newest lines are.
+    assert!(new.entries(&jobs[7]).is_empty());
+    let filled = Arc::new(Mutex::new(Vec::new()));
+    let (all, seen) = (jobs.clone(), Arc::clone(&filled));
+    world.wire.lie(move |asked, _| {
+        let of = |job: &&JobId| asked.body.windows(16).any(|part| part == job.0);
+        if asked.what.contains("/v1/fetch") {
+            seen.lock().unwrap().extend(all.iter().find(of).copied());
+        }
+    });
+    world.wire.take_passed();
     new.sync().await;
+    world.wire.be_honest();
+    let mut filled = filled.lock().unwrap().clone();
+    filled.dedup();
+    assert_eq!(filled.first(), Some(&jobs[7]));
+    let last_ms = |job: &JobId| {
+        let row = before.iter().find(|row| row.id == *job).unwrap();
+        row.last.as_ref().unwrap().time_ms
+    };
+    let times: Vec<u64> = filled.iter().skip(1).map(last_ms).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+    assert_eq!(filled.len(), 40);
+    let pulled = world.wire.take_passed();
+    let pulled = pulled.iter().filter(|one| one.what.contains("/v1/pull"));
+    let pulled_bytes: usize = pulled.map(|one| one.answer_bytes.1).sum();
+    assert!(pulled_bytes < 2_000, "nothing comes twice: {pulled_bytes}");
     let after = new.jobs();
     for row in before {
         let now = after.iter().find(|now| now.id == row.id).unwrap();

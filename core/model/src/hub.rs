@@ -270,12 +270,24 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Pull {
-    /// None: from the beginning.
+    /// None: from where `start` says.
     #[n(0)]
     pub cursor: Option<Cursor>,
     /// About this many bytes of ops and parts at most.
     #[n(1)]
     pub limit_bytes: u32,
+    /// Where to begin without a cursor; none: at the beginning.
+    #[n(2)]
+    pub start: Option<PullStart>,
+}
+
+/// Where a device without a cursor begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum PullStart {
+    /// At the end: a new device fills its threads one by one, in its own order, and all are named.
+    #[n(1)]
+    End,
 }
 
 /// What is new for this device: the roster, and the threads its rings are in.

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::crypt::{self, Identity};
 use crate::error::Error;
 use crate::folding::kind_code;
-use crate::kolonne::Kolonne;
+use crate::kolonne::{Kolonne, thread_id};
 use crate::oplog::Moment;
 use crate::records::{EntryKind, ThreadRow};
 use crate::{capture, keys};
@@ -191,6 +191,14 @@ pub fn forget(tx: &Transaction<'_>) -> Result<(), Error> {
     tx.execute("DELETE FROM promised_threads", [])?;
     tx.execute("DELETE FROM promised_names", [])?;
     Ok(())
+}
+
+/// The promised threads, that with the newest line last.
+pub fn newest_last(db: &Connection) -> Result<Vec<ThreadId>, Error> {
+    let sql = "SELECT thread FROM promised_threads ORDER BY last_time_ms, thread";
+    let mut statement = db.prepare_cached(sql)?;
+    let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    threads.map(|thread| thread_id(&thread?)).collect()
 }
 
 /// Whether anything is still only promised.

@@ -169,8 +169,8 @@ impl Enrolment {
         transcript.words().map_err(forged)
     }
 
-    /// Waits until someone in the office admits this device, proves the roster, keeps it, and
-    /// syncs for the first time.
+    /// Waits until someone in the office admits this device, proves the roster and keeps it. The list of
+    /// jobs shows at once; what is in them comes with the first sync, which is the caller's to begin.
     ///
     /// # Errors
     /// `Invalid` for the `code`: `words` before [`Enrolment::words`], `expired`, `forged` if the
@@ -200,10 +200,13 @@ impl Enrolment {
             Err(error) => return Err(error),
         };
         self.check(&roster, &answer)?;
+        let shows_its_list = promised.is_some();
         let kolonne = self.keep(&roster, &ops, &answer, promised)?;
-        // It is enrolled whether or not the network holds for the first sync.
-        if let Err(error) = kolonne.sync_once(Budget::unlimited()).await {
-            tracing::warn!(code = error.code(), "first sync");
+        if !shows_its_list {
+            // It is enrolled whether or not the network holds for the first sync.
+            if let Err(error) = kolonne.sync_once(Budget::unlimited()).await {
+                tracing::warn!(code = error.code(), "first sync");
+            }
         }
         Ok(kolonne)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kolonne_model::hub::{Hub, HubError, Pull, PullAnswer};
+use kolonne_model::hub::{Hub, HubError, Pull, PullAnswer, PullStart};
 use kolonne_model::ids::{Head, HubEpoch, ThreadId};
 
 use super::lanes::Shared;
@@ -16,7 +16,7 @@ use super::{
 use crate::enrolment::pack;
 use crate::error::Error;
 use crate::inbox::Taken;
-use crate::kolonne::{Inner, Kolonne};
+use crate::kolonne::{Inner, Kolonne, lock};
 use crate::records::{Changed, HubState};
 use crate::store::set_meta;
 use crate::transport::Line;
@@ -203,15 +203,17 @@ impl Sync<'_> {
     async fn pull(&mut self) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
             self.inner.check_flight()?;
-            let cursor = self.inner.store.read(|db| cursor(db))?;
-            let answer = match self
-                .hub
-                .pull(Pull {
-                    cursor,
-                    limit_bytes: PULL_BYTES,
-                })
-                .await
-            {
+            let (cursor, is_new) = self
+                .inner
+                .store
+                .read(|db| Ok((cursor(db)?, pack::is_here(db)?)))?;
+            let asked = Pull {
+                cursor,
+                limit_bytes: PULL_BYTES,
+                // A new phone shows its list already; it fills the threads in the order it likes.
+                start: is_new.then_some(PullStart::End),
+            };
+            let answer = match self.hub.pull(asked).await {
                 Err(HubError::OtherEpoch) => {
                     self.begin_again().await?;
                     continue;
@@ -232,9 +234,7 @@ impl Sync<'_> {
                 // Perhaps only because one before it never came.
                 pull_roster(self.inner, &self.hub).await?;
             }
-            for thread in fill {
-                self.fill(thread).await?;
-            }
+            self.fill_all(fill).await?;
             if let Some(newest) = newest
                 && !self.inner.is_newest(&newest)?
             {
@@ -245,9 +245,30 @@ impl Sync<'_> {
                 continue;
             }
             if !more {
-                self.inner.forget_promises()?;
                 self.compare(sum).await?;
+                self.inner.forget_promises()?;
                 return blocking(self.inner, Inner::roster_confirmed).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills threads: the one that somebody looks at first, then those with the newest lines.
+    async fn fill_all(&mut self, mut threads: Vec<ThreadId>) -> Result<(), Error> {
+        if threads.len() > 1 {
+            let newest = self.inner.store.read(|db| pack::newest_last(db))?;
+            let place = |thread: &ThreadId| newest.iter().position(|known| known == thread);
+            threads.sort_by_key(place);
+        }
+        while !threads.is_empty() {
+            let looked_at = *lock(&self.inner.looked_at);
+            let wanted = threads.iter().position(|thread| Some(*thread) == looked_at);
+            let next = match wanted {
+                Some(at) => Some(threads.remove(at)),
+                None => threads.pop(),
+            };
+            if let Some(thread) = next {
+                self.fill(thread).await?;
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::crypt::{BlobIdentity, open_blob};
 use crate::erasure;
 use crate::error::Error;
 use crate::folding::{self, part};
-use crate::kolonne::{Kolonne, op_id};
+use crate::kolonne::{Kolonne, lock, op_id};
 use crate::oplog;
 use crate::quarantine;
 use crate::records::{
@@ -35,6 +35,7 @@ impl Kolonne {
         before: Option<OpId>,
         limit: u32,
     ) -> Result<EntryPage, Error> {
+        *lock(&self.inner.looked_at) = Some(*thread);
         self.at_desk(|desk| {
             may_see(desk, seat, thread)?;
             let before = before.unwrap_or(OpId::ZERO);

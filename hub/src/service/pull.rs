@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kolonne_model::hub::{
-    Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer,
+    Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer, PullStart,
 };
 use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, StoreId, Strand, StrandHead, ThreadId};
 use kolonne_model::op::Class;
@@ -78,7 +78,10 @@ impl HubService {
         pull: &Pull,
     ) -> Result<PullAnswer, HubError> {
         let (view, access) = self.enter(company, device)?;
-        let (from, mark) = self.read_cursor(&company, pull.cursor.as_ref(), view.through)?;
+        let (from, mark) = match (&pull.cursor, pull.start) {
+            (None, Some(PullStart::End)) => self.end(&company, view.through)?,
+            (cursor, _) => self.read_cursor(&company, cursor.as_ref(), view.through)?,
+        };
         let limit = u64::from(pull.limit_bytes).clamp(1, MAX_ANSWER_BYTES);
         let (mut entries, mut last) = self.gather(&company, &view, &access, from, limit)?;
         let (page, parts) = loop {
@@ -141,6 +144,25 @@ impl HubService {
                 newest_link(&view, &access)
             },
         })
+    }
+
+    /// The end of what is visible; nothing was looked at before it.
+    fn end(&self, company: &CompanyId, through: u64) -> Result<(u64, Mark), HubError> {
+        let check = match through.checked_sub(1) {
+            None => [0; 4],
+            Some(before) => {
+                let entry = self.storage.log(company, before, 1).map_err(trouble)?;
+                entry.first().map(check_of).ok_or(HubError::NotThere)?
+            }
+        };
+        let seen_through = 0;
+        Ok((
+            through,
+            Mark {
+                seen_through,
+                check,
+            },
+        ))
     }
 
     /// Where to read on from, unless the cursor is of another life.

@@ -338,6 +338,7 @@ pub fn push(page: Vec<u8>) -> Push {
 pub const FROM_START: Pull = Pull {
     cursor: None,
     limit_bytes: 1 << 20,
+    start: None,
 };
 
 /// The proven ops of an answer's page, links left out, in its order.

@@ -62,7 +62,6 @@ async fn admit(context: &Context, config: kolonne_core::Config, code: &str, pins
         for seat in &kolonne.me()?.seats {
             seat::first_pin(out, &kolonne, seat)?;
         }
-        context.hand_over(&kolonne).await;
     }
     let me = kolonne.me()?;
     out.json(&json!({
@@ -80,5 +79,6 @@ async fn admit(context: &Context, config: kolonne_core::Config, code: &str, pins
         me.device_name,
         names.join(", "),
     ));
+    context.hand_over(&kolonne).await;
     Ok(())
 }

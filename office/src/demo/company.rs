@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use kolonne_core::transport::Trust;
-use kolonne_core::{Config, Error, InviteState, Kolonne, NewCompany, NewInvite, SeatGrant};
+use kolonne_core::{Budget, Config, Error, InviteState, Kolonne, NewCompany, NewInvite, SeatGrant};
 use kolonne_model::ids::PublicKey;
 use kolonne_model::roster::change::{DeviceKind, Role};
 use tokio::sync::oneshot;
@@ -197,5 +197,6 @@ async fn enrol(office: &Kolonne, new: NewInvite, config: Config) -> Outcome<Kolo
         }
     };
     let (phone, ()) = tokio::try_join!(at_phone, at_office)?;
+    phone.sync_once(Budget::unlimited()).await?;
     Ok(phone)
 }

@@ -230,6 +230,7 @@ pub fn cursor(bytes: &[u8]) {
         let pull = Pull {
             cursor: Some(cursor),
             limit_bytes: 1,
+            start: None,
         };
         let read: Pull = cbor::decode(&cbor::encode(&pull)).unwrap();
         assert_eq!(read.cursor, Some(cursor));

@@ -369,6 +369,7 @@ impl Meeting {
                 let pulled = now(self.connection(device).pull(Pull {
                     cursor,
                     limit_bytes,
+                    start: None,
                 }));
                 if let Ok(answer) = pulled {
                     self.take(&answer.page);
@@ -415,6 +416,7 @@ impl Meeting {
             let pull = Pull {
                 cursor,
                 limit_bytes,
+                start: None,
             };
             let answer = now(connection.pull(pull)).unwrap();
             page.extend_from_slice(&answer.page);

@@ -410,6 +410,7 @@ fn life(asker: &Asker<'_>) -> Option<(HubEpoch, u64)> {
     let asked = Pull {
         cursor: None,
         limit_bytes: 1,
+        start: None,
     };
     let Cursor { epoch, .. } = now(asker.truth.pull(asked)).ok()?.cursor;
     Some((epoch, now(asker.truth.wake(0)).ok()?))
