@@ -573,8 +573,8 @@ async fn two_words_of_the_kit_stand_beside_each_other_until_it_speaks_again() {
     // Who knew the first stands on what both share; writing goes on.
     for _ in 0..2 {
         world.everyone_syncs().await;
-        // The hub's roster doesn't have her.
-        assert!(matches!(ada.try_sync().await, Err(Error::AuthExpired)));
+        // The hub's roster doesn't have her; the kit that made her can say so again.
+        assert_eq!(ada.try_sync().await.unwrap_err().code(), "locked.kit");
         bodo.sync().await;
     }
     for device in [&world.anna, &world.büro] {
@@ -607,6 +607,11 @@ async fn two_words_of_the_kit_stand_beside_each_other_until_it_speaks_again() {
         assert!(!shown.contains(&"Ada Lang".to_owned()), "{shown:?}");
         assert_eq!(texts(device, &job), ["Geht noch"]);
     }
+    ada.core().rejoin(&world.kit).await.unwrap();
+    ada.sync().await;
+    world.everyone_syncs().await;
+    assert!(names(&world.anna).contains(&"Ada Lang".to_owned()));
+    assert_eq!(texts(&ada, &job), ["Geht noch"]);
 }
 
 /// More threads than the cuts of one op have room for: they go ahead, in undoing too.
