@@ -770,7 +770,15 @@ fn a_roster_op_without_its_right_is_not_kept() {
         let payload = payload.map_or_else(|| honest.op().payload.clone().unwrap(), <[u8]>::to_vec);
         segment(&c.phone.person, &[Op::new(context, payload)])
     };
-    for page in [by_phone(None), by_phone(Some(&vec![0; 60_000]))] {
+    // Nor who names a place that never was, and so isn't even asked for his right.
+    let nowhere = {
+        let mut context = *honest.context();
+        context.seat = c.phone.seat;
+        context.roster = RosterPosition::default();
+        let payload = honest.op().payload.clone().unwrap();
+        segment(&c.phone.person, &[Op::new(context, payload)])
+    };
+    for page in [by_phone(None), by_phone(Some(&vec![0; 60_000])), nowhere] {
         let append = AppendRoster {
             page: page.clone().into(),
             parts: vec![],

@@ -39,9 +39,31 @@ pub(super) enum From {
     WhoKnowsMore,
 }
 
-/// Whether an op lies in the chain for nothing: who wrote it may not, or nobody can read it.
-const fn is_for_nothing(effect: Effect) -> bool {
-    matches!(effect, Effect::Void(Void::Right | Void::Malformed))
+/// Whether an op lies in the chain for nothing: it changes nothing here, and no newer app can find more
+/// in it, since who wrote it may not change the roster.
+const fn is_for_nothing(effect: Effect, by: Writer) -> bool {
+    match (effect, by) {
+        (Effect::Applied, _) | (Effect::Void(Void::Newer | Void::Digest), Writer::Entitled) => {
+            false
+        }
+        (Effect::Void(_), _) => true,
+    }
+}
+
+/// Whether who wrote an op may change the roster at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Entitled,
+    Nobody,
+}
+
+fn writer(roster: &Roster, seat: &SeatId) -> Writer {
+    let is_root = roster.root_key().map(SeatId::of_key) == Some(*seat);
+    if is_root || roster.role_now(seat) >= Some(Role::Office) {
+        Writer::Entitled
+    } else {
+        Writer::Nobody
+    }
 }
 
 /// Whom this hub's own chain still hears: a seat that stands, or the root of today.
@@ -119,18 +141,21 @@ impl HubService {
                 RosterRefusal::Refused(_) => HubError::Refused(RefusalCode::Signature),
             })?;
             let founds = roster.links().is_empty();
+            let author = op.context().seat;
+            let by = writer(&roster, &author);
             let effect = roster.append(&op);
+            let for_nothing = is_for_nothing(effect, by);
             if effect != Effect::Applied && founds {
                 return Err(HubError::Refused(RefusalCode::Company));
             }
-            if is_for_nothing(effect) && from == From::Author {
+            if for_nothing && from == From::Author {
                 return Err(HubError::NotAllowed);
             }
-            if effect == Effect::Applied && stands(&view.roster, &op.context().seat) {
+            if effect == Effect::Applied && stands(&view.roster, &author) {
                 sign.get_or_insert_with(|| op.clone());
             }
             ops.push(op);
-            if !is_for_nothing(effect) {
+            if !for_nothing {
                 through = ops.len();
             }
         }
