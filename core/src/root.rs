@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use kolonne_model::cbor;
 use kolonne_model::ids::{DeviceId, OpId, RingId, SeatId};
-use kolonne_model::roster::change::{Adopt, Change, End, EndMode, RingKind, RootKey, Subject};
+use kolonne_model::roster::change::{
+    Adopt, Change, DeviceKind, End, EndMode, RingKind, Role, RootKey, Subject,
+};
 use kolonne_model::roster::{Effect, Link, Roster, read_body};
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::Connection;
@@ -20,7 +22,7 @@ use crate::error::Error;
 use crate::founding::{roster_op, roster_op_on, the_newest};
 use crate::keys;
 use crate::kolonne::{Inner, Kolonne};
-use crate::oplog;
+use crate::oplog::{self, Author};
 use crate::recovery::secrets_of;
 use crate::rights::{Drafted, append, cuts, rings_of, seats_of};
 use crate::rings::{self, Leaving};
@@ -119,6 +121,27 @@ impl Kolonne {
         check_kit(&root, &*self.inner.store.read(|db| self.inner.roster(db))?)
     }
 
+    /// Whether a seat may put another kit in this one's place, as far as is known here: asked before a new
+    /// one is handed out.
+    ///
+    /// # Errors
+    /// As [`Kolonne::replace_kit`], but `Offline`.
+    pub fn check_replacing(&self, seat: &SeatId, old: &str) -> Result<(), Error> {
+        self.check_kit(old)?;
+        let inner = &self.inner;
+        let roster = inner.store.read(|db| {
+            inner.author(db, seat)?;
+            inner.roster(db)
+        })?;
+        let device = roster.device(&inner.device);
+        let at_office = device.is_some_and(|device| device.cert.kind == DeviceKind::Office);
+        if at_office && roster.role_now(seat) == Some(Role::Admin) {
+            Ok(())
+        } else {
+            Err(Error::Locked { code: "right" })
+        }
+    }
+
     /// A new recovery kit, to be handed out before it is put in the old one's place.
     pub fn new_kit() -> Result<Zeroizing<String>, Error> {
         Ok(RootSeed::generate()?.to_kit_text())
@@ -144,28 +167,9 @@ impl Kolonne {
         let clock = Arc::clone(&inner.config.clock);
         let (kit, next) = (old.clone(), new.clone());
         let drafted = append(inner, &hub, &mut Vec::new(), move |db, roster| {
-            let recipient = keys::public_recipient(&next.encryption_identity()?)?;
-            let key = next.signing_secret().public();
-            let named = roster.head();
-            let message = RootKey::message(&roster.company(), named, &key, &recipient);
-            let previous = kit.encryption_identity()?;
-            let sealed = seal(previous.as_bytes(), &[keys::recipient(&recipient)?])?;
-            let mut changes = vec![Change::RootKey(RootKey {
-                key,
-                recipient,
-                previous_sealed: sealed.into(),
-                seat: author.seat,
-                signature: author.secret.sign(&message),
-                proof: next.signing_secret().sign(&message),
-            })];
-            let secret = kit.signing_secret();
-            let rotated = roster_op(roster, &secret, clock(), changes.clone())?;
-            let after = after(roster, &rotated)?;
-            let all = after.rings().map(|(id, _)| *id);
-            let (now, later) = generations(db, &after, &next, all.collect(), OP_BYTES)?;
-            changes.extend(now);
+            let (op, later) = replacement(db, roster, &author, (&kit, &next), clock())?;
             Ok(Drafted {
-                op: roster_op(roster, &secret, clock(), changes)?,
+                op,
                 parts: Vec::new(),
                 with: later,
             })
@@ -177,7 +181,7 @@ impl Kolonne {
     }
 
     /// The next generations that didn't fit into the op before.
-    async fn rotate(
+    pub(crate) async fn rotate(
         &self,
         hub: &Line,
         root: &RootSeed,
@@ -205,6 +209,36 @@ impl Kolonne {
         }
         Ok(())
     }
+}
+
+/// The op that puts a new kit in the old one's place, and the rings whose next generations didn't fit.
+pub(crate) fn replacement(
+    db: &Connection,
+    roster: &Roster,
+    author: &Author,
+    (old, new): (&RootSeed, &RootSeed),
+    now_ms: u64,
+) -> Result<(VerifiedOp, BTreeMap<RingId, u32>), Error> {
+    let recipient = keys::public_recipient(&new.encryption_identity()?)?;
+    let key = new.signing_secret().public();
+    let message = RootKey::message(&roster.company(), roster.head(), &key, &recipient);
+    let previous = old.encryption_identity()?;
+    let sealed = seal(previous.as_bytes(), &[keys::recipient(&recipient)?])?;
+    let mut changes = vec![Change::RootKey(RootKey {
+        key,
+        recipient,
+        previous_sealed: sealed.into(),
+        seat: author.seat,
+        signature: author.secret.sign(&message),
+        proof: new.signing_secret().sign(&message),
+    })];
+    let secret = old.signing_secret();
+    let rotated = roster_op(roster, &secret, now_ms, changes.clone())?;
+    let after = after(roster, &rotated)?;
+    let all = after.rings().map(|(id, _)| *id);
+    let (now, later) = generations(db, &after, new, all.collect(), OP_BYTES)?;
+    changes.extend(now);
+    Ok((roster_op(roster, &secret, now_ms, changes)?, later))
 }
 
 const fn invalid(field: &'static str, code: &'static str) -> Error {

@@ -346,10 +346,10 @@ async fn who_recovered_without_the_hub_joins_it_again_by_the_kit_and_keeps_every
     assert_eq!(new.state(&job, &said), State::Saved);
 
     let other = RootSeed::generate().unwrap().to_kit_text();
-    let refused = new.core().rejoin(&other).await.unwrap_err();
+    let refused = new.core().rejoin(&other, None).await.unwrap_err();
     assert_eq!(refused.code(), "not_found.company");
-    new.core().rejoin(&world.kit).await.unwrap();
-    new.core().rejoin(&world.kit).await.unwrap();
+    new.core().rejoin(&world.kit, None).await.unwrap();
+    new.core().rejoin(&world.kit, None).await.unwrap();
     new.sync().await;
     world.everyone_syncs().await;
     // Nobody else was taken out by it, and what was written meanwhile is the office's to let in.
@@ -413,9 +413,9 @@ async fn who_recovered_with_a_kit_that_was_replaced_joins_by_the_new_one() {
     let said = new.text(&job, "Aus dem Keller");
     new.core().set_hub_address(&world.wire.url()).unwrap();
     assert_eq!(new.try_sync().await.unwrap_err().code(), "locked.kit");
-    let refused = new.core().rejoin(&world.kit).await.unwrap_err();
+    let refused = new.core().rejoin(&world.kit, None).await.unwrap_err();
     assert_eq!(refused.code(), "not_found.company");
-    new.core().rejoin(&newer).await.unwrap();
+    new.core().rejoin(&newer, None).await.unwrap();
     new.sync().await;
     world.büro.sync().await;
     for waiting in core.kept_back().unwrap() {

@@ -607,11 +607,94 @@ async fn two_words_of_the_kit_stand_beside_each_other_until_it_speaks_again() {
         assert!(!shown.contains(&"Ada Lang".to_owned()), "{shown:?}");
         assert_eq!(texts(device, &job), ["Geht noch"]);
     }
-    ada.core().rejoin(&world.kit).await.unwrap();
+    ada.core().rejoin(&world.kit, None).await.unwrap();
     ada.sync().await;
     world.everyone_syncs().await;
     assert!(names(&world.anna).contains(&"Ada Lang".to_owned()));
     assert_eq!(texts(&ada, &job), ["Geht noch"]);
+}
+
+/// A stolen kit was replaced; then the hub's disk broke, and its copy is from before. Another office
+/// goes on with it first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kit_that_was_replaced_before_the_hub_was_put_back_is_replaced_there_again() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Uwe Holz", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    let crew = vec![person("Timo Fuchs", Role::Crew)];
+    let timo = world
+        .enrol("timo", phone("Handy Kolonne 9", "Kolonne 9", crew))
+        .await;
+    world.büro.sync().await;
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    core.change_members(&seat, &job, &[world.ring("Kolonne 9")], &[])
+        .unwrap();
+    world.büro.sync().await;
+    timo.sync().await;
+    let said = timo.text(&job, "Ich bin Timo");
+    timo.sync().await;
+    let newer = Kolonne::new_kit().unwrap();
+    core.replace_kit(&seat, &world.kit, &newer).await.unwrap();
+    world.büro.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    let gone = Subject::Device(device_id(&world.kolonne_3));
+    let by_uwe = second.core();
+    by_uwe
+        .end(&second.seat(), gone, EndMode::Hard)
+        .await
+        .unwrap();
+
+    // Nothing goes over by itself, and nobody is told that he has no right.
+    for _ in 0..2 {
+        for device in [&world.büro, &second, &world.anna] {
+            let _ = device.try_sync().await;
+            device.sync().await;
+        }
+    }
+    let before = second.core().roster_history().unwrap().len();
+    let join = |kit: String, previous: Option<String>| async move {
+        let joined = core.rejoin(&kit, previous.as_deref()).await;
+        joined.map_err(|error| error.code())
+    };
+    let (old, new) = (world.kit.clone(), newer.to_string());
+    let alone = join(new.clone(), None).await;
+    assert_eq!(alone.unwrap_err(), "invalid.kit.previous_wanted");
+    let alone = join(old.clone(), None).await;
+    assert_eq!(alone.unwrap_err(), "invalid.kit.replaced");
+    second.sync().await;
+    let after = second.core().roster_history().unwrap().len();
+    assert_eq!(before, after, "who is refused leaves nothing behind");
+    join(new, Some(old)).await.unwrap();
+    for _ in 0..3 {
+        for device in [&world.büro, &second, &world.anna, &timo] {
+            device.sync().await;
+        }
+    }
+    let kept = core.kept_back().unwrap();
+    for waiting in kept {
+        core.admit(&seat, &waiting.thread, &waiting.seat).unwrap();
+    }
+    for _ in 0..2 {
+        for device in [&world.büro, &second, &world.anna, &timo] {
+            device.sync().await;
+        }
+    }
+    let length = core.roster_history().unwrap().len();
+    for device in [&world.büro, &second, &world.anna, &timo] {
+        assert_eq!(device.core().roster_history().unwrap().len(), length);
+        assert_eq!(texts(device, &job), ["Ich bin Timo"]);
+        assert!(device.core().check_kit(&newer).is_ok());
+    }
+    assert_eq!(timo.state(&job, &said), State::Office);
+    assert!(world.kolonne_3.try_sync().await.is_err(), "the end holds");
 }
 
 /// More threads than the cuts of one op have room for: they go ahead, in undoing too.

@@ -223,10 +223,10 @@ async fn settle(inner: &Arc<Inner>, hub: &Line, merging: Merging) -> Result<bool
         let author = inner
             .store
             .read(|db| merger(inner, db, &mine, &theirs.roster))?;
-        let root = mine.root_key().map(SeatId::of_key);
-        // A merge can't carry the root's word: with the kit the root says it again on the hub's.
+        // A merge can't carry the root's word: with the kit the root says it again on the hub's. No root,
+        // replaced or not, has a certificate.
         let mut beyond = mine.links().iter().skip(fork);
-        let by_root = beyond.any(|link| Some(link.author) == root);
+        let by_root = beyond.any(|link| mine.certificate(&link.author).is_none());
         if let Some(author) = author.filter(|_| !by_root) {
             return merge(inner, hub, &author, &mine, theirs, epoch).await;
         }

@@ -152,7 +152,8 @@ pub enum KitCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Join the company's hub with a computer that the kit set up without it; the kit is typed.
+    /// Bring this computer and the hub together where the kit spoke here without it (set up without the hub,
+    /// or the hub was put back). The kit is typed; if it replaced another meanwhile, that one after it.
     Join {
         /// Where.
         #[command(flatten)]

@@ -76,8 +76,25 @@ pub async fn join(context: &Context, place: &Place) -> Outcome {
     let kolonne = context.open(place)?;
     out.hint(out.of("Tippe den Notfallbogen ab:", "Type the recovery kit:"));
     let typed = read_kit()?;
-    recover::check(out, &typed)?;
-    kolonne.rejoin(&typed).await.map_err(|error| match error {
+    let (newest, after) = first_kit(&typed);
+    recover::check(out, newest)?;
+    if let Some(previous) = after {
+        recover::check(out, previous)?;
+    }
+    let mut joined = kolonne.rejoin(newest, after).await;
+    let wants_more = joined
+        .as_ref()
+        .is_err_and(|error| error.code() == "invalid.kit.previous_wanted");
+    if wants_more && after.is_none() && std::io::stdin().is_terminal() {
+        out.hint(out.of(
+            "Der Hub kennt nur den Bogen davor. Tippe auch den ab:",
+            "The hub knows only the kit before it. Type that one too:",
+        ));
+        let previous = read_kit()?;
+        recover::check(out, &previous)?;
+        joined = kolonne.rejoin(newest, Some(&previous)).await;
+    }
+    joined.map_err(|error| match error {
         Error::NotFound { kind: "company" } => Failure::new("not_found.kit_company"),
         other => needs_hub(other),
     })?;
@@ -88,6 +105,18 @@ pub async fn join(context: &Context, place: &Place) -> Outcome {
         "This computer belongs again. What was written here without the hub waits for the office: “kolonne quarantine list”.",
     ));
     Ok(())
+}
+
+/// The first of two kits that came together, and what is after it.
+fn first_kit(typed: &str) -> (&str, Option<&str>) {
+    let mut signs = typed.char_indices().filter(|(_, c)| c.is_alphanumeric());
+    match signs.nth(recover::KIT_CHARS) {
+        Some((at, _)) => {
+            let (first, after) = typed.split_at(at);
+            (first, Some(after))
+        }
+        None => (typed, None),
+    }
 }
 
 /// Shows it, prints it, and asks until it is safe.

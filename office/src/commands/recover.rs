@@ -17,7 +17,7 @@ use crate::key_text;
 use crate::output::{Output, clean_line};
 
 /// Characters of a kit, without what separates them.
-const KIT_CHARS: usize = 70;
+pub(super) const KIT_CHARS: usize = 70;
 /// Longest input looked at.
 const MAX_LINES: usize = 64;
 

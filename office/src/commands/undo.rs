@@ -5,7 +5,7 @@
 //! holds, so that none is ever in force that nobody has.
 
 use kolonne_core::records::{DeviceRecord, RosterEvent, RosterStanding, RosterWhat};
-use kolonne_core::{Kolonne, Undo};
+use kolonne_core::{Error, Kolonne, Undo};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -172,6 +172,8 @@ pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> 
     ask_for_kit(out);
     let old = read_kit()?;
     check(out, &old)?;
+    // Before a page is printed that would open nothing.
+    kolonne.check_replacing(&seat.seat, &old)?;
     let new = Kolonne::new_kit()?;
     let me = kolonne.me()?;
     let page = KitPage {
@@ -188,6 +190,14 @@ pub async fn replace_kit(context: &Context, acting: &Acting, args: &KitArgs) -> 
             _ => failure,
         })?;
     let replaced = kolonne.replace_kit(&seat.seat, &old, &new).await;
+    // Without an answer nobody knows.
+    let refused = replaced.as_ref().err();
+    if refused.is_some_and(|error| !matches!(error, Error::Offline { .. })) {
+        out.hint(out.of(
+            "Der gezeigte Bogen gilt nicht. Vernichte ihn; der bisherige gilt weiter.",
+            "The kit that was shown doesn't hold. Destroy it; the one before still holds.",
+        ));
+    }
     replaced.map_err(needs_hub)?;
     kit_mark::note(kolonne.dir(), handed_out);
     context.hand_over(&kolonne).await;
