@@ -150,16 +150,12 @@ impl HubService {
         self.env.now_ms()
     }
 
-    fn view(&self, company: CompanyId) -> Result<Arc<View>, HubError> {
+    fn view(&self, company: CompanyId) -> Result<View, HubError> {
         self.views.get(&*self.storage, company).map_err(trouble)
     }
 
     /// The company and what this device may have of it; a stranger is sent away.
-    fn enter(
-        &self,
-        company: CompanyId,
-        device: &DeviceId,
-    ) -> Result<(Arc<View>, Access), HubError> {
+    fn enter(&self, company: CompanyId, device: &DeviceId) -> Result<(View, Access), HubError> {
         let view = self.view(company)?;
         match view.access(device, self.now_ms()) {
             Access::Unknown => Err(HubError::NotAllowed),

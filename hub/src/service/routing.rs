@@ -7,6 +7,7 @@
 mod chains;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kolonne_model::erasure::{BlobErasure, Erasure, Erasures, Standing};
@@ -18,7 +19,7 @@ use kolonne_model::roster::change::{Change, DeviceKind, RingKind};
 use kolonne_model::roster::{self, Effect, Roster};
 use kolonne_model::strand::VerifiedOp;
 
-use crate::storage::{ErasedThing, Storage, Stored, StoredOp, ToDestroy};
+use crate::storage::{Company, ErasedThing, Storage, Stored, StoredOp, ToDestroy};
 use chains::{Named, add_erased, erasing, last_member_change, named_parts, taken_out};
 pub use chains::{all_parts, cut_lists_of, erases};
 
@@ -65,32 +66,25 @@ pub enum Access {
 /// A company, folded up to a sequence.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Its roster.
-    pub roster: Roster,
     /// Up to which hub sequence everything here is.
     pub through: u64,
-    roster_seqs: Vec<u64>,
-    ended: BTreeMap<DeviceId, u32>,
-    /// The place of the newest roster op that certifies a hub.
-    hub_key_at: u32,
-    /// Which roster ops name cut lists of a thread.
-    cuts: BTreeMap<ThreadId, BTreeSet<OpId>>,
-    /// Of these, whose lists didn't all come yet.
-    lacks_cuts: BTreeSet<OpId>,
-    threads: HashMap<ThreadId, Route>,
+    // Shared: most of what comes changes nothing of it, and whoever answers still holds it.
+    folded: Arc<Folded>,
+}
+
+impl Deref for View {
+    type Target = Folded;
+
+    fn deref(&self) -> &Folded {
+        &self.folded
+    }
 }
 
 impl View {
     fn new(company: CompanyId) -> Self {
         Self {
-            roster: Roster::new(company),
             through: 0,
-            roster_seqs: Vec::new(),
-            ended: BTreeMap::new(),
-            hub_key_at: 0,
-            cuts: BTreeMap::new(),
-            lacks_cuts: BTreeSet::new(),
-            threads: HashMap::new(),
+            folded: Arc::new(Folded::new(company)),
         }
     }
 
@@ -105,17 +99,69 @@ impl View {
         if row.hub_seq < self.through {
             *self = Self::new(company); // the database was put back
         }
-        let known_roster = self.roster_seqs.len();
-        let mut moves_members = self.extend_roster(storage, row.roster_len)?;
-        let got_cuts = self.add_cuts(storage)?;
-        moves_members |= got_cuts;
-        let grew = got_cuts || self.roster_seqs.len() > known_roster;
-        let mut stale: BTreeSet<ThreadId> = storage
+        let changed: BTreeSet<ThreadId> = storage
             .threads(&company, self.through)?
             .iter()
             .filter(|thread| thread.control_seq > 0)
             .map(|thread| thread.thread)
             .collect();
+        if !changed.is_empty() || self.folded.waits_for(&row) {
+            Arc::make_mut(&mut self.folded).refresh(storage, &row, changed)?;
+        }
+        self.through = row.hub_seq;
+        Ok(())
+    }
+}
+
+/// What routing follows from: a company's roster and its threads' control ops.
+#[derive(Debug, Clone)]
+pub struct Folded {
+    /// Its roster.
+    pub roster: Roster,
+    roster_seqs: Vec<u64>,
+    ended: BTreeMap<DeviceId, u32>,
+    /// The place of the newest roster op that certifies a hub.
+    hub_key_at: u32,
+    /// Which roster ops name cut lists of a thread.
+    cuts: BTreeMap<ThreadId, BTreeSet<OpId>>,
+    /// Of these, whose lists didn't all come yet.
+    lacks_cuts: BTreeSet<OpId>,
+    threads: HashMap<ThreadId, Route>,
+}
+
+impl Folded {
+    fn new(company: CompanyId) -> Self {
+        Self {
+            roster: Roster::new(company),
+            roster_seqs: Vec::new(),
+            ended: BTreeMap::new(),
+            hub_key_at: 0,
+            cuts: BTreeMap::new(),
+            lacks_cuts: BTreeSet::new(),
+            threads: HashMap::new(),
+        }
+    }
+
+    /// Whether what comes may change something here, though no thread's control ops did.
+    fn waits_for(&self, row: &Company) -> bool {
+        usize::try_from(row.roster_len).is_ok_and(|len| len != self.roster_seqs.len())
+            || !self.lacks_cuts.is_empty()
+            || self.threads.values().any(|route| route.awaits_erased)
+    }
+
+    /// Folds what is new; `stale`: the threads whose control ops changed.
+    fn refresh(
+        &mut self,
+        storage: &dyn Storage,
+        row: &Company,
+        mut stale: BTreeSet<ThreadId>,
+    ) -> Stored<()> {
+        let company = self.roster.company();
+        let known_roster = self.roster_seqs.len();
+        let mut moves_members = self.extend_roster(storage, row.roster_len)?;
+        let got_cuts = self.add_cuts(storage)?;
+        moves_members |= got_cuts;
+        let grew = got_cuts || self.roster_seqs.len() > known_roster;
         let waiting = self.threads.iter().filter(|(_, route)| route.awaits_erased);
         stale.extend(waiting.map(|(thread, _)| *thread));
         if grew {
@@ -135,7 +181,6 @@ impl View {
             self.fold(thread, &chains, row.hub_seq, awaits_erased);
             self.note_erasures(storage, &thread, before.as_ref())?;
         }
-        self.through = row.hub_seq;
         Ok(())
     }
 
@@ -501,7 +546,7 @@ impl View {
     }
 }
 
-type Slot = Arc<Mutex<Arc<View>>>;
+type Slot = Arc<Mutex<View>>;
 /// A clock, and each company with when it was last used.
 type Slots = (u64, HashMap<CompanyId, (u64, Slot)>);
 
@@ -513,21 +558,15 @@ pub struct Views {
 
 impl Views {
     /// A company's view, brought up to date.
-    pub fn get(&self, storage: &dyn Storage, company: CompanyId) -> Stored<Arc<View>> {
+    pub fn get(&self, storage: &dyn Storage, company: CompanyId) -> Stored<View> {
         if storage.company(&company)?.is_none() {
-            return Ok(Arc::new(View::new(company)));
+            return Ok(View::new(company));
         }
         let slot = self.slot(company);
         let mut view = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if storage
-            .company(&company)?
-            .is_some_and(|row| row.hub_seq == view.through)
-        {
-            return Ok(view.clone());
-        }
-        if let Err(e) = Arc::make_mut(&mut view).refresh(storage) {
+        if let Err(e) = view.refresh(storage) {
             // Half brought up: begin anew next time.
-            *view = Arc::new(View::new(company));
+            *view = View::new(company);
             return Err(e);
         }
         Ok(view.clone())
@@ -546,7 +585,7 @@ impl Views {
         {
             slots.remove(&oldest);
         }
-        let new = || (0, Arc::new(Mutex::new(Arc::new(View::new(company)))));
+        let new = || (0, Arc::new(Mutex::new(View::new(company))));
         let (used, slot) = slots.entry(company).or_insert_with(new);
         *used = *clock;
         slot.clone()
