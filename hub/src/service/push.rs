@@ -103,20 +103,22 @@ impl HubService {
             received_ms: self.now_ms(),
             quota_bytes: self.quotas.company_bytes,
         };
+        let strands: Vec<_> = segments
+            .iter()
+            .map(|segment| segment.ops.first().map(VerifiedOp::strand))
+            .collect();
         let kept = if segments.is_empty() {
             Vec::new()
         } else {
             self.storage
-                .append(&company, &segments, keep)
+                .append(&company, segments, keep)
                 .map_err(trouble)?
         };
         let epoch = self.storage.epoch_of(&company).map_err(trouble)?;
         let mut newest: BTreeMap<Strand, OpReceipt> = BTreeMap::new();
         let (mut forked, mut payloads_refused) = (BTreeMap::new(), Vec::new());
-        for ((place, segment), kept) in places.iter().zip(&segments).zip(kept) {
-            let Some(strand) = segment.ops.first().map(VerifiedOp::strand) else {
-                continue;
-            };
+        for ((place, strand), kept) in places.iter().zip(strands).zip(kept) {
+            let Some(strand) = strand else { continue };
             let (head, hub_seq, handle) = match kept {
                 Kept::Gap => {
                     outcomes.push((*place, SegmentOutcome::Gap));

@@ -6,7 +6,7 @@
 use kolonne_model::ids::{CompanyId, Head, OpId, Strand, StrandHead, ThreadId};
 use kolonne_model::op::{Class, Context};
 use kolonne_model::strand::{VerifiedOp, VerifiedSegment};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Transaction, params};
 
 use super::rows::{company_of, id, one, run};
 use super::{Keep, Kept, PartToKeep, StorageError, Stored};
@@ -16,36 +16,33 @@ pub(super) const PART: i64 = 4;
 /// Bytes an op takes on the wire besides its payload, about.
 const OP_OVERHEAD_BYTES: u64 = 120;
 
-/// A transaction on one company's rows.
+/// One company's rows in a transaction.
 pub(super) struct Append<'a> {
-    pub(super) tx: Transaction<'a>,
+    pub(super) tx: &'a Transaction<'a>,
     pub(super) c: i64,
     pub(super) seq: u64,
     pub(super) bytes: u64,
     pub(super) roster_len: u32,
-    keep: Keep,
+    pub(super) keep: Keep,
 }
 
 pub(super) struct Known {
     n: i64,
+    is_new: bool,
     pub(super) counted: Option<u64>,
     signed: bool,
     payload: bool,
 }
 
 impl<'a> Append<'a> {
-    pub(super) fn begin(
-        writer: &'a mut Connection,
-        company: &CompanyId,
-        keep: Keep,
-    ) -> Stored<Self> {
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    /// Takes up where the company stands.
+    pub(super) fn begin(tx: &'a Transaction<'a>, company: &CompanyId, keep: Keep) -> Stored<Self> {
         run(
-            &tx,
+            tx,
             "INSERT OR IGNORE INTO companies (id) VALUES (?1)",
             [&company.0],
         )?;
-        let row = company_of(&tx, company)?.ok_or(StorageError::Damaged)?;
+        let row = company_of(tx, company)?.ok_or(StorageError::Damaged)?;
         Ok(Self {
             tx,
             c: row.row,
@@ -56,9 +53,10 @@ impl<'a> Append<'a> {
         })
     }
 
-    pub(super) fn commit(self) -> Stored<()> {
+    /// Writes down how far the company has come: the last thing before the commit.
+    pub(super) fn finish(self) -> Stored<()> {
         run(
-            &self.tx,
+            self.tx,
             "UPDATE companies SET seq = ?2, bytes = ?3, roster = ?4 WHERE c = ?1",
             params![
                 self.c,
@@ -66,8 +64,8 @@ impl<'a> Append<'a> {
                 self.bytes.cast_signed(),
                 self.roster_len
             ],
-        )?;
-        Ok(self.tx.commit()?)
+        )
+        .map(drop)
     }
 
     pub(super) fn take_seq(
@@ -79,7 +77,7 @@ impl<'a> Append<'a> {
     ) -> Stored<u64> {
         self.seq += 1;
         run(
-            &self.tx,
+            self.tx,
             "INSERT INTO log (c, seq, kind, thread, ref, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 self.c,
@@ -97,14 +95,14 @@ impl<'a> Append<'a> {
     pub(super) fn parts(&mut self, parts: &[PartToKeep<'_>]) -> Stored<()> {
         for part in parts {
             let op: Option<(i64, ThreadId)> = one(
-                &self.tx,
+                self.tx,
                 "SELECT n, thread FROM ops WHERE c = ?1 AND id = ?2 AND hub_seq IS NOT NULL",
                 params![self.c, part.op.0],
                 |row| Ok((row.get(0)?, id(row, 1)?)),
             )?;
             let Some((op, thread)) = op else { continue };
             let is_new = run(
-                &self.tx,
+                self.tx,
                 "INSERT OR IGNORE INTO parts (op, hash, bytes) VALUES (?1, ?2, ?3)",
                 params![op, part.hash.0, part.bytes],
             )?;
@@ -120,7 +118,7 @@ impl<'a> Append<'a> {
     pub(super) fn handle(&self, strand: &Strand) -> Stored<(i64, bool)> {
         let find = || {
             one(
-                &self.tx,
+                self.tx,
                 "SELECT handle, forked FROM strands WHERE c = ?1 AND thread = ?2 AND seat = ?3 AND store = ?4",
                 params![self.c, strand.thread.0, strand.seat.0, strand.store.0],
                 |row| Ok((row.get(0)?, row.get(1)?)),
@@ -130,12 +128,12 @@ impl<'a> Append<'a> {
             return Ok(found);
         }
         run(
-            &self.tx,
+            self.tx,
             "UPDATE companies SET handles = handles + 1 WHERE c = ?1",
             [self.c],
         )?;
         run(
-            &self.tx,
+            self.tx,
             "INSERT INTO strands (c, handle, thread, seat, store)
              SELECT c, handles, ?2, ?3, ?4 FROM companies WHERE c = ?1",
             params![self.c, strand.thread.0, strand.seat.0, strand.store.0],
@@ -145,13 +143,14 @@ impl<'a> Append<'a> {
 
     pub(super) fn known(&self, op: &OpId) -> Stored<Option<Known>> {
         one(
-            &self.tx,
+            self.tx,
             "SELECT n, hub_seq, signature IS NOT NULL, EXISTS (SELECT 1 FROM payloads WHERE op = n)
              FROM ops WHERE c = ?1 AND id = ?2",
             params![self.c, op.0],
             |row| {
                 Ok(Known {
                     n: row.get(0)?,
+                    is_new: false,
                     counted: row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned),
                     signed: row.get(2)?,
                     payload: row.get(3)?,
@@ -160,12 +159,12 @@ impl<'a> Append<'a> {
         )
     }
 
-    /// Writes the bare form, or finds it.
-    fn form(&self, op: &VerifiedOp, handle: i64) -> Stored<Known> {
+    /// Writes the form, bare or with the sequence that it takes, or finds it.
+    fn form(&self, op: &VerifiedOp, handle: i64, hub_seq: Option<u64>) -> Stored<Known> {
         if let Some(known) = self.known(&op.id())? {
             if let (false, Some(signature)) = (known.signed, op.signature()) {
                 run(
-                    &self.tx,
+                    self.tx,
                     "UPDATE ops SET signature = ?2 WHERE n = ?1",
                     params![known.n, signature.0],
                 )?;
@@ -174,9 +173,10 @@ impl<'a> Append<'a> {
         }
         let context = op.context();
         run(
-            &self.tx,
-            "INSERT INTO ops (c, id, handle, seq, previous, class, thread, form, extension, signature, received_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            self.tx,
+            "INSERT INTO ops (c, id, handle, seq, previous, class, thread, form, extension, signature,
+                hub_seq, received_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 self.c,
                 op.id().0,
@@ -188,12 +188,13 @@ impl<'a> Append<'a> {
                 op.op().form.to_bytes(),
                 op.op().extension,
                 op.signature().map(|s| s.0),
+                hub_seq.map(u64::cast_signed),
                 self.keep.received_ms.cast_signed(),
             ],
         )?;
-        let n = self.tx.last_insert_rowid();
         Ok(Known {
-            n,
+            n: self.tx.last_insert_rowid(),
+            is_new: true,
             counted: None,
             signed: op.signature().is_some(),
             payload: false,
@@ -210,7 +211,7 @@ impl<'a> Append<'a> {
             return Ok(false);
         }
         run(
-            &self.tx,
+            self.tx,
             "INSERT INTO payloads (op, bytes) VALUES (?1, ?2)",
             params![n, payload],
         )?;
@@ -222,7 +223,7 @@ impl<'a> Append<'a> {
     /// payload was kept.
     pub(super) fn op(&mut self, op: &VerifiedOp, handle: i64) -> Stored<(u64, bool)> {
         let context = op.context();
-        let known = self.form(op, handle)?;
+        let known = self.form(op, handle, Some(self.seq + 1))?;
         let kind = class_number(context.class.class);
         let bytes = op.op().payload.as_ref().map_or(0, Vec::len) as u64 + OP_OVERHEAD_BYTES;
         if let Some(hub_seq) = known.counted {
@@ -237,28 +238,31 @@ impl<'a> Append<'a> {
         }
         let kept = self.payload(known.n, op)?;
         let hub_seq = self.take_seq(kind, &context.thread, known.n, bytes)?;
+        if !known.is_new {
+            run(
+                self.tx,
+                "UPDATE ops SET hub_seq = ?2, received_ms = ?3 WHERE n = ?1",
+                params![
+                    known.n,
+                    hub_seq.cast_signed(),
+                    self.keep.received_ms.cast_signed()
+                ],
+            )?;
+        }
         let forks = one(
-            &self.tx,
-            "SELECT 1 FROM ops WHERE c = ?1 AND handle = ?2 AND seq = ?3 AND hub_seq IS NOT NULL",
-            params![self.c, handle, context.seq],
+            self.tx,
+            "SELECT 1 FROM ops WHERE c = ?1 AND handle = ?2 AND seq = ?3 AND n <> ?4
+                AND hub_seq IS NOT NULL",
+            params![self.c, handle, context.seq, known.n],
             |_| Ok(()),
         )?;
         if forks.is_some() {
             run(
-                &self.tx,
+                self.tx,
                 "UPDATE strands SET forked = 1 WHERE c = ?1 AND handle = ?2",
                 params![self.c, handle],
             )?;
         }
-        run(
-            &self.tx,
-            "UPDATE ops SET hub_seq = ?2, received_ms = ?3 WHERE n = ?1",
-            params![
-                known.n,
-                hub_seq.cast_signed(),
-                self.keep.received_ms.cast_signed()
-            ],
-        )?;
         if context.class.class != Class::Roster {
             let sum = self.move_head(op, handle)?;
             self.touch_thread(context, hub_seq, sum)?;
@@ -274,7 +278,7 @@ impl<'a> Append<'a> {
         }
         .sum();
         let gone = run(
-            &self.tx,
+            self.tx,
             "DELETE FROM heads WHERE c = ?1 AND thread = ?2 AND op = ?3",
             params![self.c, context.thread.0, context.previous.0],
         )?;
@@ -293,7 +297,7 @@ impl<'a> Append<'a> {
             );
         }
         run(
-            &self.tx,
+            self.tx,
             "INSERT INTO heads (c, thread, op, handle, seq) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![self.c, context.thread.0, op.id().0, handle, context.seq],
         )?;
@@ -305,20 +309,20 @@ impl<'a> Append<'a> {
         let control_seq = if is_control { seq.cast_signed() } else { 0 };
         let key = params![self.c, context.thread.0];
         let sum: Option<[u8; 16]> = one(
-            &self.tx,
+            self.tx,
             "SELECT sum FROM threads WHERE c = ?1 AND thread = ?2",
             key,
             |row| row.get(0),
         )?;
         match sum {
             Some(sum) => run(
-                &self.tx,
+                self.tx,
                 "UPDATE threads SET sum = ?3, control_seq = max(control_seq, ?4)
                  WHERE c = ?1 AND thread = ?2",
                 params![self.c, context.thread.0, xor(sum, change), control_seq],
             )?,
             None => run(
-                &self.tx,
+                self.tx,
                 "INSERT INTO threads (c, thread, first_seq, control_seq, sum)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
@@ -341,7 +345,7 @@ impl<'a> Append<'a> {
         let context = first.context();
         let stands = context.seq == 1
             || one(
-                &self.tx,
+                self.tx,
                 "SELECT 1 FROM ops WHERE c = ?1 AND id = ?2 AND handle = ?3 AND seq = ?4
                  AND hub_seq IS NOT NULL",
                 params![self.c, context.previous.0, handle, context.seq - 1],
@@ -361,7 +365,7 @@ impl<'a> Append<'a> {
             through = Some((op.head(), hub_seq));
         }
         for link in &segment.links {
-            self.form(link, handle)?;
+            self.form(link, handle, None)?;
         }
         let (_, forked) = self.handle(&first.strand())?;
         let Some((head, hub_seq)) = through else {

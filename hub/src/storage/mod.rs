@@ -33,6 +33,9 @@ pub enum StorageError {
     /// Written by a newer hub: left untouched.
     #[error("data of a newer hub")]
     Newer,
+    /// What was to be committed with others wasn't.
+    #[error("not committed")]
+    NotCommitted,
 }
 
 /// What a storage call answers.
@@ -304,11 +307,12 @@ pub trait Storage: BlobRows + Sessions + Send + Sync {
         parts: &[PartToKeep<'_>],
         keep: Keep,
     ) -> Stored<RosterKept>;
-    /// Appends proven segments in order, in one transaction.
+    /// Appends proven segments in order, in one transaction, which what others push at the same time
+    /// may share; the answer comes after its commit.
     fn append(
         &self,
         company: &CompanyId,
-        segments: &[VerifiedSegment],
+        segments: Vec<VerifiedSegment>,
         keep: Keep,
     ) -> Stored<Vec<Kept>>;
     /// Keeps parts whose ops are here and that are not here yet.

@@ -119,6 +119,10 @@ CREATE TABLE roots (id BLOB PRIMARY KEY, company BLOB NOT NULL) STRICT, WITHOUT 
 ALTER TABLE signs_of_restore ADD COLUMN author BLOB;
 ALTER TABLE signs_of_restore ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+-- Asked with every push: whose control ops are new.
+CREATE INDEX threads_by_control ON threads (c, control_seq);
+",
 ];
 
 /// Brings a database to the newest schema; a newer one stays untouched.

@@ -4,6 +4,8 @@
 //! that takes sequences of it, so the order of commits is the order of sequences.
 
 mod blobs;
+mod groups;
+mod readers;
 mod sessions;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,9 @@ use kolonne_model::op::{Class, Context, Op, SIGNED_FORM_BYTES, SignedForm};
 use kolonne_model::strand::{VerifiedOp, VerifiedSegment};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
+use groups::{Groups, Pushed};
+use readers::Readers;
+
 use super::append::{Append, PART};
 use super::rows::{all, company_of, id, number, one, run, small};
 use super::{
@@ -23,14 +28,14 @@ use super::{
     Storage, StorageError, Stored, StoredOp, ThreadOp, ThreadRow, ToDestroy, erasures, schema,
 };
 
-const MAX_READERS: usize = 4;
 const OP_COLUMNS: &str = "o.hub_seq, o.form, o.extension, o.signature";
 
 /// The database.
 pub struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
+    groups: Groups,
     epoch: HubEpoch,
 }
 
@@ -116,26 +121,19 @@ impl Sqlite {
         Ok(Self {
             path: path.into(),
             writer: Mutex::new(writer),
-            readers: Mutex::default(),
+            readers: Readers::default(),
+            groups: Groups::default(),
             epoch,
         })
     }
 
     fn read<T>(&self, with: impl FnOnce(&Connection) -> Stored<T>) -> Stored<T> {
-        let pooled = lock(&self.readers).pop();
-        let connection = if let Some(connection) = pooled {
-            connection
-        } else {
+        let open = || {
             let connection = connect(&self.path)?;
             connection.pragma_update(None, "query_only", true)?;
-            connection
+            Ok(connection)
         };
-        let out = with(&connection);
-        let mut readers = lock(&self.readers);
-        if readers.len() < MAX_READERS {
-            readers.push(connection);
-        }
-        out
+        self.readers.read(open, with)
     }
 
     /// Reads within a company; an unknown one has nothing.
@@ -255,7 +253,8 @@ impl Storage for Sqlite {
         keep: Keep,
     ) -> Stored<RosterKept> {
         let mut writer = lock(&self.writer);
-        let mut append = Append::begin(&mut writer, company, keep)?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut append = Append::begin(&tx, company, keep)?;
         for op in ops {
             if append
                 .known(&op.id())?
@@ -265,7 +264,7 @@ impl Storage for Sqlite {
             }
             let context = op.context();
             let newest: Option<OpId> = one(
-                &append.tx,
+                &tx,
                 "SELECT id FROM ops WHERE c = ?1 AND class = 3 AND seq = ?2",
                 params![append.c, append.roster_len],
                 |row| id(row, 0),
@@ -280,24 +279,23 @@ impl Storage for Sqlite {
             append.roster_len = context.seq;
         }
         append.parts(parts)?;
-        append.commit()?;
+        append.finish()?;
+        tx.commit()?;
         Ok(RosterKept::Appended)
     }
 
     fn append(
         &self,
         company: &CompanyId,
-        segments: &[VerifiedSegment],
+        segments: Vec<VerifiedSegment>,
         keep: Keep,
     ) -> Stored<Vec<Kept>> {
-        let mut writer = lock(&self.writer);
-        let mut append = Append::begin(&mut writer, company, keep)?;
-        let kept = segments
-            .iter()
-            .map(|segment| append.segment(segment))
-            .collect::<Stored<_>>()?;
-        append.commit()?;
-        Ok(kept)
+        let push = Pushed {
+            company: *company,
+            segments,
+            keep,
+        };
+        self.groups.append(&self.writer, push)
     }
 
     fn append_parts(&self, company: &CompanyId, parts: &[PartToKeep<'_>]) -> Stored<()> {
@@ -306,9 +304,11 @@ impl Storage for Sqlite {
             received_ms: 0,
             quota_bytes: u64::MAX,
         };
-        let mut append = Append::begin(&mut writer, company, keep)?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut append = Append::begin(&tx, company, keep)?;
         append.parts(parts)?;
-        append.commit()
+        append.finish()?;
+        Ok(tx.commit()?)
     }
 
     fn strand(&self, company: &CompanyId, handle: u64) -> Stored<Option<Strand>> {
@@ -478,8 +478,13 @@ impl Storage for Sqlite {
         self.within(company, |connection, c| {
             all(
                 connection,
-                "SELECT thread, first_seq, control_seq, sum FROM threads
-                 WHERE c = ?1 AND (?2 = 0 OR control_seq > ?2)",
+                if control_after == 0 {
+                    "SELECT thread, first_seq, control_seq, sum FROM threads
+                     WHERE c = ?1 AND ?2 = 0"
+                } else {
+                    "SELECT thread, first_seq, control_seq, sum FROM threads
+                     WHERE c = ?1 AND control_seq > ?2"
+                },
                 params![c, control_after.cast_signed()],
                 |row| {
                     Ok(ThreadRow {

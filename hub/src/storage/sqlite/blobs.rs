@@ -3,7 +3,7 @@
 //! A blob takes its sequences in the transaction that forgets its upload.
 
 use kolonne_model::ids::{BlobId, CompanyId, DeviceId, ThreadId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::{Sqlite, lock};
 use crate::storage::append::Append;
@@ -35,16 +35,17 @@ impl BlobRows for Sqlite {
             received_ms: time_ms,
             quota_bytes: u64::MAX,
         };
-        let mut append = Append::begin(&mut writer, &upload.company, keep)?;
-        let was_here = blob_row(&append.tx, append.c, &upload.blob)?.is_some();
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut append = Append::begin(&tx, &upload.company, keep)?;
+        let was_here = blob_row(&tx, append.c, &upload.blob)?.is_some();
         // One that had been erased begins anew.
         run(
-            &append.tx,
+            &tx,
             "UPDATE blobs SET gone = 0 WHERE c = ?1 AND blob = ?2 AND thread = ?3 AND gone = 1",
             params![append.c, upload.blob.0, upload.thread.0],
         )?;
         let is_new = run(
-            &append.tx,
+            &tx,
             "INSERT OR IGNORE INTO blobs (c, blob, thread, device, sealed_bytes, hub_seq, time_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
@@ -58,19 +59,16 @@ impl BlobRows for Sqlite {
             ],
         )?;
         if is_new > 0 {
-            let row = append.tx.last_insert_rowid();
+            let row = tx.last_insert_rowid();
             append.take_seq(BLOB, &upload.thread, row, 40)?;
             if !was_here {
                 append.bytes = append.bytes.saturating_add(upload.sealed_bytes);
             }
         }
-        run(
-            &append.tx,
-            "DELETE FROM uploads WHERE name = ?1",
-            [&upload.name],
-        )?;
-        let row = blob_row(&append.tx, append.c, &upload.blob)?.ok_or(StorageError::Damaged)?;
-        append.commit()?;
+        run(&tx, "DELETE FROM uploads WHERE name = ?1", [&upload.name])?;
+        let row = blob_row(&tx, append.c, &upload.blob)?.ok_or(StorageError::Damaged)?;
+        append.finish()?;
+        tx.commit()?;
         Ok(row)
     }
 
