@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::records::KeptBackWhy;
 use crate::{keys, oplog};
 
+pub use company::is_companys_thread;
 pub use erasures::blobs_named_beside;
 
 /// What an entry is, in `view_entries.kind`.
@@ -109,7 +110,7 @@ pub fn refold(
     key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
     write_ran_twice(tx, thread, &set)?;
-    if company::is_its_thread(tx, thread)? {
+    if company::is_companys_thread(tx, thread)? {
         company::write(tx, &view)?;
         locks::write(tx, thread, &view)?;
     }

@@ -401,13 +401,21 @@ pub(crate) fn free_store(dir: &Path) -> Result<Store, Error> {
     Ok(store)
 }
 
-/// The company's own thread, where names are.
+/// Which thread the admission pack named as the company's own.
+pub(crate) const NAMED_COMPANY_THREAD: &str = "company_thread";
+
+/// The company's own thread, where names are: of several the one that the admission pack named, or that
+/// was here first. Any later one is by a founder's seat that somebody else has now, and dated as they
+/// like.
 pub(crate) fn company_thread(db: &Connection) -> Result<ThreadId, Error> {
+    let named = get_meta(db, NAMED_COMPANY_THREAD)?;
     let thread: Vec<u8> = db
         .prepare_cached(
-            "SELECT thread FROM view_threads WHERE kind = 1 ORDER BY opened_ms, thread LIMIT 1",
+            "SELECT thread FROM view_threads v WHERE kind = 1
+             ORDER BY thread IS NOT ?1, (SELECT min(o.arrival) FROM ops o WHERE o.thread = v.thread)
+             LIMIT 1",
         )?
-        .query_row([], |row| row.get(0))
+        .query_row([named], |row| row.get(0))
         .optional()?
         .ok_or(Error::NotFound { kind: "thread" })?;
     thread_id(&thread)

@@ -237,10 +237,19 @@ fn last_of_strand(
 /// The highest lamport seen in a thread; 0 in an empty one.
 fn highest_lamport(db: &Connection, thread: &ThreadId) -> Result<u64, Error> {
     // SQLite's integers are signed: a lamport beyond them is negative here, nobody's honest one,
-    // and not worth following.
+    // and not worth following. Nor is one that its strand can't have reached in so many steps: it is
+    // ignored, and whoever followed would drag the thread's order after it for ever.
     let highest: Option<i64> = db
-        .prepare_cached("SELECT max(lamport) FROM ops WHERE thread = ?1 AND lamport >= 0")?
-        .query_row([thread.0.as_slice()], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT lamport FROM ops
+             WHERE thread = ?1 AND lamport >= 0 AND lamport / ?2 <= seq
+             ORDER BY lamport DESC LIMIT 1",
+        )?
+        .query_row(
+            params![thread.0.as_slice(), MAX_LAMPORT_STEP.cast_signed()],
+            |row| row.get(0),
+        )
+        .optional()?;
     Ok(highest.unwrap_or(0).cast_unsigned())
 }
 

@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use kolonne_core::crypt::{self, Identity, RootSeed};
 use kolonne_core::transport::{HttpDoor, HttpHub, LoginIdentity, Trust};
 use kolonne_model::body::{Body, Say, Text};
-use kolonne_model::control::{self, Control};
+use kolonne_model::control::{self, Control, Opened, ThreadKind};
 use kolonne_model::hub::{AppendRoster, Fetch, Hub, Push, RosterFrom};
 use kolonne_model::ids::{
     CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, RosterDigest, StoreId, ThreadId,
@@ -163,6 +163,50 @@ pub async fn stop_the_roster(world: &World, unknown: Unknown) -> u32 {
     seq
 }
 
+/// A thief with the founder's keys opens another thread of the company's own kind, as if it had been
+/// first.
+pub async fn open_another_company_thread(world: &World) {
+    let db = world.büro.database();
+    let key_in = |sql: &str| {
+        let seed: Vec<u8> = db.query_row(sql, [], |row| row.get(0)).unwrap();
+        SigningKey::from_bytes(seed.as_slice().try_into().unwrap())
+    };
+    let founder = key_in("SELECT signing FROM own_seats ORDER BY place DESC LIMIT 1");
+    let device = key_in("SELECT value FROM meta WHERE key = 'device_signing'");
+    let kit = Kit::of(world).await;
+    let (roster, roster_digest) = kit.roster.head();
+    let body = cbor::encode(&Control::Opened(Opened {
+        kind: ThreadKind::Company,
+        parent: None,
+        owner: world.ring("Sabine Brandt"),
+        random: [7; 16],
+    }));
+    let seat = seat(&founder);
+    let context = Context {
+        suite: SUITE_1,
+        class: ClassByte::plain(Class::Control),
+        company: kit.company,
+        thread: Opened::thread(&body, &kit.company, &seat),
+        seat,
+        store: STORE,
+        seq: 1,
+        previous: OpId::ZERO,
+        roster,
+        roster_digest,
+        key: KeyId::ZERO,
+        lamport: 1,
+        time_ms: 1,
+        extension_hash: Hash32::ZERO,
+    };
+    let op = Op::new(context, payload::clear(&[7; 12], &body));
+    let push = Push {
+        page: bare::segment(&founder, &[op]).into(),
+        parts: vec![],
+    };
+    let hub = login(&kit.url, kit.company, world, &device);
+    assert_eq!(hub.push(push).await.unwrap().outcomes, []);
+}
+
 impl Scribe {
     /// Joins a crew of a world.
     pub async fn join(world: &World, crew: RingId) -> Self {
@@ -247,7 +291,7 @@ impl Scribe {
                 roster_digest,
                 key: place.key.0,
                 lamport: place.lamport,
-                time_ms: TIME_MS + place.lamport * 60_000,
+                time_ms: TIME_MS + place.lamport.min(1 << 20) * 60_000,
                 extension_hash: Hash32::ZERO,
             };
             let body = Body {
@@ -261,6 +305,12 @@ impl Scribe {
             ops.push(op);
         }
         ops
+    }
+
+    /// The next text in a thread claims to come after all that can be.
+    pub async fn jump(&mut self, thread: ThreadId, lamport: u64) {
+        self.look(thread).await;
+        self.places.get_mut(&thread).unwrap().lamport = lamport;
     }
 
     /// Writes texts into a thread: its page, in segments as a device sends them.

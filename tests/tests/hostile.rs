@@ -31,6 +31,7 @@ use kolonne_model::roster::change::{
     Change, DeviceCert, DeviceKind, EndMode, Recipient, Role, Scope, SeatCert, SeatKind, Subject,
     read_cut_list,
 };
+use kolonne_tests::scribe::{self, Scribe};
 use kolonne_tests::wire::Asked;
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
@@ -464,6 +465,60 @@ async fn who_was_taken_out_hears_of_it_though_the_hub_left_it_out_once() {
     kolonne_3.sync().await;
     let row = kolonne_3.jobs().into_iter().find(|row| row.id == job);
     assert!(!row.unwrap().member, "it knows that it is out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_company_thread_takes_no_names_away() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let job = a_job(&world).await;
+    world.anna.text(&job, "Die Rinne ist dicht");
+    world.everyone_syncs().await;
+    let before = büro.thread(&job);
+    assert!(before.contains("Anna Weber"), "{before}");
+
+    scribe::open_another_company_thread(&world).await;
+    world.everyone_syncs().await;
+    let sql = "SELECT count(*) FROM view_threads WHERE kind = 1";
+    let theirs: i64 = büro
+        .database()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(theirs, 2, "it is there");
+    assert_eq!(büro.thread(&job), before);
+    büro.core().rebuild_views().unwrap();
+    assert_eq!(büro.thread(&job), before);
+    // Nor from a phone that comes now.
+    let invite = phone(
+        "Nachzügler",
+        "Kolonne 3",
+        vec![person("Ida Kurz", Role::Crew)],
+    );
+    let nachzügler = world.enrol("nachzügler", invite).await;
+    nachzügler.sync().await;
+    assert_eq!(nachzügler.thread(&job), world.kolonne_3.thread(&job));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_follows_a_lamport_that_its_strand_cannot_have_reached() {
+    let world = World::new().await;
+    let anna = &world.anna;
+    let job = a_job(&world).await;
+    let mut scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    scribe.jump(job, 1 << 62).await;
+    let far = scribe.write(job, &["Ganz zuletzt".to_owned()]).await;
+    scribe.push(vec![far]).await;
+    world.everyone_syncs().await;
+    anna.text(&job, "Die Rinne ist dicht");
+    anna.sync().await;
+    let db = anna.database();
+    let sql = "SELECT max(lamport) FROM ops WHERE thread = ?1 AND lamport < (1 << 62)";
+    let lamport: i64 = db
+        .query_row(sql, [job.0.as_slice()], |row| row.get(0))
+        .unwrap();
+    assert!(lamport < 100, "{lamport}");
+    world.everyone_syncs().await;
+    assert_eq!(anna.thread(&job), world.kolonne_3.thread(&job));
 }
 
 /// What is done to the parts of an answer.

@@ -613,6 +613,38 @@ fn who_was_removed_merges_nothing_and_brings_nobody_in() {
     );
 }
 
+#[test]
+fn who_got_a_lesser_role_here_let_nobody_in_there() {
+    let (mut job, mut other, shared) = fork();
+    let [chief, office] = [0, 1].map(|n| job.company.people[n].clone());
+    // Here the office takes its role from somebody; on a hub that forgot it they let somebody in.
+    let lesser = Change::Role(RoleChange {
+        seat: office.seat(),
+        role: Role::Crew,
+    });
+    assert_eq!(
+        job.company.change(&chief.key, vec![lesser]),
+        Effect::Applied
+    );
+    let (ghost, changes) = admission(&other, 900, Role::Foreman);
+    assert_eq!(other.change(&office.key, changes), Effect::Applied);
+    let crew = other.people[5].clone();
+    let out = end(Subject::Person(crew.ring), EndMode::Soft);
+    assert_eq!(other.change(&office.key, vec![out]), Effect::Applied);
+    let (ours, theirs) = (&job.company.roster, &other.roster);
+    assert!(theirs.was_changed_by_ended_of(ours), "a person decides");
+    assert!(!ours.was_changed_by_ended_of(theirs));
+    let carried = merge(&other.roster_ops[shared..]);
+    let merged = job.company.change(&chief.key, vec![carried]);
+    assert_eq!(merged, Effect::Applied);
+    let roster = &job.company.roster;
+    assert!(roster.seat(&seat_id(&ghost)).is_none());
+    assert!(
+        roster.ends_of(&crew.seat()).next().is_some(),
+        "removals hold"
+    );
+}
+
 /// As [`fork`], with a second admin, who ends the first on this branch.
 fn fork_without_chief() -> (Job, Company, usize) {
     let mut job = Job::new();

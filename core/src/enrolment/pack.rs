@@ -1,6 +1,6 @@
 //! The admission pack: the office makes it, the new device shows it until its first pull is whole.
 //!
-//! Nothing in it is believed beyond that, and nobody gets a thread in it that they aren't a member
+//! Nothing in it is believed beyond that, but which of several company threads is the own one; and nobody gets a thread in it that they aren't a member
 //! of. An admission never fails for want of a pack.
 
 use std::collections::BTreeSet;
@@ -19,10 +19,12 @@ use zeroize::Zeroizing;
 
 use crate::crypt::{self, Identity};
 use crate::error::Error;
-use crate::folding::kind_code;
+use crate::folding::{is_companys_thread, kind_code};
+use crate::founding::NAMED_COMPANY_THREAD;
 use crate::kolonne::{Kolonne, thread_id};
 use crate::oplog::Moment;
 use crate::records::{EntryKind, ThreadRow};
+use crate::store::set_meta;
 use crate::{capture, keys};
 
 /// Most threads of a pack.
@@ -54,7 +56,9 @@ pub fn make(
         for row in rows {
             // A direct thread is for some of the people on a phone only.
             let for_all = row.kind != ThreadKind::Direct;
-            if for_all && threads.len() < MAX_THREADS && is_member(db, &row.id, &rings)? {
+            let names_hold = row.kind != ThreadKind::Company || is_companys_thread(db, &row.id)?;
+            let listed = for_all && names_hold && threads.len() < MAX_THREADS;
+            if listed && is_member(db, &row.id, &rings)? {
                 threads.push(thread(db, &moment, row)?);
             }
         }
@@ -159,6 +163,9 @@ pub fn keep(tx: &Transaction<'_>, company: &CompanyId, pack: &mut Pack) -> Resul
     }
     let for_all = |thread: &&mut PackThread| thread.kind != ThreadKind::Direct;
     for thread in pack.threads.iter_mut().filter(for_all).take(MAX_THREADS) {
+        if thread.kind == ThreadKind::Company {
+            set_meta(tx, NAMED_COMPANY_THREAD, &thread.thread.0)?;
+        }
         let last = thread.last.as_ref();
         tx.prepare_cached(
             "INSERT OR REPLACE INTO promised_threads

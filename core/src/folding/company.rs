@@ -10,8 +10,8 @@ use rusqlite::{Connection, Transaction, params};
 use crate::error::Error;
 use crate::founding::company_thread;
 
-/// Whether a thread is the company's own; of several the earliest.
-pub fn is_its_thread(db: &Connection, thread: &ThreadId) -> Result<bool, Error> {
+/// Whether a thread is the company's own; of several the one that was here first.
+pub fn is_companys_thread(db: &Connection, thread: &ThreadId) -> Result<bool, Error> {
     match company_thread(db) {
         Ok(own) => Ok(own == *thread),
         Err(Error::NotFound { .. }) => Ok(false),

@@ -228,13 +228,15 @@ impl Roster {
         }
         let fork_at = self.after(fork).0;
         for (link, step) in side.links.iter().zip(&side.steps).skip(carried) {
-            // Whom this branch had removed gets nobody in through the other; removals all hold.
-            // Nor does whom they would have let in.
-            let removed = before.ends_of(&link.author).next().is_some()
-                || !next.state.seats.contains_key(&link.author);
+            // Whom this branch had removed gets nobody in through the other, nor does whom they would
+            // have let in, nor who may no longer do by this branch what they did there; removals all
+            // hold.
+            let removed = before.ends_of(&link.author).next().is_some();
             for (_, change) in &step.applied {
                 let ends = matches!(change, Change::End(_) | Change::Cuts(_));
-                if ends || (!removed && listed.contains(&link.id)) {
+                let today = next.state.author(&link.author);
+                let may = !removed && next.state.allows(today, change);
+                if ends || (may && listed.contains(&link.id)) {
                     next.adopt(self, fork_at, change);
                 }
             }
@@ -344,16 +346,24 @@ impl Roster {
         pairs.take_while(|(a, b)| a.id == b.id).count()
     }
 
-    /// Whether somebody whom another branch ended did more here than end others, beyond what both
-    /// share. Their merge would let that in: only a person decides it.
+    /// Whether somebody whom another branch ended, or gave a lesser role, did more here than end others
+    /// and than they may by that branch, beyond what both share. Their merge would let that in: only a
+    /// person decides it.
     #[must_use]
     pub fn was_changed_by_ended_of(&self, other: &Self) -> bool {
         let beyond = self.links.iter().zip(&self.steps);
         beyond
             .skip(self.shared_with(other))
-            .filter(|(link, _)| link.holds() && other.has_ended(link.author, self))
-            .flat_map(|(_, step)| &step.applied)
-            .any(|(_, change)| !matches!(change, Change::End(_) | Change::Cuts(_)))
+            .filter(|(link, _)| link.holds())
+            .flat_map(|(link, step)| step.applied.iter().map(|(_, change)| (link.author, change)))
+            .filter(|(_, change)| !matches!(change, Change::End(_) | Change::Cuts(_)))
+            .any(|(author, change)| {
+                let lowered = || {
+                    other.state.seats.contains_key(&author)
+                        && !other.state.allows(other.state.author(&author), change)
+                };
+                other.has_ended(author, self) || lowered()
+            })
     }
 
     /// Whether all of another branch came along here, by merges of somebody who may by that branch
