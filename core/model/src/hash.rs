@@ -3,6 +3,9 @@
 //! A label is used for one purpose and one layout of parts, so that no value made for one purpose
 //! passes for another. Parts are concatenated: at most the last may have a variable length.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zeroize::Zeroizing;
 
 /// Labels, one per purpose ("kolonne … v1"), as BLAKE3 derive-key contexts.
@@ -77,6 +80,24 @@ pub fn h(label: &str, parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     *hasher.finalize().as_bytes()
+}
+
+/// [`h`] for what is hashed with every op: its label is hashed once.
+#[derive(Debug)]
+pub struct Often(LazyLock<ContextKey>);
+
+/// Of signed forms.
+pub static OP_ID: Often = Often(LazyLock::new(|| hash_derive_key_context(label::OP_ID)));
+/// Of payloads.
+pub static PAYLOAD: Often = Often(LazyLock::new(|| hash_derive_key_context(label::PAYLOAD)));
+
+impl Often {
+    /// `H(label; bytes)`.
+    #[must_use]
+    pub fn h(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_from_context_key(&self.0);
+        *hasher.update(bytes).finalize().as_bytes()
+    }
 }
 
 /// The first 16 bytes of [`h`].

@@ -5,7 +5,7 @@
 
 use ed25519_dalek::{Signature as DalekSignature, Signer, SigningKey, VerifyingKey};
 
-use crate::hash::{h, label};
+use crate::hash::{self, h, label};
 use crate::ids::{
     CompanyId, Hash32, KeyId, OpId, PublicKey, RosterDigest, RosterPosition, SeatId, Signature,
     StoreId, Strand, ThreadId,
@@ -253,14 +253,14 @@ impl SignedForm {
     /// The op's id.
     #[must_use]
     pub fn id(&self) -> OpId {
-        OpId(h(label::OP_ID, &[&self.to_bytes()]))
+        OpId(hash::OP_ID.h(&self.to_bytes()))
     }
 }
 
 /// The hash under which a payload is named.
 #[must_use]
 pub fn payload_hash(payload: &[u8]) -> Hash32 {
-    Hash32(h(label::PAYLOAD, &[payload]))
+    Hash32(hash::PAYLOAD.h(payload))
 }
 
 /// The hash under which an extension is named.

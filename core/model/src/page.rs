@@ -4,6 +4,8 @@
 //! There is one encoding of anything. What comes out of here is *received*; only `strand` makes
 //! it *verified*. The layout is in `docs/protocol.md`, "Pages".
 
+use std::ops::Deref;
+
 use crate::ids::{
     CompanyId, Hash32, KeyId, OpId, RosterDigest, RosterPosition, SeatId, Signature, StoreId,
     Strand, ThreadId,
@@ -99,11 +101,58 @@ pub struct ReceivedSegment {
     /// The strand.
     pub strand: Strand,
     /// The ops in order; the last `links` of them only carry the proof.
-    pub ops: Vec<Op>,
+    pub ops: ChainedOps,
     /// How many ops at the end prove but don't count.
     pub links: usize,
     /// The signature of the last op.
     pub signature: Signature,
+}
+
+/// Ops, each of which names the id of the one before it: only [`RawSegment::resolve`] makes them, by
+/// hashing each, and nothing changes them. So nobody has to hash them again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChainedOps {
+    ops: Vec<Op>,
+    ids: Vec<OpId>,
+}
+
+impl ChainedOps {
+    /// The ops' ids.
+    #[must_use]
+    pub fn ids(&self) -> &[OpId] {
+        &self.ids
+    }
+
+    /// The ops with their ids.
+    pub fn into_pairs(self) -> impl ExactSizeIterator<Item = (OpId, Op)> {
+        self.ids.into_iter().zip(self.ops)
+    }
+}
+
+impl Deref for ChainedOps {
+    type Target = [Op];
+
+    fn deref(&self) -> &[Op] {
+        &self.ops
+    }
+}
+
+impl<'a> IntoIterator for &'a ChainedOps {
+    type Item = &'a Op;
+    type IntoIter = std::slice::Iter<'a, Op>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.ops.iter()
+    }
+}
+
+impl IntoIterator for ChainedOps {
+    type Item = Op;
+    type IntoIter = std::vec::IntoIter<Op>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.ops.into_iter()
+    }
 }
 
 /// A segment as it stands in a page.
@@ -450,16 +499,18 @@ impl RawSegment {
         };
         let mut seq = self.first_seq;
         let mut ops = Vec::with_capacity(self.ops.len());
+        let mut ids = Vec::with_capacity(self.ops.len());
         for raw in self.ops {
             let op = raw.resolve(company, &strand, self.suite, seq, previous, &before)?;
             previous = op.form.id();
             before = Before::of(op.context());
             seq = seq.checked_add(1).ok_or(ResolveError::Malformed)?;
             ops.push(op);
+            ids.push(previous);
         }
         Ok(ReceivedSegment {
             strand,
-            ops,
+            ops: ChainedOps { ops, ids },
             links: self.links,
             signature: self.signature,
         })

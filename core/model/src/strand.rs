@@ -110,8 +110,7 @@ pub fn verify(
         signature,
         ..
     } = segment;
-    let ids: Vec<OpId> = ops.iter().map(|op| op.form.id()).collect();
-    let last = ids.last().ok_or(Refusal::Chain)?;
+    let last = ops.ids().last().ok_or(Refusal::Chain)?;
     let seat = SeatId::of_key(key);
     if ops.iter().any(|op| op.context().seat != seat) || !signature_is_good(key, last, &signature) {
         return Err(Refusal::Signature);
@@ -123,18 +122,12 @@ pub fn verify(
             return Err(Refusal::Suite);
         }
     }
-    for (op, before) in ops.iter().skip(1).zip(&ids) {
-        if op.context().previous != *before {
-            return Err(Refusal::Chain);
-        }
-    }
     let counted = ops.len().saturating_sub(links);
     let end = ops.len().saturating_sub(1);
     let mut verified: Vec<VerifiedOp> = ops
-        .into_iter()
-        .zip(ids)
+        .into_pairs()
         .enumerate()
-        .map(|(at, (op, id))| VerifiedOp {
+        .map(|(at, (id, op))| VerifiedOp {
             id,
             op,
             signature: (at == end).then_some(signature),

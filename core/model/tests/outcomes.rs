@@ -300,9 +300,13 @@ fn classes_keep_to_their_form_and_place() {
     for i in 0..2 {
         broken.push(pen.text(&job.company, &job.key, &format!("{i}")));
     }
-    let mut received = receive(&job.company, &segment_page(&broken, 0));
-    received.ops[0].form.context.time_ms += 1;
-    assert_eq!(strand::verify(received, &key, 1), Err(Refusal::Chain));
+    // Those after it name another one then, and the signature is of what they were.
+    let mut changed = broken[0].clone().into_op();
+    changed.form.context.time_ms += 1;
+    broken[0] = VerifiedOp::from_own_log(changed, None);
+    let received = receive(&job.company, &segment_page(&broken, 0));
+    assert_eq!(received.ops.len(), 2);
+    assert_eq!(strand::verify(received, &key, 1), Err(Refusal::Signature));
 }
 
 // Held

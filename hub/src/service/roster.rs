@@ -123,7 +123,7 @@ impl HubService {
         let (mut ops, mut sign, mut through) = (Vec::new(), None, 0);
         for segment in segments {
             let segment = segment.resolve(&company, &NoBases).map_err(|_| FORM)?;
-            if let [op] = segment.ops.as_slice()
+            if let [op] = &*segment.ops
                 && roster.has(&op.form.id())
             {
                 continue;

@@ -125,7 +125,7 @@ impl Roster {
 
     /// Proves the next op's form, chain and author.
     pub fn verify(&self, segment: ReceivedSegment) -> Result<VerifiedOp, RosterRefusal> {
-        let [op] = segment.ops.as_slice() else {
+        let [op] = &*segment.ops else {
             return Err(RosterRefusal::NotNext);
         };
         let context = op.context();
