@@ -7,6 +7,7 @@ mod erasures;
 mod key_marks;
 mod locks;
 mod quarantine;
+pub mod unfolded;
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
@@ -92,7 +93,7 @@ pub fn refold(
     let set = ThreadOps::new(*thread, &ops);
     let control = control_state(&set, roster);
     keys::open_thread_keys(tx, roster, thread, &control)?;
-    erasures::hide(tx, &control.erasures)?;
+    erasures::hide(tx, thread, &control.erasures)?;
     let bodies = open_bodies(tx, thread, &ops, &control.erased)?;
     let view = fold(&set, roster, &bodies);
     let is_office = roster
@@ -114,6 +115,7 @@ pub fn refold(
         company::write(tx, &view)?;
         locks::write(tx, thread, &view)?;
     }
+    unfolded::is_folded(tx, thread)?;
     Ok(view)
 }
 
@@ -172,8 +174,8 @@ fn open_bodies(
             Ok(body) => Some(body.to_vec()),
             Err(PayloadError::Size | PayloadError::DoesNotOpen | PayloadError::Form) => None,
         };
-        tx.prepare_cached("INSERT INTO view_bodies (op, thread, body) VALUES (?1, ?2, ?3)")?
-            .execute(params![op.id().0.as_slice(), thread.0.as_slice(), body])?;
+        tx.prepare_cached("INSERT INTO view_bodies (thread, op, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![thread.0.as_slice(), op.id().0.as_slice(), body])?;
         bodies.insert(op.id(), body);
     }
     Ok(Bodies(bodies))
@@ -352,8 +354,8 @@ fn write_blobs(
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
                  ON CONFLICT DO UPDATE SET thread = excluded.thread, entry = excluded.entry,
                     part = excluded.part, wanted = max(wanted, excluded.wanted)
-                 WHERE NOT EXISTS (SELECT 1 FROM view_entries e JOIN view_bodies b ON b.op = e.id
-                                   WHERE e.id = blobs.entry AND e.retracted = 0)",
+                 WHERE NOT EXISTS (SELECT 1 FROM view_entries e JOIN view_bodies b
+                                   ON b.thread = e.thread AND b.op = e.id WHERE e.id = blobs.entry AND e.retracted = 0)",
             )?
             .execute(params![
                 blob.0.as_slice(),
@@ -571,7 +573,10 @@ pub fn hidden_body(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<Option<Body>
 pub fn body(db: &rusqlite::Connection, entry: &OpId) -> Result<Option<Body>, Error> {
     use rusqlite::OptionalExtension;
     let bytes: Option<Option<Vec<u8>>> = db
-        .prepare_cached("SELECT body FROM view_bodies WHERE op = ?1")?
+        .prepare_cached(
+            "SELECT b.body FROM ops o JOIN view_bodies b ON b.thread = o.thread AND b.op = o.id
+             WHERE o.id = ?1",
+        )?
         .query_row([entry.0.as_slice()], |row| row.get(0))
         .optional()?;
     Ok(bytes.flatten().and_then(|bytes| Body::read(&bytes).ok()))

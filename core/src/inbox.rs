@@ -28,6 +28,8 @@ pub struct Taken {
     pub ops: usize,
     /// Threads with something new.
     pub threads: BTreeSet<ThreadId>,
+    /// Those of them with something that says who may read or write what, or with which key.
+    pub ruled: BTreeSet<ThreadId>,
     /// The roster grew.
     pub roster_grew: bool,
     /// Segments refused for good: forged, changed, or of another company.
@@ -94,6 +96,7 @@ fn take_part(
     } else if named {
         oplog::keep_part(tx, &part.op, &part.bytes)?;
         taken.threads.insert(op.context().thread);
+        taken.ruled.insert(op.context().thread);
     }
     Ok(())
 }
@@ -118,6 +121,9 @@ fn take_segment(
                 if oplog::keep(tx, op)? {
                     taken.ops += 1;
                     taken.threads.insert(op.context().thread);
+                    if op.context().class.class == Class::Control {
+                        taken.ruled.insert(op.context().thread);
+                    }
                     if is_own {
                         // The database was put back: the hub signs again for what it has of ours.
                         outbox::put_op(tx, op)?;

@@ -341,6 +341,7 @@ impl Inner {
     /// killed between its file and its op leaves one. Fresh ones may be another process's; ones
     /// from before a database that was put back may be named by ops that are yet to come again.
     fn tidy(&self) -> Result<(), Error> {
+        self.fold_rest()?;
         self.destroy_erased()?;
         let now_ms = blobs::disk_now_ms();
         let day_ms = u64::try_from(STALE_AFTER.as_millis()).unwrap_or(u64::MAX);

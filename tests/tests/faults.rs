@@ -15,7 +15,9 @@ use std::process::Command;
 use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{HubState, Part, State};
 use kolonne_core::{Budget, Error};
+use kolonne_tests::files::copy_folder;
 use kolonne_tests::line::{Fault, Line};
+use kolonne_tests::scribe::Scribe;
 use kolonne_tests::world::RunningHub;
 use kolonne_tests::{Device, JobId, World, files, log};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -332,4 +334,47 @@ async fn a_hub_on_a_full_disk_takes_nothing_and_says_so() {
             .unwrap()
             .success()
     );
+}
+
+/// A long job comes in pages, and its views are made anew with some of them only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_long_job_shows_when_the_line_breaks_or_the_phone_dies() {
+    let mut world = World::new().await;
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let mut scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    world.everyone_syncs().await;
+    let lines: Vec<String> = (0..6000).map(|n| format!("Meldung {n}")).collect();
+    let page = scribe.write(job, &lines).await;
+    scribe.push(vec![page]).await;
+
+    let (phone, copy) = (world.path("kolonne-3"), world.path("as it died"));
+    let mut pages = 0;
+    world.wire.lie({
+        let (phone, copy) = (phone.clone(), copy.clone());
+        move |asked, answer| {
+            pages += usize::from(asked.what.ends_with("/v1/pull"));
+            if pages == 3 {
+                // Two are in the log, and nothing else will be done by who dies now.
+                copy_folder(&phone, &copy);
+                answer.clear();
+            }
+        }
+    });
+    world.kolonne_3.try_sync().await.unwrap_err();
+    world.wire.be_honest();
+    let came = texts(&world.kolonne_3, &job);
+    assert!((2000..6000).contains(&came.len()), "{} lines", came.len());
+    assert_eq!(came, lines[..came.len()]);
+    let shown = world.kolonne_3.thread(&job);
+    world.kolonne_3.core().rebuild_views().unwrap();
+    assert_eq!(world.kolonne_3.thread(&job), shown);
+
+    world.kolonne_3.switch_off();
+    std::fs::remove_dir_all(&phone).unwrap();
+    std::fs::rename(&copy, &phone).unwrap();
+    world.kolonne_3.switch_on();
+    assert_eq!(texts(&world.kolonne_3, &job), came);
+    world.kolonne_3.sync().await;
+    assert_eq!(texts(&world.kolonne_3, &job), lines);
 }

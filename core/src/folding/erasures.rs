@@ -24,10 +24,11 @@ const fn reason_code(reason: EraseReason) -> i64 {
 }
 
 /// Takes the opened content of what is erased out of the views.
-pub fn hide(tx: &Transaction<'_>, erasures: &Erasures) -> Result<(), Error> {
-    let mut statement = tx.prepare_cached("DELETE FROM view_bodies WHERE op = ?1")?;
+pub fn hide(tx: &Transaction<'_>, thread: &ThreadId, erasures: &Erasures) -> Result<(), Error> {
+    let sql = "DELETE FROM view_bodies WHERE thread = ?1 AND op = ?2";
+    let mut statement = tx.prepare_cached(sql)?;
     for op in erasures.ops.keys() {
-        statement.execute([op.0.as_slice()])?;
+        statement.execute([thread.0.as_slice(), op.0.as_slice()])?;
     }
     Ok(())
 }
@@ -83,7 +84,7 @@ pub fn blobs_named_beside(
 ) -> Result<BTreeSet<BlobId>, Error> {
     let mut named = BTreeSet::new();
     let mut statement = db.prepare_cached(
-        "SELECT b.op, b.body FROM view_bodies b JOIN view_entries e ON e.id = b.op
+        "SELECT b.op, b.body FROM view_bodies b JOIN view_entries e ON e.id = b.op AND e.thread = b.thread
          WHERE b.body IS NOT NULL AND e.retracted = 0",
     )?;
     let rows = statement.query_map([], |row| {

@@ -250,6 +250,15 @@ ALTER TABLE blob_receipts ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
     r"
 ALTER TABLE view_quarantine ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- Bodies lie by thread, as the fold reads them; all threads are folded anew after this.
+DROP TABLE view_bodies;
+CREATE TABLE view_bodies (
+    thread BLOB NOT NULL, op BLOB NOT NULL, body BLOB, PRIMARY KEY (thread, op)
+) STRICT, WITHOUT ROWID;
+-- Threads of which some ops wait for the fold, since more of them was to come at once.
+CREATE TABLE unfolded (thread BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -17,6 +17,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::{MAX_ROUNDS, blocking, give_roster};
 use crate::error::Error;
+use crate::folding::unfolded::Rest;
 use crate::founding::{page_of, roster_op};
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{self, Author};
@@ -91,7 +92,7 @@ async fn pull(inner: &Arc<Inner>, hub: &Line, merging: Merging) -> Result<(), Er
         let answer = hub.roster(RosterFrom { seq }).await?;
         let (more, newest, epoch) = (answer.more, answer.newest, answer.epoch);
         let taken = blocking(inner, move |inner| {
-            inner.take_page(&answer.page, &answer.parts)
+            inner.take_page(&answer.page, &answer.parts, Rest::IsHere)
         });
         let grew = taken.await?.roster_grew;
         if grew && more {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::enrolment::pack;
 use crate::error::Error;
+use crate::folding::unfolded::Rest;
 use crate::inbox::Taken;
 use crate::kolonne::{Inner, Kolonne, lock};
 use crate::records::{Changed, HubState};
@@ -40,6 +41,8 @@ pub(super) async fn exchange(
 ) -> Result<HubState, Error> {
     let _one = inner.syncing.lock().await;
     blocking(inner, |inner| {
+        // The one before was perhaps cut off.
+        inner.fold_rest()?;
         inner.destroy_erased()?;
         inner.lock_idle()?;
         inner.tell_locks_soon();
@@ -200,7 +203,14 @@ impl Sync<'_> {
         Ok(())
     }
 
+    /// Takes all that is new; whatever ends it, what came is folded.
     async fn pull(&mut self) -> Result<(), Error> {
+        let pulled = self.pull_all().await;
+        blocking(self.inner, Inner::fold_rest).await?;
+        pulled
+    }
+
+    async fn pull_all(&mut self) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
             self.inner.check_flight()?;
             let (cursor, is_new) = self
@@ -331,7 +341,8 @@ impl Inner {
     }
 
     fn take_pull(&self, answer: &PullAnswer) -> Result<Taken, Error> {
-        let taken = self.take_page(&answer.page, &answer.parts)?;
+        let rest = Rest::after(answer.more, !answer.blobs.is_empty());
+        let taken = self.take_page(&answer.page, &answer.parts, rest)?;
         self.blobs_at_hub(&answer.blobs)?;
         let now_ms = self.now_ms();
         let is_newest = match &answer.newest {

@@ -16,6 +16,7 @@ use rusqlite::{Connection, Row, params};
 use super::{MAX_ROUNDS, PULL_BYTES, Sync, blocking, pull_roster};
 use crate::error::Error;
 use crate::folding::kind;
+use crate::folding::unfolded::Rest;
 use crate::kolonne::Inner;
 use crate::{keys, oplog, outbox};
 
@@ -43,7 +44,8 @@ impl Sync<'_> {
             };
             let more = answer.more;
             let taken = blocking(self.inner, move |inner| {
-                let taken = inner.take_page(&answer.page, &answer.parts)?;
+                let rest = Rest::after(more, !answer.blobs.is_empty());
+                let taken = inner.take_page(&answer.page, &answer.parts, rest)?;
                 inner.blobs_at_hub(&answer.blobs)?;
                 Ok(taken)
             })

@@ -10,6 +10,7 @@ use rusqlite::Transaction;
 
 use super::lineage;
 use crate::error::Error;
+use crate::folding::unfolded::{self, Rest};
 use crate::inbox::{self, Taken};
 use crate::kolonne::Inner;
 use crate::records::Changed;
@@ -50,36 +51,64 @@ impl Inner {
         self.forget_other_hub()
     }
 
-    /// Takes a page in one transaction and folds what it touched.
-    pub(crate) fn take_page(&self, page: &[u8], parts: &[Part]) -> Result<Taken, Error> {
-        let (taken, roster) = self.store.write(|tx| {
+    /// Takes a page in one transaction and folds what it touched, but for what is to be folded with
+    /// the rest that comes.
+    pub(crate) fn take_page(
+        &self,
+        page: &[u8],
+        parts: &[Part],
+        rest: Rest,
+    ) -> Result<Taken, Error> {
+        let (taken, folded, roster) = self.store.write(|tx| {
             let before = self.roster(tx)?;
             let mut chain = (*self.chain(tx)?).clone();
-            let mut taken = inbox::take(tx, &mut chain, page, parts)?;
+            let taken = inbox::take(tx, &mut chain, page, parts)?;
             let both = self.beside_other(tx, &chain)?;
             let roster = both.as_ref().unwrap_or(&chain);
-            if taken.roster_grew {
-                taken.threads = self.judge_by(tx, &before, roster)?;
+            let folded = if taken.roster_grew {
+                self.judge_by(tx, &before, roster)?
             } else {
-                self.judge_threads(tx, roster, &taken.threads)?;
-            }
+                let due = unfolded::due(tx, &taken, rest)?;
+                self.judge_threads(tx, roster, &due)?;
+                due
+            };
             seats::take_shares(tx)?;
-            Ok((taken, chain))
+            Ok((taken, folded, chain))
         })?;
         if taken.roster_grew {
             self.went_on(roster)?;
             self.tell(Changed::People);
             self.tell(Changed::Devices);
         }
-        for thread in &taken.threads {
+        self.tell_folded(&folded);
+        Ok(taken)
+    }
+
+    /// Folds what waited for more, which perhaps never came.
+    pub(crate) fn fold_rest(&self) -> Result<(), Error> {
+        if self.store.read(|db| unfolded::all(db))?.is_empty() {
+            return Ok(());
+        }
+        let folded = self.store.write(|tx| {
+            let roster = self.roster(tx)?;
+            let rest = unfolded::all(tx)?;
+            self.judge_threads(tx, &roster, &rest)?;
+            seats::take_shares(tx)?;
+            Ok(rest)
+        })?;
+        self.tell_folded(&folded);
+        Ok(())
+    }
+
+    fn tell_folded(&self, threads: &BTreeSet<ThreadId>) {
+        for thread in threads {
             self.tell(Changed::Thread(*thread));
         }
-        if !taken.threads.is_empty() {
+        if !threads.is_empty() {
             self.tell(Changed::Threads);
             self.tell(Changed::People);
             self.tell(Changed::Me);
         }
-        Ok(taken)
     }
 }
 

@@ -40,9 +40,11 @@ pub mod fault {
     pub const LOSS: u32 = 1 << 13;
     /// Requests come twice.
     pub const TWICE: u32 = 1 << 14;
+    /// Half of the seeds get what is new in pages of a few ops.
+    pub const SMALL_PAGES: u32 = 1 << 15;
 
     /// All of them by name.
-    pub const ALL: [(u32, &str); 15] = [
+    pub const ALL: [(u32, &str); 16] = [
         (DEATH, "deaths"),
         (DEATH_AT_A_POINT, "deaths while writing"),
         (FULL_DISK, "full disks"),
@@ -58,6 +60,7 @@ pub mod fault {
         (LYING_HUB, "lying hub"),
         (LOSS, "loss"),
         (TWICE, "doubled requests"),
+        (SMALL_PAGES, "small pages"),
     ];
 }
 

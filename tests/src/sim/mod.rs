@@ -165,6 +165,7 @@ pub struct Sim<'a> {
     latency_ms: u64,
     loss_permille: u32,
     twice_permille: u32,
+    page_bytes: Option<u32>,
     garbled_permille: u32,
     lies: Chance,
     told_lies: usize,
@@ -247,6 +248,7 @@ impl<'a> Sim<'a> {
         let (latency_ms, loss) = (10 + chance.draw() % 1_500, chance.below(4) as u32);
         // Its own stream: the rest of a seed stays as it was without lies.
         let mut lies = Chance::new(seed, "lies");
+        let mut pages = Chance::new(seed, "pages");
         let comes = |fault: u32| plan.faults & fault != 0;
         let is_liar = lies.permille(500) && comes(fault::LYING_HUB);
         let lies_permille = match plan.lie {
@@ -269,6 +271,8 @@ impl<'a> Sim<'a> {
             latency_ms,
             loss_permille: if comes(fault::LOSS) { loss * 60 } else { 0 },
             twice_permille: if comes(fault::TWICE) { 50 } else { 0 },
+            page_bytes: (comes(fault::SMALL_PAGES) && pages.permille(500))
+                .then(|| 200 + pages.below(1_500) as u32),
             garbled_permille: if comes(fault::GARBLED) { 10 } else { 0 },
             lies,
             told_lies: 0,
@@ -505,8 +509,15 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn send(&mut self, from: usize, life: u64, via: Via, to: PublicKey, request: Request) {
+    fn send(&mut self, from: usize, life: u64, via: Via, to: PublicKey, mut request: Request) {
         self.tell(Some(from), kind(&request));
+        if let Some(bytes) = self.page_bytes {
+            match &mut request {
+                Request::Pull(pull) => pull.limit_bytes = bytes,
+                Request::Fetch(fetch) => fetch.limit_bytes = bytes,
+                _ => {}
+            }
+        }
         if !self.devices[from].is_online || self.chance.permille(self.loss_permille) {
             let (answer, wait_ms) = (Err(HubError::Unreachable), self.way_ms());
             let back = What::Back {
