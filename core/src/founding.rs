@@ -104,7 +104,7 @@ impl Kolonne {
                 code: "other_hub",
             });
         }
-        let folder = NewFolder::at(&config.dir);
+        let mut folder = NewFolder::at(&config.dir);
         let store = free_store(&config.dir)?;
 
         let root = RootSeed::generate()?;
@@ -376,8 +376,8 @@ impl NewFolder {
         Self { made }
     }
 
-    /// It holds a company now.
-    pub(crate) fn stays(mut self) {
+    /// It holds a company now, or the keys of a device that the hub may know.
+    pub(crate) fn stays(&mut self) {
         self.made = None;
     }
 }

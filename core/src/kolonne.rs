@@ -175,6 +175,7 @@ impl Kolonne {
             return Err(Error::NotFound { kind: "company" });
         }
         let store = open_store(&config.dir)?;
+        store.read(|db| crate::recovery::check_whole(db))?;
         Self::with_store(config, store)
     }
 

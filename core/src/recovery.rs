@@ -2,9 +2,11 @@
 //! others.
 //!
 //! The root signs two roster ops, the device and then its person, and is forgotten again; it is
-//! written to no disk. The roster proves itself by the root key, and says which hub is the
+//! written to no disk. Keys are kept before the hub hears of them, so that recovering again goes on where
+//! it was broken off. The roster proves itself by the root key, and says which hub is the
 //! company's; nothing is taken from the hub's word.
 
+mod begun;
 mod rejoin;
 
 use std::path::PathBuf;
@@ -31,8 +33,8 @@ use crate::capture::job;
 use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
 use crate::founding::{
-    NewFolder, checked_name, company_thread, device_seat, door, free_store, hello, keep_membership,
-    page_of, roster_op, roster_op_on, the_newest,
+    NewFolder, checked_name, company_thread, device_seat, door, hello, keep_membership, page_of,
+    roster_op, roster_op_on, the_newest,
 };
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
@@ -41,6 +43,8 @@ use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
 use crate::sync::{blocking, give_roster, whole_roster};
 use crate::transport::{HttpCarrier, HttpDoor, Line};
+use begun::Begun;
+pub(crate) use begun::check_whole;
 
 /// How often an op is drafted anew because the roster moved on.
 const DRAFTS: usize = 5;
@@ -153,26 +157,36 @@ impl Kolonne {
             None => None,
         };
         let at_hand = AtHand { root, hub };
-        let folder = NewFolder::at(&config.dir);
-        let store = free_store(&config.dir)?;
-        let device = DeviceKeys::generate()?;
-        let (roster, ops, parts) =
-            admit_device(&config, &at_hand, backup.as_ref(), &device, new.undo_since).await?;
-        store.write(|tx| {
-            let hub_url = at_hand.hub.as_ref().map_or("", |at| &at.url);
-            let hub_key = *roster.hub_key().ok_or(Error::Corrupt)?;
-            keep_membership(tx, &roster.company(), hub_url, &hub_key, &device)?;
-            for op in &ops {
-                oplog::keep(tx, op)?;
-            }
-            let kept = backup.iter().flat_map(|backup| &backup.parts);
-            for part in kept.chain(&parts) {
-                oplog::keep_part(tx, &part.op, &part.bytes)?;
-            }
-            keys::open_rings(tx, &roster).map(drop)
-        })?;
+        let mut folder = NewFolder::at(&config.dir);
+        let (store, begun) = begun::store(&config.dir)?;
+        if begun == Begun::No {
+            let device = store.write(begun::device_keys)?;
+            let (roster, ops, parts) = admit_device(
+                &config,
+                &at_hand,
+                backup.as_ref(),
+                (&device, &mut folder),
+                new.undo_since,
+            )
+            .await?;
+            store.write(|tx| {
+                let hub_url = at_hand.hub.as_ref().map_or("", |at| &at.url);
+                let hub_key = *roster.hub_key().ok_or(Error::Corrupt)?;
+                keep_membership(tx, &roster.company(), hub_url, &hub_key, &device)?;
+                begun::mark(tx)?;
+                for op in &ops {
+                    oplog::keep(tx, op)?;
+                }
+                let kept = backup.iter().flat_map(|backup| &backup.parts);
+                for part in kept.chain(&parts) {
+                    oplog::keep_part(tx, &part.op, &part.bytes)?;
+                }
+                keys::open_rings(tx, &roster).map(drop)
+            })?;
+        }
         folder.stays();
         let kolonne = Self::with_store(config, store)?;
+        kolonne.check_kit(&new.kit)?;
         if let Some(backup) = backup {
             blocking(&kolonne.inner, move |inner| backup.import(inner, &mut told)).await?;
         }
@@ -189,13 +203,46 @@ impl Kolonne {
         person_name: String,
         device_name: String,
     ) -> Result<(), Error> {
+        let inner = &self.inner;
+        // Before the change, so that the rings are opened with the seat in place.
+        let seat = inner.store.write(begun::seat_keys)?;
         if at_hand.hub.is_some() {
             self.catch_up().await?;
         }
+        let roster = inner.store.read(|db| inner.roster(db))?;
+        let held = roster.seat(&seat.seat()).and_then(|held| held.cert.person);
+        let person = match held {
+            Some(person) => person,
+            None => self.certify_person(at_hand, &seat, &person_name).await?,
+        };
+        blocking(inner, move |inner| {
+            let names = [
+                (person.0.to_vec(), person_name.as_str()),
+                (inner.device.0.to_vec(), device_name.as_str()),
+            ];
+            inner.say_names(&seat.author(), &names)?;
+            inner.store.write(begun::done)
+        })
+        .await?;
+        if at_hand.hub.is_some()
+            && let Err(error) = self.catch_up().await
+        {
+            // Somebody sits here now: the names go out with the next sync.
+            tracing::info!(code = error.code(), "recovered, but not caught up");
+        }
+        Ok(())
+    }
+
+    /// The root gives the person's seat what it needs; which person that is.
+    async fn certify_person(
+        &self,
+        at_hand: &AtHand,
+        seat: &SeatKeys,
+        person_name: &str,
+    ) -> Result<RingId, Error> {
         let (people, _) = self.people()?;
         let known = people.iter().find(|person| person.name == person_name);
         let known = known.map(|person| person.id);
-        let seat = SeatKeys::generate()?;
         let inner = &self.inner;
         let clock = Arc::clone(&inner.config.clock);
         let (root, device) = (at_hand.root.clone(), inner.device);
@@ -256,35 +303,13 @@ impl Kolonne {
                 .await?
             }
         };
-        blocking(inner, move |inner| {
-            inner.seat_down(&drafted, &seat, &person_name, &device_name)
-        })
-        .await?;
-        if at_hand.hub.is_some() {
-            self.catch_up().await?;
-        }
-        Ok(())
+        let person = drafted.with;
+        blocking(inner, move |inner| inner.keep_change(&drafted)).await?;
+        Ok(person)
     }
 }
 
 impl Inner {
-    fn seat_down(
-        &self,
-        drafted: &Drafted<RingId>,
-        seat: &SeatKeys,
-        person_name: &str,
-        device_name: &str,
-    ) -> Result<(), Error> {
-        // Before the change, so that the rings are opened with the seat in place.
-        self.store.write(|tx| keys::keep_seat(tx, 0, seat))?;
-        self.keep_change(drafted)?;
-        let names = [
-            (drafted.with.0.to_vec(), person_name),
-            (self.device.0.to_vec(), device_name),
-        ];
-        self.say_names(&seat.author(), &names)
-    }
-
     /// Names people and devices that aren't named so already.
     fn say_names(&self, author: &Author, names: &[(Vec<u8>, &str)]) -> Result<(), Error> {
         let thread = self.store.read(|db| company_thread(db))?;
@@ -371,7 +396,7 @@ async fn admit_device(
     config: &Config,
     at_hand: &AtHand,
     backup: Option<&Backup>,
-    device: &DeviceKeys,
+    (device, folder): (&DeviceKeys, &mut NewFolder),
     undo_since: Option<u32>,
 ) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), Error> {
     for _ in 0..DRAFTS {
@@ -380,6 +405,9 @@ async fn admit_device(
             (None, Some(backup)) => (backup.roster.clone(), backup.ops.clone(), Vec::new()),
             (None, None) => return Err(Error::NotFound { kind: "hub" }),
         };
+        if roster.device(&device.device()).is_some() {
+            return Ok((roster, ops, parts));
+        }
         let certified = match &at_hand.hub {
             Some(at) => at.certified(&roster)?,
             None => None,
@@ -401,6 +429,8 @@ async fn admit_device(
             page: page_of(&op).into(),
             parts: Vec::new(),
         };
+        // From here on the hub may know the device, whatever becomes of its answer.
+        folder.stays();
         let taken = match &at_hand.hub {
             Some(at) => at.hub.append_roster(request).await,
             None => Ok(()),

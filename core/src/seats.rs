@@ -438,7 +438,7 @@ impl Inner {
 }
 
 /// A seat's keys, if no PIN is before them; none: behind a PIN, or ended.
-fn keys_in_clear(db: &Connection, seat: &SeatId) -> Result<Option<SeatKeys>, Error> {
+pub(crate) fn keys_in_clear(db: &Connection, seat: &SeatId) -> Result<Option<SeatKeys>, Error> {
     let (signing, identity): (Vec<u8>, Vec<u8>) = db
         .prepare_cached("SELECT signing, identity FROM own_seats WHERE seat = ?1")?
         .query_row([seat.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))

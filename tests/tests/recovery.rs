@@ -228,6 +228,62 @@ async fn recover(world: &World, folder: &str, new: NewOffice) -> Device {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_that_breaks_off_anywhere_goes_on_and_leaves_no_ghost() {
+    let (mut world, job, photos) = a_week().await;
+    let before = world.büro.thread(&job);
+    world.büro.switch_off();
+    let devices = world.anna.core().devices().unwrap().len();
+    let dir = world.path("büro-2");
+    let office = || NewOffice {
+        backup: None,
+        ..office_with(&world, Some(world.wire.url()))
+    };
+    let (mut tries, mut halves) = (0, 0);
+    let kolonne = loop {
+        // Every answer after so many is lost on the way; the hub has done what was asked.
+        let mut answers = 0;
+        world.wire.lie(move |_, answer| {
+            answers += 1;
+            if answers > tries {
+                answer.clear();
+            }
+        });
+        match Kolonne::recover(Config::new(&dir), office(), |_| {}).await {
+            Ok(kolonne) => break kolonne,
+            Err(error) => assert!(tries < 60, "{error:?}"),
+        }
+        if dir.exists() {
+            halves += 1;
+            let opened = Kolonne::open(Config::new(&dir));
+            assert_eq!(opened.unwrap_err().code(), "not_found.company");
+        }
+        tries += 1;
+    };
+    world.wire.be_honest();
+    assert!(tries > 4 && halves > 2, "{tries} {halves}");
+    let new = Device::new(dir, Arc::default(), kolonne);
+    new.sync().await;
+    world.anna.sync().await;
+    for device in [&new, &world.anna] {
+        let now = device.core().devices().unwrap();
+        assert_eq!(now.len(), devices + 1, "one more, no ghost: {now:?}");
+    }
+    let (people, _) = new.core().people().unwrap();
+    let sabine: Vec<_> = people
+        .iter()
+        .filter(|person| person.name == "Sabine Brandt")
+        .collect();
+    assert_eq!((sabine.len(), sabine[0].seats), (1, 2));
+    assert_eq!(new.core().me().unwrap().seats.len(), 1);
+    assert_eq!(new.thread(&job), before);
+    reads(&new, &photos[0], &[Part::Original]);
+    new.text(&job, "Da sind wir wieder");
+    new.sync().await;
+    world.anna.sync().await;
+    assert_eq!(texts(&new, &job), texts(&world.anna, &job));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hub_and_office_are_lost_and_come_back_from_a_backup_and_the_kit() {
     let (mut world, job, photos) = a_week().await;
     let file = world.path("sicherung.age");
