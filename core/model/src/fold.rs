@@ -473,15 +473,12 @@ fn keep_replies_behind(entries: &mut BTreeMap<OpId, Entry>) {
     }
 }
 
-/// The newest ops of every branch that are here, be it beyond a gap, but for those of `except`: what
-/// a cut names that is to leave nothing out.
+/// How far each branch is here without a gap, but for those of `except`: what a cut names. Beyond a gap may
+/// be an op that was made up to lie far ahead, so that whatever is written below it later would count.
 #[must_use]
 pub fn heads(ops: &ThreadOps<'_>, except: &SeatId) -> Vec<SeenHead> {
-    let followed: BTreeSet<OpId> = ops.iter().map(|op| op.context().previous).collect();
-    ops.iter()
-        .filter(|op| op.context().seat != *except && !followed.contains(&op.id()))
-        .map(seen_head)
-        .collect()
+    let heads = ops.heads_where(|op| op.context().seat != *except);
+    heads.into_iter().map(seen_head).collect()
 }
 
 /// What this device may say it has `seen` of a thread: how far it has each branch without a gap,

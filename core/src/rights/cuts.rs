@@ -123,31 +123,42 @@ pub fn lists(
     Ok((cuts, parts))
 }
 
-/// The newest op of each branch of a seat's strands in this log.
+/// The newest op of each branch of a seat's strands in this log, as far as it is here without a gap. What
+/// lies beyond one may be a thief's, who writes below it ever after.
 fn heads_here(db: &Connection, seat: &SeatId) -> Result<Vec<StrandHead>, Error> {
     let mut statement = db.prepare_cached(
-        "SELECT o.thread, o.store, o.seq, o.id FROM ops o WHERE o.seat = ?1 AND o.class <> 3
-            AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)",
+        "SELECT thread, store, seq, id, previous FROM ops WHERE seat = ?1 AND class <> 3
+         ORDER BY thread, store, seq",
     )?;
-    let heads = statement.query_map([seat.0.as_slice()], |row| {
+    let ops = statement.query_map([seat.0.as_slice()], |row| {
         let bytes = |at: usize| row.get::<_, Vec<u8>>(at);
-        Ok((bytes(0)?, bytes(1)?, row.get::<_, u32>(2)?, bytes(3)?))
+        Ok((
+            bytes(0)?,
+            bytes(1)?,
+            row.get::<_, u32>(2)?,
+            bytes(3)?,
+            bytes(4)?,
+        ))
     })?;
-    heads
-        .map(|row| {
-            let (thread, store, seq, id) = row?;
-            let corrupt = |_| Error::Corrupt;
-            Ok(StrandHead {
-                strand: Strand {
-                    thread: ThreadId::try_from(thread.as_slice()).map_err(corrupt)?,
-                    seat: *seat,
-                    store: StoreId::try_from(store.as_slice()).map_err(corrupt)?,
-                },
-                head: Head {
-                    seq,
-                    id: OpId::try_from(id.as_slice()).map_err(corrupt)?,
-                },
-            })
-        })
-        .collect()
+    let corrupt = |_| Error::Corrupt;
+    let mut heads: BTreeMap<OpId, StrandHead> = BTreeMap::new();
+    let mut whole: BTreeSet<OpId> = BTreeSet::new();
+    for op in ops {
+        let (thread, store, seq, id, previous) = op?;
+        let id = OpId::try_from(id.as_slice()).map_err(corrupt)?;
+        let previous = OpId::try_from(previous.as_slice()).map_err(corrupt)?;
+        if seq != 1 && !whole.contains(&previous) {
+            continue;
+        }
+        whole.insert(id);
+        heads.remove(&previous);
+        let strand = Strand {
+            thread: ThreadId::try_from(thread.as_slice()).map_err(corrupt)?,
+            seat: *seat,
+            store: StoreId::try_from(store.as_slice()).map_err(corrupt)?,
+        };
+        let head = Head { seq, id };
+        heads.insert(id, StrandHead { strand, head });
+    }
+    Ok(heads.into_values().collect())
 }
