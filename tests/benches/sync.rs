@@ -28,6 +28,9 @@ use kolonne_tests::world::{admit, person, phone};
 use kolonne_tests::{Device, World};
 use rusqlite::{Connection, params};
 
+/// Lines that are handed over at once.
+const PAGE_LINES: usize = 4_000;
+
 struct Size {
     threads: usize,
     ops_each: usize,
@@ -194,7 +197,9 @@ async fn bulk(world: &World, scribe: &mut Scribe, jobs: &[ThreadId], each: usize
     let mut pages = Vec::new();
     for job in jobs {
         // As a week's words come: some from each job.
-        pages.push(scribe.write(*job, &texts(each, 0)).await);
+        for some in texts(each, 0).chunks(PAGE_LINES) {
+            pages.push(scribe.write(*job, some).await);
+        }
     }
     let since = Instant::now();
     scribe.push(pages.clone()).await;
