@@ -6,6 +6,7 @@
 //! can be repeated, and nothing a hub says but a signature changes what a screen promises.
 
 mod asks;
+mod behind_kit;
 mod branches;
 mod download;
 mod driver;

@@ -57,6 +57,18 @@ fn login(url: &str, company: CompanyId, hub: &World, signing: &SigningKey) -> Ht
     HttpHub::new(HttpDoor::new(url, &Trust::System).unwrap(), identity)
 }
 
+async fn roster_at(hub: &HttpHub, company: CompanyId) -> Roster {
+    let mut roster = Roster::new(company);
+    let answer = hub.roster(RosterFrom { seq: 1 }).await.unwrap();
+    assert!(!answer.more);
+    for raw in page::read(&answer.page).unwrap() {
+        let segment = raw.resolve(&company, &NoBases).unwrap();
+        let op = roster.verify(segment).unwrap();
+        roster.append(&op);
+    }
+    roster
+}
+
 /// The kit in hand: what the root says at the hub.
 struct Kit {
     url: String,
@@ -74,14 +86,7 @@ impl Kit {
         // Not over the world's wire, which counts.
         let url = format!("http://{}", world.hub.as_ref().unwrap().address);
         let hub = login(&url, company, world, &key);
-        let mut roster = Roster::new(company);
-        let answer = hub.roster(RosterFrom { seq: 1 }).await.unwrap();
-        assert!(!answer.more);
-        for raw in page::read(&answer.page).unwrap() {
-            let segment = raw.resolve(&company, &NoBases).unwrap();
-            let op = roster.verify(segment).unwrap();
-            roster.append(&op);
-        }
+        let roster = roster_at(&hub, company).await;
         Self {
             url,
             company,
@@ -355,6 +360,11 @@ impl Scribe {
             }
             full.extend(page);
         }
+    }
+
+    /// The roster as the hub has it now.
+    pub async fn roster(&self) -> Roster {
+        roster_at(&self.hub, self.company).await
     }
 
     /// The company it writes in.

@@ -14,7 +14,10 @@ use kolonne_core::crypt::RootSeed;
 use kolonne_core::records::{HubState, Outbox, Part, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::ids::{OpId, PublicKey};
-use kolonne_model::roster::change::{Change, DeviceKind, EndMode, Role, Subject};
+use kolonne_model::roster::Roster;
+use kolonne_model::roster::change::{Change, DeviceKind, EndMode, RingKind, Role, Subject};
+use kolonne_tests::bare;
+use kolonne_tests::scribe::{self, Scribe};
 use kolonne_tests::world::{RunningHub, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -786,4 +789,49 @@ async fn a_phone_put_back_from_a_copy_goes_on_and_nothing_is_doubled_or_lost() {
         .query_row(sql, [], |row| row.get(0))
         .unwrap();
     assert_eq!(twice, 0, "no place of a strand has two ops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_keys_that_a_replaced_kit_began_are_ended_by_the_office_without_it() {
+    let world = World::new().await;
+    let (büro, job) = (&world.büro, world.job("Dach", &["Anna Weber"]));
+    for chunk in 0..4 {
+        let rings = (0..60).map(|n| bare::ring((chunk << 8) + n, RingKind::Person).1);
+        scribe::change_the_roster(&world, rings.collect()).await;
+    }
+    world.everyone_syncs().await;
+    let scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    büro.sync().await;
+    // The kit's first word comes through; before its answer the line is gone.
+    let wire = world.wire.clone();
+    world.wire.lie(move |asked, _| {
+        if asked.what == "POST /v1/roster/append" {
+            wire.lead_to(None);
+        }
+    });
+    let (seat, new) = (büro.seat(), Kolonne::new_kit().unwrap());
+    let replaced = büro.core().replace_kit(&seat, &world.kit, &new).await;
+    assert!(replaced.is_err());
+    world.wire.be_honest();
+    world
+        .wire
+        .lead_to(Some(world.hub.as_ref().unwrap().address));
+    let old = |roster: &Roster| {
+        let rings = roster.rings();
+        let first = rings.filter(|(_, ring)| ring.generations.len() == 1);
+        first.count()
+    };
+    let before = old(&scribe.roster().await);
+    assert!(before > 40, "it didn't fit into one op: {before}");
+    büro.sync().await;
+    büro.sync().await;
+    let now = scribe.roster().await;
+    assert_eq!(old(&now), 0, "who has the old kit opens none that comes");
+    let links = now.links().len();
+    büro.sync().await;
+    assert_eq!(scribe.roster().await.links().len(), links, "and that's it");
+    world.anna.sync().await;
+    world.anna.text(&job, "Ist gut");
+    world.everyone_syncs().await;
+    assert_eq!(texts(büro, &job), ["Ist gut"]);
 }

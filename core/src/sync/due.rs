@@ -24,7 +24,7 @@ use crate::rings::{self, Leaving};
 use crate::store::{get_meta, set_meta};
 
 /// Rings in one roster op: with their wraps they fit a payload.
-const RINGS_PER_OP: usize = 12;
+pub(super) const RINGS_PER_OP: usize = 12;
 /// Where the year is kept that all is done for.
 const DONE: &str = "rings_year";
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -146,7 +146,11 @@ impl Inner {
     }
 
     /// An open seat of an office person, if this is an office's device.
-    fn office_seat(&self, db: &Connection, roster: &Roster) -> Result<Option<SeatId>, Error> {
+    pub(super) fn office_seat(
+        &self,
+        db: &Connection,
+        roster: &Roster,
+    ) -> Result<Option<SeatId>, Error> {
         let is_office = roster
             .device(&self.device)
             .is_some_and(|device| device.cert.kind == DeviceKind::Office);

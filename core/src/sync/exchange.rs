@@ -155,6 +155,7 @@ impl Sync<'_> {
         }
         self.end_expired().await?;
         self.renew_rings().await?;
+        self.follow_the_kit().await?;
         if blocking(self.inner, Inner::mend_keys).await? {
             self.push().await?;
         }
