@@ -1,8 +1,8 @@
 //! The inbox: what came from the hub, proven, kept and folded.
 //!
 //! Nothing is believed but signatures: roster ops prove themselves against the roster, other ops
-//! against the certificates in it. What can't be proven yet waits in a bounded table; it can be
-//! asked for again.
+//! against the certificates in it. What can't be proven yet waits in a table that is bounded, fair to
+//! each seat; what falls out of it is asked for again, as its head is missed.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,15 @@ use kolonne_model::op::Class;
 use kolonne_model::page::{self, NoBases, ReceivedSegment};
 use kolonne_model::roster::{Roster, RosterRefusal, cuts_named, part_hash};
 use kolonne_model::strand;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::error::Error;
 use crate::{oplog, outbox};
 
 /// Most segments that wait for a certificate.
 const MAX_WAITING: i64 = 256;
+/// Most bytes of them.
+const MAX_WAITING_BYTES: i64 = 4 << 20;
 
 /// What an answer of the hub changed here.
 #[derive(Debug, Default)]
@@ -185,29 +187,68 @@ fn wait(tx: &Transaction<'_>, segment: &ReceivedSegment) -> Result<(), Error> {
         },
     );
     tx.execute(
-        "INSERT INTO waiting (page) SELECT ?1 WHERE (SELECT count(*) FROM waiting) < ?2
-            AND NOT EXISTS (SELECT 1 FROM waiting WHERE page = ?1)",
-        params![bytes, MAX_WAITING],
+        "INSERT INTO waiting (seat, page) SELECT ?1, ?2
+            WHERE NOT EXISTS (SELECT 1 FROM waiting WHERE seat = ?1 AND page = ?2)",
+        params![segment.strand.seat.0.as_slice(), bytes],
     )?;
-    Ok(())
+    make_room(tx)
 }
 
+/// Drops what is over the bounds: the oldest of the seat that takes most of what is short, so that
+/// one seat's flood drives out its own.
+fn make_room(tx: &Transaction<'_>) -> Result<(), Error> {
+    loop {
+        let sql = "SELECT count(*), coalesce(sum(length(page)), 0) FROM waiting";
+        let (rows, bytes): (i64, i64) = tx
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let most = if bytes > MAX_WAITING_BYTES {
+            "sum(length(page))"
+        } else if rows > MAX_WAITING {
+            "count(*)"
+        } else {
+            return Ok(());
+        };
+        let sql = format!(
+            "DELETE FROM waiting WHERE id = (SELECT min(id) FROM waiting
+                GROUP BY seat ORDER BY {most} DESC, min(id) LIMIT 1)"
+        );
+        tx.prepare_cached(&sql)?.execute([])?;
+    }
+}
+
+/// Takes what waited for certificates that are here now; one after the other, the rest stays unread.
 fn retry_waiting(
     tx: &Transaction<'_>,
     roster: &mut Roster,
     taken: &mut Taken,
 ) -> Result<(), Error> {
-    let rows: Vec<(i64, Vec<u8>)> = tx
-        .prepare("SELECT id, page FROM waiting ORDER BY id")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let seats: Vec<Vec<u8>> = tx
+        .prepare("SELECT DISTINCT seat FROM waiting")?
+        .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for (id, page) in rows {
-        tx.execute("DELETE FROM waiting WHERE id = ?1", [id])?;
-        for raw in page::read(&page).unwrap_or_default() {
-            if let Ok(segment) = raw.resolve(&roster.company(), &NoBases) {
-                take_segment(tx, roster, segment, taken)?;
+    for seat in seats {
+        let id = SeatId::try_from(seat.as_slice()).map_err(|_| Error::Corrupt)?;
+        if roster.certificate(&id).is_none() {
+            continue;
+        }
+        while let Some(page) = first_waiting(tx, &seat)? {
+            for raw in page::read(&page).unwrap_or_default() {
+                if let Ok(segment) = raw.resolve(&roster.company(), &NoBases) {
+                    take_segment(tx, roster, segment, taken)?;
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Takes the oldest segment of a seat out of the table.
+fn first_waiting(tx: &Transaction<'_>, seat: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let sql = "DELETE FROM waiting WHERE id = (SELECT min(id) FROM waiting WHERE seat = ?1)
+         RETURNING page";
+    Ok(tx
+        .prepare_cached(sql)?
+        .query_row([seat], |row| row.get(0))
+        .optional()?)
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use kolonne_core::records::{HubState, Part, State};
-use kolonne_core::{Config, InviteState, Kolonne};
+use kolonne_core::{Config, InviteState, Kolonne, NewOffice};
 use kolonne_model::cbor;
 use kolonne_model::hub::{
-    FetchAnswer, LastOpsAnswer, PullAnswer, PushAnswer, RosterAnswer, RosterFrom,
+    FetchAnswer, LastOpsAnswer, Part as HubPart, PullAnswer, PushAnswer, RosterAnswer, RosterFrom,
 };
 use kolonne_model::ids::{
     CompanyId, Hash32, KeyId, OpId, PublicKey, RosterDigest, RosterPosition, SeatId, StoreId,
@@ -734,6 +734,177 @@ async fn a_phone_takes_no_roster_that_ends_before_its_code() {
     let refused = on_phone.await.unwrap();
     assert_eq!(refused.unwrap_err().code(), "invalid.code.forged");
     assert!(Kolonne::open(Config::new(world.path("kolonne-9"))).is_err());
+}
+
+/// A segment by a seat that nobody certified: that many ops of that many bytes.
+fn by_nobody(company: CompanyId, seat: u16, ops: u32, bytes: usize) -> Vec<u8> {
+    let mut by = [0xee; 16];
+    by[..2].copy_from_slice(&seat.to_be_bytes());
+    let mut previous = OpId::ZERO;
+    let ops: Vec<Op> = (1..=ops)
+        .map(|seq| {
+            let context = Context {
+                suite: SUITE_1,
+                class: ClassByte::plain(Class::Data),
+                company,
+                thread: kolonne_model::ids::ThreadId([3; 16]),
+                seat: SeatId(by),
+                store: StoreId([7; 8]),
+                seq,
+                previous,
+                roster: RosterPosition(1),
+                roster_digest: RosterDigest([0; 32]),
+                key: KeyId([5; 16]),
+                lamport: u64::from(seq),
+                time_ms: 1,
+                extension_hash: Hash32::ZERO,
+            };
+            let op = Op::new(context, vec![9; bytes]);
+            previous = op.form.id();
+            op
+        })
+        .collect();
+    let mut page = Vec::new();
+    page::write_segment(
+        &mut page,
+        &SegmentToSend {
+            name: StrandName::Full(ops[0].context().strand()),
+            receivers_base: None,
+            ops: &ops,
+            links: 0,
+            signature: &kolonne_model::ids::Signature([1; 64]),
+        },
+    );
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_certificate_is_bounded_and_crowds_nobody_out() {
+    let world = World::new().await;
+    let (büro, kolonne_3) = (&world.büro, &world.kolonne_3);
+    let job = a_job(&world).await;
+    let new = phone(
+        "Handy Kolonne 7",
+        "Kolonne 7",
+        vec![person("Timo Fuchs", Role::Crew)],
+    );
+    let timo = world.enrol("kolonne-7", new).await;
+    let crew = world.ring("Kolonne 7");
+    let seat = büro.seat();
+    büro.core()
+        .change_members(&seat, &job, &[crew], &[])
+        .unwrap();
+    büro.sync().await;
+    timo.sync().await;
+    büro.sync().await;
+    timo.text(&job, "Bin auch da");
+    timo.sync().await;
+    let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    world.wire.lie(move |asked, answer| {
+        if let ("POST /v1/pull", Ok(told)) =
+            (asked.what.as_str(), cbor::decode::<PullAnswer>(answer))
+            && !told.page.is_empty()
+        {
+            *keep.lock().unwrap() = told.page.to_vec();
+        }
+    });
+    büro.sync().await;
+    let honest = kept.lock().unwrap().clone();
+    assert!(texts(büro, &job).contains(&"Bin auch da".to_owned()));
+
+    // A phone that the hub tells nothing of the new one hears much of many who never were; then of
+    // the new one.
+    let company = büro.core().me().unwrap().company_id;
+    let mut pages: Vec<Vec<u8>> = (0..7).map(|n| by_nobody(company, n, 14, 65_000)).collect();
+    pages.extend((1..4).map(|few| {
+        let small = (0..100).map(|n| by_nobody(company, few * 100 + n, 1, 60));
+        small.collect::<Vec<_>>().concat()
+    }));
+    pages.push(honest);
+    let mut pages = pages.into_iter();
+    let all_told = Arc::new(AtomicBool::new(false));
+    let told_all = Arc::clone(&all_told);
+    world.wire.lie(move |asked, answer| {
+        if let ("POST /v1/pull", Ok(mut told)) =
+            (asked.what.as_str(), cbor::decode::<PullAnswer>(answer))
+        {
+            let next = pages.next();
+            told_all.store(next.is_none(), Ordering::Relaxed);
+            told.page = next.unwrap_or_default().into();
+            *answer = cbor::encode(&told);
+        } else {
+            in_pages(asked, answer, &mut Vec::clear);
+        }
+    });
+    while !all_told.load(Ordering::Relaxed) {
+        kolonne_3.sync().await;
+    }
+    let waiting = |seat: &SeatId| -> (i64, i64, i64) {
+        let sql = "SELECT count(*), sum(length(page)), sum(instr(page, ?1) > 0) FROM waiting";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let db = kolonne_3.database();
+        db.query_row(sql, [seat.0.as_slice()], row).unwrap()
+    };
+    let (rows, bytes, of_timo) = waiting(&timo.seat());
+    assert!(rows <= 256, "{rows}");
+    assert!(bytes <= 4 << 20, "{bytes}");
+    assert!(of_timo > 0, "who is honest found room");
+    world.wire.be_honest();
+    kolonne_3.sync().await;
+    assert!(texts(kolonne_3, &job).contains(&"Bin auch da".to_owned()));
+    assert_eq!(waiting(&timo.seat()).2, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_comes_beside_a_roster_only_what_it_names_is_kept() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let job = a_job(&world).await;
+    world.kolonne_3.text(&job, "Bin am Dach");
+    world.everyone_syncs().await;
+    let lost = Subject::Device(world.kolonne_3.core().me().unwrap().device);
+    let seat = büro.seat();
+    büro.core().end(&seat, lost, EndMode::Hard).await.unwrap();
+    büro.sync().await;
+    let cuts = cut_heads(büro).len();
+    assert!(cuts > 0);
+    // Beside each answer the hub puts what nobody named: under no op's name, and under a true one's.
+    world.wire.lie(|asked, answer| {
+        if let ("POST /v1/roster", Ok(mut told)) =
+            (asked.what.as_str(), cbor::decode::<RosterAnswer>(answer))
+        {
+            let op = told.parts.first().map_or(OpId::ZERO, |part| part.op);
+            told.parts.extend((0..20).map(|n| HubPart {
+                op: if n % 2 == 0 { op } else { OpId::ZERO },
+                bytes: vec![n; 60_000].into(),
+            }));
+            *answer = cbor::encode(&told);
+        }
+    });
+    let new = NewOffice {
+        kit: world.kit.clone().into(),
+        hub_url: Some(world.wire.url()),
+        hub_key: None,
+        backup: None,
+        undo_since: None,
+        person_name: "Sabine Brandt".to_owned(),
+        device_name: "Büro neu".to_owned(),
+    };
+    let dir = world.path("büro-neu");
+    let recovered = Kolonne::recover(Config::new(&dir), new, |_| {})
+        .await
+        .unwrap();
+    world.wire.be_honest();
+    let recovered = Device::new(dir, Arc::default(), recovered);
+    recovered.sync().await;
+    assert_eq!(cut_heads(&recovered).len(), cuts, "what is named came");
+    let sql = "SELECT count(*) FROM parts WHERE length(bytes) = 60000";
+    let junk: i64 = recovered
+        .database()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(junk, 0, "and nothing else");
 }
 
 /// Answers every connection with these bytes.

@@ -259,6 +259,12 @@ CREATE TABLE view_bodies (
 -- Threads of which some ops wait for the fold, since more of them was to come at once.
 CREATE TABLE unfolded (thread BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- Segments whose seat isn't certified here yet, by seat; bounded. What waited is asked for again.
+DROP TABLE waiting;
+CREATE TABLE waiting (id INTEGER PRIMARY KEY, seat BLOB NOT NULL, page BLOB NOT NULL) STRICT;
+CREATE INDEX waiting_seat ON waiting (seat);
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

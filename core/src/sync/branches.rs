@@ -5,13 +5,14 @@
 //! more. Whoever may, merges them. A hub that confirmed one branch and shows another within one life
 //! lies: then nothing new is taken from either until a person decides, and everyone is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kolonne_model::hub::{AppendRoster, Hub, HubError, Part, RosterFrom};
-use kolonne_model::ids::{CompanyId, Head, HubEpoch, SeatId};
+use kolonne_model::hub::{AppendRoster, Hub, HubError, MAX_PART_BYTES, Part, RosterFrom};
+use kolonne_model::ids::{CompanyId, Hash32, Head, HubEpoch, OpId, SeatId};
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::change::{Adopt, Change, Role};
-use kolonne_model::roster::{Effect, Roster, cuts_named};
+use kolonne_model::roster::{Effect, Roster, cuts_named, part_hash};
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, Transaction};
 
@@ -154,14 +155,17 @@ fn cut_lists(db: &Connection, op: &VerifiedOp) -> Result<Vec<Part>, Error> {
     Ok(parts)
 }
 
-/// The whole roster that a hub serves, proven from its founding on. `company` is none for a kit that
-/// replaced another: it proves itself by what the chain says of its root.
+/// The whole roster that a hub serves, proven from its founding on, and of what comes beside it what
+/// its ops name. `company` is none for a kit that replaced another: it proves itself by what the chain
+/// says of its root.
 pub(crate) async fn whole_roster(
     hub: &Line,
     mut company: Option<CompanyId>,
 ) -> Result<(Roster, Vec<VerifiedOp>, Vec<Part>), HubError> {
     let mut roster: Option<Roster> = company.map(Roster::new);
     let (mut ops, mut parts) = (Vec::<VerifiedOp>::new(), Vec::new());
+    // Whose each part is that some op names, until it came.
+    let mut named: BTreeMap<Hash32, Option<OpId>> = BTreeMap::new();
     for _ in 0..MAX_ANSWERS {
         let next = u32::try_from(ops.len()).map_err(|_| HubError::TooLarge)?;
         let asked = RosterFrom {
@@ -183,13 +187,20 @@ pub(crate) async fn whole_roster(
             let verified = segment.ok().and_then(|segment| roster.verify(segment).ok());
             let Some(op) = verified else { break };
             roster.append(&op);
+            for cut in cuts_named(op.op().payload.as_deref()) {
+                named.entry(cut.list).or_insert(Some(op.id()));
+            }
             ops.push(op);
         }
-        for part in answer.parts {
-            if let Some(roster) = &mut roster {
-                roster.add_part(&part.bytes);
+        for Part { bytes, .. } in answer.parts {
+            if bytes.len() > MAX_PART_BYTES {
+                continue;
             }
-            parts.push(part);
+            let of = named.get_mut(&part_hash(&bytes)).and_then(Option::take);
+            if let (Some(op), Some(roster)) = (of, &mut roster) {
+                roster.add_part(&bytes);
+                parts.push(Part { op, bytes });
+            }
         }
         if !answer.more || ops.len() == before {
             break;
