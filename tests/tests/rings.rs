@@ -650,6 +650,52 @@ async fn each_calendar_year_an_office_renews_the_rings_and_the_next_word_its_key
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_ten_years_ahead_stops_no_yearly_rotation() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let second = second_office(&world).await;
+    world.everyone_syncs().await;
+    let links = || büro.core().roster_history().unwrap().len();
+    let before = links();
+
+    // One computer's clock is ten years ahead: it renews, and dates it by its clock.
+    second.later(10 * 366 * DAY);
+    second.sync().await;
+    büro.sync().await;
+    assert_eq!(links(), before + 1);
+    // A year later the other one renews all the same; the one ahead answers once, and that is all.
+    büro.later(370 * DAY);
+    büro.sync().await;
+    assert_eq!(links(), before + 2, "its turn comes by its own calendar");
+    for _ in 0..3 {
+        second.sync().await;
+        büro.sync().await;
+    }
+    assert!(links() <= before + 3, "{before} {}", links());
+
+    // The only computer that there is, with a clock that was wrong and is right again.
+    let kern = world.found_another("kern").await;
+    kern.sync().await;
+    let links = || kern.core().roster_history().unwrap().len();
+    let before = links();
+    kern.later(10 * 366 * DAY);
+    kern.sync().await;
+    kern.earlier(10 * 366 * DAY);
+    kern.sync().await;
+    assert_eq!(links(), before + 1);
+    kern.later(370 * DAY);
+    kern.sync().await;
+    kern.sync().await;
+    assert_eq!(links(), before + 2, "once a year");
+    // Its battery is empty: a time before any that can be says nothing.
+    kern.earlier(40 * 366 * DAY);
+    kern.sync().await;
+    kern.later(40 * 366 * DAY);
+    kern.sync().await;
+    assert_eq!(links(), before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_days_without_the_roster_are_told_and_writing_goes_on() {
     let world = World::new().await;
     let anna = &world.anna;

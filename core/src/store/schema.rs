@@ -265,6 +265,20 @@ DROP TABLE waiting;
 CREATE TABLE waiting (id INTEGER PRIMARY KEY, seat BLOB NOT NULL, page BLOB NOT NULL) STRICT;
 CREATE INDEX waiting_seat ON waiting (seat);
 ",
+    r"
+-- Two generations of a ring may have one number, where two branches of the roster made it.
+ALTER TABLE ring_secrets RENAME TO one_secret_each;
+CREATE TABLE ring_secrets (
+    ring BLOB NOT NULL, generation INTEGER NOT NULL, secret BLOB NOT NULL,
+    PRIMARY KEY (ring, generation, secret)
+) STRICT, WITHOUT ROWID;
+INSERT INTO ring_secrets SELECT ring, generation, secret FROM one_secret_each;
+DROP TABLE one_secret_each;
+",
+    r"
+-- The year, by this device's clock, in which it knew of an op that gave rings new generations.
+CREATE TABLE renewals (op BLOB PRIMARY KEY, year INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -4,7 +4,8 @@
 //! that the next word in each thread is sealed under a new key, for who is there now.
 //!
 //! An act of an office person's open seat on an office device, never of a reader's clock. Two offices
-//! at once do no harm: the second drafts anew and finds nothing due.
+//! at once do no harm: the second drafts anew and finds nothing due. What another dated ahead counts
+//! from when it was here by this device's own calendar, so that no wrong clock puts a year off for all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use kolonne_model::ids::{OpId, RingId, SeatId};
 use kolonne_model::roster::change::{Change, DeviceKind, EndMode, RingKind, Role, Subject};
 use kolonne_model::roster::{Effect, Roster, read_body};
-use rusqlite::Connection;
+use kolonne_model::strand::VerifiedOp;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Sync, blocking};
 use crate::error::Error;
@@ -27,6 +29,10 @@ use crate::store::{get_meta, set_meta};
 pub(super) const RINGS_PER_OP: usize = 12;
 /// Where the year is kept that all is done for.
 const DONE: &str = "rings_year";
+/// Where it is kept through which link, in which year, it is noted when renewals came.
+const NOTED: &str = "renewals_noted";
+/// A clock that shows an earlier year has lost its time, and calls for nothing.
+const EARLIEST_YEAR: u64 = 2026;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// The calendar year (UTC) of a time.
@@ -43,6 +49,7 @@ fn year_of(time_ms: u64) -> u64 {
 impl Sync<'_> {
     /// Renews what is of an earlier year, if this device may.
     pub(super) async fn renew_rings(&mut self) -> Result<(), Error> {
+        blocking(self.inner, Inner::note_renewals).await?;
         let Some((year, seat)) = blocking(self.inner, Inner::to_renew).await? else {
             return Ok(());
         };
@@ -73,7 +80,11 @@ impl Sync<'_> {
             .await;
             match drafted {
                 Ok(drafted) => {
-                    blocking(self.inner, move |inner| inner.keep_change(&drafted)).await?;
+                    blocking(self.inner, move |inner| {
+                        inner.keep_change(&drafted)?;
+                        inner.note_renewals()
+                    })
+                    .await?;
                 }
                 Err(Error::NotFound { kind: "due" }) => {
                     return self
@@ -145,16 +156,18 @@ impl Inner {
         })
     }
 
+    fn is_office(&self, roster: &Roster) -> bool {
+        let device = roster.device(&self.device);
+        device.is_some_and(|device| device.cert.kind == DeviceKind::Office)
+    }
+
     /// An open seat of an office person, if this is an office's device.
     pub(super) fn office_seat(
         &self,
         db: &Connection,
         roster: &Roster,
     ) -> Result<Option<SeatId>, Error> {
-        let is_office = roster
-            .device(&self.device)
-            .is_some_and(|device| device.cert.kind == DeviceKind::Office);
-        if !is_office || roster.needs_newer_app() {
+        if !self.is_office(roster) || roster.needs_newer_app() {
             return Ok(None);
         }
         Ok(crate::keys::own_seats(db)?.into_iter().find(|seat| {
@@ -162,12 +175,43 @@ impl Inner {
         }))
     }
 
+    /// Notes in which year renewals were here first; one that was noted in a year that isn't yet, when
+    /// the clock was wrong, was here this year at the latest.
+    fn note_renewals(&self) -> Result<(), Error> {
+        let year = year_of(self.now_ms());
+        let chain = self.store.read(|db| self.chain(db))?;
+        let (Some(last), true) = (chain.links().last(), year >= EARLIEST_YEAR) else {
+            return Ok(());
+        };
+        if !self.is_office(&chain) {
+            return Ok(());
+        }
+        let noted = [&year.to_be_bytes()[..], &last.id.0].concat();
+        if self.store.read(|db| get_meta(db, NOTED))?.as_ref() == Some(&noted) {
+            return Ok(());
+        }
+        let thread = self.company.roster_thread();
+        self.store.write(|tx| {
+            for op in oplog::roster_ops(tx, &thread, 1)? {
+                if made_rings(&op).next().is_some() {
+                    tx.prepare_cached("INSERT OR IGNORE INTO renewals (op, year) VALUES (?1, ?2)")?
+                        .execute(params![op.id().0.as_slice(), year.cast_signed()])?;
+                }
+            }
+            tx.execute(
+                "UPDATE renewals SET year = ?1 WHERE year > ?1",
+                [year.cast_signed()],
+            )?;
+            set_meta(tx, NOTED, &noted)
+        })
+    }
+
     /// The year to renew for, and an open seat that may; none: nothing to do here now.
     fn to_renew(&self) -> Result<Option<(u64, SeatId)>, Error> {
         self.store.read(|db| {
             let year = year_of(self.now_ms());
             let done = get_meta(db, DONE)?.and_then(|bytes| bytes.try_into().ok());
-            if done.map(u64::from_be_bytes) >= Some(year) {
+            if done.map(u64::from_be_bytes) == Some(year) || year < EARLIEST_YEAR {
                 return Ok(None);
             }
             let roster = self.roster(db)?;
@@ -177,7 +221,29 @@ impl Inner {
     }
 }
 
-/// The office's ring and the crews' whose newest generation is of an earlier year.
+/// The office's ring and the crews' of which an op makes a generation.
+fn made_rings(op: &VerifiedOp) -> impl Iterator<Item = RingId> {
+    let body = read_body(op.op().payload.as_deref());
+    let changes = body.map(|body| body.changes).unwrap_or_default();
+    changes.into_iter().filter_map(|change| match change {
+        Change::Ring(ring) if matches!(ring.kind, RingKind::Office | RingKind::Crew) => {
+            Some(ring.ring)
+        }
+        _ => None,
+    })
+}
+
+/// The year in which an op was here first.
+fn year_here(db: &Connection, op: &OpId) -> Result<Option<u64>, Error> {
+    let year: Option<i64> = db
+        .prepare_cached("SELECT year FROM renewals WHERE op = ?1")?
+        .query_row([op.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    Ok(year.map(i64::cast_unsigned))
+}
+
+/// The office's ring and the crews' whose newest generation is of an earlier year, as its author's
+/// clock said or this device's when it came, whichever is the earlier.
 fn due_rings(db: &Connection, roster: &Roster, year: u64) -> Result<BTreeSet<RingId>, Error> {
     let mut made: BTreeMap<RingId, u64> = BTreeMap::new();
     let applied: BTreeSet<OpId> = roster
@@ -190,15 +256,9 @@ fn due_rings(db: &Connection, roster: &Roster, year: u64) -> Result<BTreeSet<Rin
         if !applied.contains(&op.id()) {
             continue;
         }
-        let Some(body) = read_body(op.op().payload.as_deref()) else {
-            continue;
-        };
-        for change in body.changes {
-            if let Change::Ring(ring) = change
-                && matches!(ring.kind, RingKind::Office | RingKind::Crew)
-            {
-                made.insert(ring.ring, year_of(op.context().time_ms));
-            }
+        let here = year_here(db, &op.id())?.unwrap_or(year);
+        for ring in made_rings(&op) {
+            made.insert(ring, year_of(op.context().time_ms).min(here));
         }
     }
     let in_use: BTreeSet<RingId> = roster
