@@ -14,7 +14,7 @@ use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, Transaction};
 
 use crate::error::Error;
-use crate::keys::RingSecret;
+use crate::keys::RingSecrets;
 use crate::kolonne::{Inner, Kolonne, op_id, seat_id, thread_id};
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::records::{Changed, KeyComplaint};
@@ -57,15 +57,15 @@ impl Inner {
             return Ok(false);
         }
         let mut wrote = false;
-        let secret =
-            |ring: &RingId, generation| self.secret_here(tx, moment.roster, ring, generation);
+        let secrets =
+            |ring: &RingId, generation| self.secrets_here(tx, moment.roster, ring, generation);
         for op in &control.keys {
             let (Some(made), Judgement::Counted(_)) = (&op.key, op.judgement) else {
                 continue;
             };
             let key_op = op.order.id;
             if keys::history(tx, thread, &made.key())?.is_none() {
-                for complaint in wrong_wraps(tx, &control, &key_op, made, &secret)? {
+                for complaint in wrong_wraps(tx, &control, &key_op, made, &secrets)? {
                     wrote |= self.write_for(tx, moment, &[complaint.ring], |tx, author| {
                         let said = Saying::Control(Control::Complaint(complaint));
                         oplog::append(tx, moment, author, thread, &said).map(|_| true)
@@ -256,7 +256,7 @@ fn wrong_wraps(
     control: &ThreadControl,
     key_op: &OpId,
     made: &KeyMade,
-    secret: &RingSecret<'_>,
+    secrets: &RingSecrets<'_>,
 ) -> Result<Vec<Complaint>, Error> {
     let mut wrong = Vec::new();
     for entry in &made.rings {
@@ -270,14 +270,16 @@ fn wrong_wraps(
         let Some((generation, hash)) = newest.filter(|_| !complained) else {
             continue;
         };
-        let Some(identity) = secret(&ring, generation)? else {
+        let identities = secrets(&ring, generation)?;
+        if identities.is_empty() {
             continue;
-        };
+        }
         // What never came is the hub's to bring, not the maker's fault.
         let Some(file) = oplog::part(db, &hash)? else {
             continue;
         };
-        let opens = keys::try_open(&file, &[&identity]).is_some();
+        let identities: Vec<_> = identities.iter().collect();
+        let opens = keys::try_open(&file, &identities).is_some();
         wrong.push(Complaint {
             key_op: *key_op,
             ring,

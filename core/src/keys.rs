@@ -10,7 +10,7 @@ use kolonne_model::ids::{DeviceId, RingId, SeatId};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
 use kolonne_model::roster::state::WrapRecord;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use zeroize::Zeroizing;
 
 use crate::crypt::{self, Identity, Recipient, SigningSecret};
@@ -19,7 +19,7 @@ use crate::oplog::Author;
 use crate::store::{get_meta, set_meta};
 
 pub use threads::{
-    RingSecret, history, keep_named_key, key_to_send, open_thread_keys, open_thread_keys_by,
+    RingSecrets, history, keep_named_key, key_to_send, open_thread_keys, open_thread_keys_by,
 };
 pub(crate) use threads::{files_for, make_key, opened_by};
 
@@ -162,39 +162,40 @@ pub fn own_seats(db: &Connection) -> Result<Vec<SeatId>, Error> {
         .collect()
 }
 
-/// A ring's secret of a generation, if it is here.
-pub fn ring_secret(
+/// The secrets of a ring's generation that are here. Usually one: an undone or merged roster may have
+/// given another generation the same number, and what was wrapped for that one is read by its own.
+pub fn ring_secrets(
     db: &Connection,
     ring: &RingId,
     generation: u32,
-) -> Result<Option<Identity>, Error> {
-    let secret: Option<Vec<u8>> = db
-        .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?
-        .query_row(params![ring.0.as_slice(), generation], |row| row.get(0))
-        .optional()?;
-    secret
-        .map(|secret| Ok(Identity::from_bytes(&*secret32(secret)?)?))
-        .transpose()
+) -> Result<Vec<Identity>, Error> {
+    let mut statement = db
+        .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?;
+    let secrets = statement.query_map(params![ring.0.as_slice(), generation], |row| {
+        row.get::<_, Vec<u8>>(0)
+    })?;
+    secrets
+        .map(|secret| Ok(Identity::from_bytes(&*secret32(secret?)?)?))
+        .collect()
 }
 
-/// A ring's secret of a generation as the roster has it now, if it is here. An undone or merged
-/// roster may have given another generation the same number.
+/// A ring's secret of a generation as the roster has it now, if it is here.
 pub fn fitting_secret(
     db: &Connection,
     roster: &Roster,
     ring: &RingId,
     generation: u32,
 ) -> Result<Option<Identity>, Error> {
-    let secret = ring_secret(db, ring, generation)?;
     let says = recipient_of(roster, ring, generation);
-    let fits = |identity: &Identity| Ok::<_, Error>(says == Some(&public_recipient(identity)?));
-    Ok(match secret {
-        Some(identity) if fits(&identity)? => Some(identity),
-        _ => None,
-    })
+    for identity in ring_secrets(db, ring, generation)? {
+        if says == Some(&public_recipient(&identity)?) {
+            return Ok(Some(identity));
+        }
+    }
+    Ok(None)
 }
 
-/// Keeps a ring's secret.
+/// Keeps a ring's secret, beside another of the same number.
 pub fn keep_ring_secret(
     tx: &Transaction<'_>,
     ring: &RingId,
@@ -202,7 +203,7 @@ pub fn keep_ring_secret(
     secret: &[u8; 32],
 ) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO ring_secrets (ring, generation, secret) VALUES (?1, ?2, ?3)",
+        "INSERT OR IGNORE INTO ring_secrets (ring, generation, secret) VALUES (?1, ?2, ?3)",
     )?
     .execute(params![ring.0.as_slice(), generation, secret.as_slice()])?;
     Ok(())

@@ -250,21 +250,21 @@ impl Inner {
         locked.map_or(Ok(None), Err)
     }
 
-    /// A generation of a ring that this device opens, or one of its people whose seat is open.
-    pub(crate) fn secret_here(
+    /// What opens a generation of a ring: this device's secrets, or that of its people whose seat is
+    /// open.
+    pub(crate) fn secrets_here(
         &self,
         db: &Connection,
         roster: &Roster,
         ring: &RingId,
         generation: u32,
-    ) -> Result<Option<Identity>, Error> {
-        if let Some(secret) = keys::ring_secret(db, ring, generation)? {
-            return Ok(Some(secret));
-        }
+    ) -> Result<Vec<Identity>, Error> {
+        let mut secrets = keys::ring_secrets(db, ring, generation)?;
         match self.ring_of_person(db, roster, ring, generation) {
-            Err(Error::Locked { .. }) => Ok(None),
-            secret => secret,
+            Err(Error::Locked { .. }) => {}
+            secret => secrets.extend(secret?),
         }
+        Ok(secrets)
     }
 
     /// Opens what only people's rings open, as far as their seats are open: keys of threads that
@@ -292,7 +292,7 @@ impl Inner {
         let seats = keys::own_seats(tx)?;
         let person = |seat: &SeatId| roster.seat(seat).and_then(|seat| seat.cert.person);
         let people: BTreeSet<RingId> = seats.iter().filter_map(person).collect();
-        let secret = |ring: &RingId, generation| self.secret_here(tx, roster, ring, generation);
+        let secrets = |ring: &RingId, generation| self.secrets_here(tx, roster, ring, generation);
         let mut opened = BTreeSet::new();
         for thread in threads {
             if members_of(tx, &thread)?.is_disjoint(&people) {
@@ -300,7 +300,7 @@ impl Inner {
             }
             let ops = oplog::of_thread(tx, &thread)?;
             let control = control_state(&ThreadOps::new(thread, &ops), roster);
-            if keys::open_thread_keys_by(tx, roster, &thread, &control, &secret)? {
+            if keys::open_thread_keys_by(tx, roster, &thread, &control, &secrets)? {
                 folding::refold(tx, roster, &self.device, &thread)?;
                 opened.insert(thread);
             }

@@ -382,7 +382,7 @@ impl Enrolment {
             // An admission whose keys don't open would show an empty app for ever.
             for ring in roster.rings_of_device(&self.device.device()) {
                 let newest = roster.newest_generation(&ring).map_or(0, |(n, _)| n);
-                let mut secret = keys::ring_secret(tx, &ring, newest)?;
+                let mut secret = keys::fitting_secret(tx, roster, &ring, newest)?;
                 for seat in &self.seats {
                     secret = match secret {
                         Some(secret) => Some(secret),

@@ -13,13 +13,13 @@ use kolonne_model::roster::change::Recipient as PublicRecipient;
 use kolonne_model::roster::{Roster, part_hash};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{recipient, ring_secret, secret32, try_open};
+use super::{recipient, ring_secrets, secret32, try_open};
 use crate::crypt::{self, Identity, Recipient, random};
 use crate::error::Error;
 use crate::oplog::{self, Author, Moment, Saying};
 
-/// What opens a generation of a ring.
-pub type RingSecret<'a> = dyn Fn(&RingId, u32) -> Result<Option<Identity>, Error> + 'a;
+/// What opens a generation of a ring: one secret, or those of two that have one number.
+pub type RingSecrets<'a> = dyn Fn(&RingId, u32) -> Result<Vec<Identity>, Error> + 'a;
 
 /// Most recipients of one age file.
 const RECIPIENTS_PER_FILE: usize = 64;
@@ -77,8 +77,8 @@ pub fn open_thread_keys(
     thread: &ThreadId,
     control: &ThreadControl,
 ) -> Result<bool, Error> {
-    let secret = |ring: &RingId, generation| ring_secret(tx, ring, generation);
-    open_thread_keys_by(tx, roster, thread, control, &secret)
+    let secrets = |ring: &RingId, generation| ring_secrets(tx, ring, generation);
+    open_thread_keys_by(tx, roster, thread, control, &secrets)
 }
 
 /// The same, by whatever opens a ring's generation.
@@ -87,7 +87,7 @@ pub fn open_thread_keys_by(
     roster: &Roster,
     thread: &ThreadId,
     control: &ThreadControl,
-    ring_secret: &RingSecret<'_>,
+    ring_secrets: &RingSecrets<'_>,
 ) -> Result<bool, Error> {
     let mut any = false;
     let mut found = true;
@@ -107,7 +107,7 @@ pub fn open_thread_keys_by(
                     thread,
                     control,
                     (&op.order.id, made),
-                    ring_secret,
+                    ring_secrets,
                 )? {
                     Some(secret) => {
                         keep_thread_key(tx, thread, &made.key(), &secret)?;
@@ -160,22 +160,25 @@ fn open_key(
     thread: &ThreadId,
     control: &ThreadControl,
     (key_op, made): (&OpId, &KeyMade),
-    ring_secret: &RingSecret<'_>,
+    ring_secrets: &RingSecrets<'_>,
 ) -> Result<Option<HistorySecret>, Error> {
     for entry in &made.rings {
         for (generation, hash) in files_for(control, key_op, made, entry) {
-            let Some(identity) = ring_secret(&entry.ring, generation)? else {
+            let identities = ring_secrets(&entry.ring, generation)?;
+            if identities.is_empty() {
                 continue;
-            };
+            }
             let Some(file) = oplog::part(tx, &hash)? else {
                 continue;
             };
-            let Some(secret) = try_open(&file, &[&identity]) else {
-                continue;
-            };
-            let secret = HistorySecret::from_bytes(*secret);
-            if secret.thread_key().hash(&roster.company(), thread) == made.hash {
-                return Ok(Some(secret));
+            for identity in &identities {
+                let Some(secret) = try_open(&file, &[identity]) else {
+                    continue;
+                };
+                let secret = HistorySecret::from_bytes(*secret);
+                if secret.thread_key().hash(&roster.company(), thread) == made.hash {
+                    return Ok(Some(secret));
+                }
             }
         }
     }

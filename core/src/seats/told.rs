@@ -318,7 +318,7 @@ fn keepers_identities(tx: &Transaction<'_>, moment: &Moment<'_>) -> Result<Vec<I
         .newest_generation(&office)
         .map_or(0, |(n, _)| n);
     for generation in 1..=newest {
-        identities.extend(keys::ring_secret(tx, &office, generation)?);
+        identities.extend(keys::ring_secrets(tx, &office, generation)?);
     }
     Ok(identities)
 }
