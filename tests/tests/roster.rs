@@ -11,10 +11,10 @@
 use kolonne_core::capture::NewJob;
 use kolonne_core::crypt::{self, RootSeed};
 use kolonne_core::records::{AlarmKind, CarriedEvent, RosterEvent, RosterStanding, State};
-use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, Undo};
+use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant, Undo};
 use kolonne_model::cbor;
 use kolonne_model::hub::RosterAnswer;
-use kolonne_model::ids::{DeviceId, HubEpoch, SeatId};
+use kolonne_model::ids::{DeviceId, HubEpoch, RingId, SeatId};
 use kolonne_model::op::{SUITE_1, Unknown};
 use kolonne_model::roster::change::{
     Change, DeviceKind, End, EndMode, Role, Scope, SeatCert, SeatKind, Subject,
@@ -794,6 +794,112 @@ async fn who_was_ended_gets_nobody_in_by_a_hub_that_was_put_back() {
         assert_eq!(device.core().status().unwrap().alarms, []);
     }
     assert!(second.try_sync().await.is_err(), "the removal holds");
+}
+
+/// A phone of one more person in the crew.
+fn with_crew_3(world: &World, name: &str, person: Option<RingId>) -> NewInvite {
+    NewInvite {
+        kind: DeviceKind::Phone,
+        device_name: format!("Handy {name}"),
+        crew: Some(world.ring("Kolonne 3")),
+        crew_name: None,
+        seats: vec![SeatGrant {
+            person,
+            name: name.to_owned(),
+            role: Role::Crew,
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_under_keys_that_lost_to_a_concurrent_rotation_stays_readable() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let timo = with_crew_3(&world, "Timo", None);
+    let timo = enrol(&world.büro, world.path("timo"), timo, None).await;
+    let lea = with_crew_3(&world, "Lea", None);
+    let lea = enrol(&world.büro, world.path("lea"), lea, None).await;
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+
+    // The crew's keys are renewed; under them Anna writes without network. Then the hub's disk breaks,
+    // and by its copy the second office renews them too.
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    let lost = Subject::Device(device_id(&timo));
+    core.end(&seat, lost, EndMode::Hard).await.unwrap();
+    world.everyone_syncs().await;
+    world.anna.offline();
+    world.anna.text(&job, "Unter dem einen Schlüssel");
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+    let lost = Subject::Device(device_id(&lea));
+    let (core, seat) = (second.core(), second.seat());
+    core.end(&seat, lost, EndMode::Hard).await.unwrap();
+    for _ in 0..2 {
+        world.büro.sync().await;
+        second.sync().await;
+        world.kolonne_3.sync().await;
+    }
+
+    // Nobody but the crew's phone is there when her words arrive.
+    world.anna.online();
+    world.anna.sync().await;
+    world.anna.offline();
+    world.kolonne_3.sync().await;
+    assert_eq!(
+        texts(&world.kolonne_3, &job),
+        ["Unter dem einen Schlüssel"]
+    );
+    assert_eq!(world.kolonne_3.core().key_complaints().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_for_who_was_dismissed_meanwhile_goes_when_branches_merge() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+    let (people, _) = second.core().people().unwrap();
+    let mehmet = people.iter().find(|p| p.name == "Mehmet Yılmaz").unwrap();
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    let dismissed = Subject::Person(mehmet.id);
+    core.end(&seat, dismissed, EndMode::Hard).await.unwrap();
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+
+    // The second office heard of nothing, and gives him a phone of his own.
+    let again = with_crew_3(&world, "Neu", Some(mehmet.id));
+    let again = enrol(&second, world.path("neu"), again, None).await;
+    let id = device_id(&again);
+    for _ in 0..2 {
+        world.büro.sync().await;
+        second.sync().await;
+        world.kolonne_3.sync().await;
+    }
+    world.kolonne_3.text(&job, "Das geht ihn nichts mehr an");
+    world.everyone_syncs().await;
+    for _ in 0..2 {
+        drop(again.try_sync().await);
+    }
+    assert!(matches!(again.core().me(), Err(Error::AuthExpired)));
+    for office in [&world.büro, &second] {
+        office.sync().await;
+        let devices = office.core().devices().unwrap();
+        let record = devices.iter().find(|device| device.id == id).unwrap();
+        assert!(record.ended.is_some(), "the removal wins");
+    }
+    assert_eq!(world.kolonne_3.core().me().unwrap().seats.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

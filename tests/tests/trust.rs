@@ -15,7 +15,7 @@ use std::time::Duration;
 use kolonne_core::capture::{About, NewJob, SealFor};
 use kolonne_core::crypt::{self, CryptError};
 use kolonne_core::records::{DeviceRecord, KeptBackWhy, State};
-use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant};
+use kolonne_core::{Config, Error, InviteState, Kolonne, NewInvite, NewOffice, SeatGrant};
 use kolonne_model::cbor;
 use kolonne_model::control::{self, Control, EraseReason};
 use kolonne_model::hub::{PullAnswer, PushAnswer, RefusalCode, SegmentOutcome};
@@ -67,6 +67,35 @@ fn again(world: &World, name: &str, crew: &str, role: Role) -> NewInvite {
             role,
         }],
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_dismissed_while_a_code_was_shown_is_not_admitted() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let mehmet = person_ring(&world, "Mehmet Yılmaz");
+    let new = again(&world, "Mehmet Yılmaz", "Kolonne 3", Role::Crew);
+    let mut invitation = büro
+        .core()
+        .invite(&büro.seat(), new.clone())
+        .await
+        .unwrap();
+    let (code, config) = (invitation.text(), Config::new(world.path("neu")));
+    let on_phone = tokio::spawn(async move {
+        let mut enrolment = Kolonne::enrol(config, &code).await.unwrap();
+        enrolment.words().await.unwrap();
+    });
+    while !matches!(invitation.step().await.unwrap(), InviteState::Words(_)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    on_phone.await.unwrap();
+    end(&world, Subject::Person(mehmet), EndMode::Hard).await;
+    let links = büro.core().roster_history().unwrap().len();
+    let refused = invitation.admit().await.unwrap_err();
+    assert_eq!(refused.code(), "invalid.subject.ended");
+    assert_eq!(büro.core().roster_history().unwrap().len(), links);
+    let refused = büro.core().invite(&büro.seat(), new).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid.subject.ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use kolonne_model::roster::change::{
 };
 use rusqlite::Connection;
 
-use super::office::check_right;
+use super::office::{check_right, check_stay};
 use super::{MAX_SEATS, NewInvite, SeatGrant};
 use crate::capture::job;
 use crate::crypt::Recipient as SealTo;
@@ -62,6 +62,7 @@ pub(super) fn draft(
     now_ms: u64,
 ) -> Result<Admitting, Error> {
     check_right(roster, &author.seat, new)?;
+    check_stay(roster, new)?;
     let device = kolonne_model::ids::DeviceId::of_key(&phone.device_key);
     let holder = (device.0, phone.recipient.clone());
     let (office, office_recipient) = the_newest(roster, RingKind::Office)?;

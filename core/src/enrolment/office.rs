@@ -165,6 +165,18 @@ fn check_invite(roster: &Roster, new: &mut NewInvite) -> Result<(), Error> {
             }
         }
     }
+    check_stay(roster, new)
+}
+
+/// Whose rights ended gets no device by a code that was shown before: it would have the crew's keys.
+pub(super) fn check_stay(roster: &Roster, new: &NewInvite) -> Result<(), Error> {
+    let mut people = new.seats.iter().filter_map(|grant| grant.person);
+    if people.any(|person| roster.person_has_ended(&person)) {
+        return Err(Error::Invalid {
+            field: "subject",
+            code: "ended",
+        });
+    }
     Ok(())
 }
 

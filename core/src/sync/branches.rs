@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kolonne_model::hub::{AppendRoster, Hub, HubError, MAX_PART_BYTES, Part, RosterFrom};
-use kolonne_model::ids::{CompanyId, Hash32, Head, HubEpoch, OpId, SeatId};
+use kolonne_model::ids::{CompanyId, DeviceId, Hash32, Head, HubEpoch, OpId, RingId, SeatId};
 use kolonne_model::page::{self, NoBases};
-use kolonne_model::roster::change::{Adopt, Change, Role};
+use kolonne_model::roster::change::{
+    Adopt, Change, DeviceKind, End, EndMode, Role, SeatKind, Subject,
+};
 use kolonne_model::roster::{Effect, Roster, cuts_named, part_hash};
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, Transaction};
@@ -25,7 +27,7 @@ use crate::oplog::{self, Author};
 use crate::records::Changed;
 use crate::store::{get_meta, set_meta};
 use crate::transport::Line;
-use crate::{keys, rings};
+use crate::{keys, rights, rings};
 
 /// Answers of a hub taken for one roster: 256 ops each.
 const MAX_ANSWERS: usize = 1000;
@@ -307,7 +309,7 @@ async fn merge(
         changes.extend(
             inner
                 .store
-                .read(|db| both_rotated(db, mine, &theirs.roster, &after, Some(author)))?,
+                .read(|db| follows(db, mine, &theirs.roster, &after, author))?,
         );
         let op = roster_op(&theirs.roster, &author.secret, now_ms, changes)?;
         let mut parts = Vec::new();
@@ -343,26 +345,67 @@ async fn merge(
     Ok(true)
 }
 
-/// Rings of which both branches made a generation under one number: who had been shut out by one may
-/// hold the other's.
-fn both_rotated(
+/// What a merge does besides: it ends the devices that one branch gave to whom the other ended, and
+/// renews their rings, and those of which both branches made a generation under one number: who had
+/// been shut out by one may hold the other's.
+fn follows(
     db: &Connection,
     mine: &Roster,
     theirs: &Roster,
     after: &Roster,
-    by: Option<&Author>,
+    author: &Author,
 ) -> Result<Vec<Change>, Error> {
     let shared = mine.through(mine.shared_with(theirs));
-    let newest = |roster: &Roster, ring| roster.newest_generation(ring).map_or(0, |(n, _)| n);
-    let mut changes = Vec::new();
-    for (ring, _) in after.rings() {
+    let newest =
+        |roster: &Roster, ring: &RingId| roster.newest_generation(ring).map_or(0, |(n, _)| n);
+    let both_made = |ring: &RingId| {
         let before = newest(&shared, ring);
-        if before > 0 && newest(mine, ring) > before && newest(theirs, ring) > before {
-            let next = rings::next_generation(db, after, ring, rings::Leaving::default(), &[], by)?;
+        before > 0 && newest(mine, ring) > before && newest(theirs, ring) > before
+    };
+    let deserted = deserted(mine, theirs, after, &author.seat);
+    let opened = rights::rings_of(after, &deserted);
+    let leaving = rings::Leaving {
+        ended: &deserted,
+        moved: None,
+    };
+    let mut changes: Vec<Change> = deserted
+        .iter()
+        .map(|subject| {
+            Change::End(End {
+                subject: *subject,
+                mode: EndMode::Soft,
+                cuts: Vec::new(),
+                more: None,
+            })
+        })
+        .collect();
+    for (ring, _) in after.rings() {
+        if both_made(ring) || opened.contains(ring) {
+            let next = rings::next_generation(db, after, ring, leaving, &[], Some(author))?;
             changes.push(Change::Ring(next));
         }
     }
     Ok(changes)
+}
+
+/// Devices on which someone wrote by one branch and nobody does by both: their people ended. The
+/// office's are left to who may end them.
+fn deserted(mine: &Roster, theirs: &Roster, after: &Roster, author: &SeatId) -> Vec<Subject> {
+    let is_manned = |roster: &Roster, device: &DeviceId| {
+        roster.seats().any(|(id, seat)| {
+            seat.cert.device == *device
+                && seat.cert.kind == SeatKind::Person
+                && roster.ends_of(id).next().is_none()
+        })
+    };
+    let is_admin = after.role_now(author) >= Some(Role::Admin);
+    after
+        .devices()
+        .filter(|(_, device)| device.cert.kind == DeviceKind::Phone || is_admin)
+        .filter(|(id, _)| !after.device_has_ended(id) && !is_manned(after, id))
+        .filter(|(id, _)| is_manned(mine, id) || is_manned(theirs, id))
+        .map(|(id, _)| Subject::Device(*id))
+        .collect()
 }
 
 async fn go_over(inner: &Arc<Inner>, theirs: Theirs) -> Result<(), Error> {

@@ -278,6 +278,13 @@ impl Roster {
         rings
     }
 
+    /// Whether a person's rights ended, with all their seats that are and will be.
+    #[must_use]
+    pub fn person_has_ended(&self, person: &RingId) -> bool {
+        let subject = change::Subject::Person(*person);
+        self.state.ended.iter().any(|end| end.subject == subject)
+    }
+
     /// What ended a device's rights first.
     #[must_use]
     pub fn end_of_device(&self, device: &DeviceId) -> Option<&Ended> {
