@@ -26,7 +26,7 @@ use rusqlite::{Transaction, params};
 
 use crate::error::Error;
 use crate::records::KeptBackWhy;
-use crate::{keys, oplog};
+use crate::{keys, line, oplog};
 
 pub use company::is_companys_thread;
 pub use erasures::blobs_named_beside;
@@ -387,7 +387,8 @@ fn write_thread(
     let value = |code: u16| {
         view.fields
             .get(&(code, Vec::new()))
-            .and_then(|field| field.value.clone())
+            .and_then(|field| field.value.as_deref())
+            .map(line::shown)
     };
     let last = view
         .entries

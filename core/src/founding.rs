@@ -23,11 +23,12 @@ use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use zeroize::Zeroizing;
 
-use crate::capture::{MAX_LINE_BYTES, job};
+use crate::capture::job;
 use crate::crypt::{Identity, RootSeed, SigningSecret, random};
 use crate::error::Error;
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Kolonne, open_store, thread_id};
+use crate::line::checked_name;
 use crate::oplog::{self, Moment};
 use crate::store::{Store, get_meta, set_meta};
 use crate::transport::{BadDoor, HttpDoor, Trust};
@@ -426,17 +427,6 @@ pub(crate) fn the_newest(roster: &Roster, kind: RingKind) -> Result<(RingId, &Re
     let ring = roster.the_ring(kind).ok_or(Error::Corrupt)?;
     let (_, recipient) = roster.newest_generation(&ring).ok_or(Error::Corrupt)?;
     Ok((ring, recipient))
-}
-
-/// A name, trimmed: not empty and within a line.
-pub(crate) fn checked_name(field: &'static str, name: &str) -> Result<String, Error> {
-    let name = name.trim();
-    let invalid = |code| Err(Error::Invalid { field, code });
-    match name.len() {
-        0 => invalid("empty"),
-        bytes if bytes > MAX_LINE_BYTES => invalid("too_large"),
-        _ => Ok(name.to_owned()),
-    }
 }
 
 pub(crate) fn door(hub_url: &str, trust: &Trust) -> Result<HttpDoor, Error> {

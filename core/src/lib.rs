@@ -17,6 +17,7 @@ mod export;
 mod folding;
 mod founding;
 mod inbox;
+mod line;
 mod new_hub;
 mod oplog;
 mod outbox;

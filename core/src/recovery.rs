@@ -33,11 +33,12 @@ use crate::capture::job;
 use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
 use crate::founding::{
-    NewFolder, checked_name, company_thread, device_seat, door, hello, keep_membership, page_of,
-    roster_op, roster_op_on, the_newest,
+    NewFolder, company_thread, device_seat, door, hello, keep_membership, page_of, roster_op,
+    roster_op_on, the_newest,
 };
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
+use crate::line::checked_name;
 use crate::oplog::{self, Author};
 use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};

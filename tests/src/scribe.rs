@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use kolonne_core::crypt::{self, Identity, RootSeed};
 use kolonne_core::transport::{HttpDoor, HttpHub, LoginIdentity, Trust};
-use kolonne_model::body::{Body, Say, Text};
+use kolonne_model::body::{Body, Say, Set, Text, field};
 use kolonne_model::control::{self, Control, Opened, ThreadKind};
 use kolonne_model::hub::{AppendRoster, Fetch, Hub, Push, RosterFrom};
 use kolonne_model::ids::{
@@ -17,7 +17,7 @@ use kolonne_model::key::{HistorySecret, ThreadKey};
 use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1, Unknown};
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::{Change, DeviceKind, RosterBody};
+use kolonne_model::roster::change::{Change, DeviceKind, Role, RoleChange, RosterBody};
 use kolonne_model::{cbor, payload};
 
 use crate::World;
@@ -215,8 +215,17 @@ pub async fn open_another_company_thread(world: &World) {
 impl Scribe {
     /// Joins a crew of a world.
     pub async fn join(world: &World, crew: RingId) -> Self {
+        Self::join_as(world, crew, Role::Crew).await
+    }
+
+    /// Joins a crew with a role.
+    pub async fn join_as(world: &World, crew: RingId, role: Role) -> Self {
         let mut kit = Kit::of(world).await;
         let device = kit.admit(1 << 40, DeviceKind::Phone, Some(crew)).await;
+        if role != Role::Crew {
+            let seat = seat(&device.person);
+            kit.say(vec![Change::Role(RoleChange { seat, role })]).await;
+        }
         let root = RootSeed::from_kit_text(&world.kit).unwrap();
         Self {
             hub: login(&kit.url, kit.company, world, &device.key),
@@ -334,6 +343,19 @@ impl Scribe {
         segments
             .flat_map(|ops| bare::segment(&self.person, ops))
             .collect()
+    }
+
+    /// Calls a job something, as it is.
+    pub async fn title(&mut self, thread: ThreadId, title: &str) {
+        self.look(thread).await;
+        let set = Set {
+            field: field::TITLE,
+            subject: None,
+            value: Some(title.to_owned()),
+            names: Vec::new(),
+        };
+        let ops = self.ops(thread, std::iter::once(Say::Set(set)));
+        self.push(vec![bare::segment(&self.person, &ops)]).await;
     }
 
     /// Says what somebody else said, pictures and all, as its own; which op that is.

@@ -7,13 +7,14 @@
     clippy::indexing_slicing
 )]
 
-use kolonne_core::capture::{About, JobChange};
+use kolonne_core::capture::{About, JobChange, NewJob};
 use kolonne_core::records::{
     ChangeKeptBack, EntryKind, KeptBackWhy, LetInBy, MemberKind, Part, ThreadRow,
 };
 use kolonne_core::{Error, NewInvite, SeatGrant};
 use kolonne_model::ids::{OpId, SeatId};
 use kolonne_model::roster::change::{DeviceKind, Role};
+use kolonne_tests::scribe::Scribe;
 use kolonne_tests::world::{person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -38,6 +39,41 @@ fn told(device: &Device, job: &JobId) -> Vec<(String, String, String)> {
             of_members.then(|| (entry.author.name, notice.code, notice.value.unwrap()))
         })
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_titles_say_what_can_be_seen_and_steer_nothing() {
+    let world = World::new().await;
+    // What is typed here, or pasted from somewhere, is made plain.
+    let new = phone(
+        "Handy\u{202e} 7 \u{1b}[2J",
+        "Kolonne\t7\u{feff}",
+        vec![person(" An\u{200b}ton\u{ad} ", Role::Crew)],
+    );
+    let anton = world.enrol("anton", new).await;
+    let job = NewJob {
+        title: "Dach\n\u{2066}Weiher\u{2069}".to_owned(),
+        members: vec![world.ring("Kolonne 7"), world.ring("Kolonne 3")],
+        ..NewJob::default()
+    };
+    let job = world.büro.core().open_job(&world.büro.seat(), &job).unwrap();
+    world.büro.sync().await;
+    anton.sync().await;
+    assert_eq!(anton.core().me().unwrap().device_name, "Handy 7 [2J");
+    assert_eq!(anton.core().me().unwrap().seats[0].name, "Anton");
+    assert_eq!(row(&anton, &job).title, "Dach Weiher");
+    let invisible = phone("\u{200b}", "Kolonne 8", vec![person("Eva", Role::Crew)]);
+    let refused = world.büro.core().invite(&world.büro.seat(), invisible).await;
+    assert_eq!(refused.unwrap_err().code(), "invalid.device_name.empty");
+
+    // What an app that checks nothing wrote is shown plain, and no longer than a line.
+    let crew = world.ring("Kolonne 3");
+    let mut scribe = Scribe::join_as(&world, crew, Role::Foreman).await;
+    let hostile = format!("\u{1b}]0;x\u{7}\u{202e}hcaD\u{200d}{}", "ä".repeat(500));
+    scribe.title(job, &hostile).await;
+    world.büro.sync().await;
+    let shown = row(&world.büro, &job).title;
+    assert!(shown.starts_with("]0;x hcaDä") && shown.len() <= 300, "{shown:?}");
 }
 
 /// What he said before stays for everyone as it was; that he changed it isn't forgotten on his phone.

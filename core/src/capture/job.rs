@@ -13,12 +13,13 @@ use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{RingKind, Role};
 use rusqlite::{Connection, Transaction};
 
-use super::{MAX_LINE_BYTES, checked, control, field_names, say};
+use super::{control, field_names, say};
 use crate::crypt::random;
 use crate::error::Error;
 use crate::folding::kind_code;
 use crate::keys;
 use crate::kolonne::{Kolonne, drafted, keep_draft, thread_id};
+use crate::line;
 use crate::oplog::{self, Author, Moment, Saying};
 use crate::records::Changed;
 use crate::views::own_rings;
@@ -213,7 +214,7 @@ pub(crate) fn set_name(
     let set = Set {
         field: field::NAME,
         subject: (!subject.is_empty()).then(|| subject.to_vec().into()),
-        value: Some(checked("name", name, MAX_LINE_BYTES)?),
+        value: Some(line::checked("name", name)?),
         names: field_names(inner_view, field::NAME, subject),
     };
     set_field(tx, moment, author, thread, set)
@@ -249,19 +250,12 @@ fn owner_ring(moment: &Moment<'_>, seat: &SeatId) -> Result<RingId, Error> {
 impl Kolonne {
     /// Opens a job; without network too. Foremen and the office.
     pub fn open_job(&self, seat: &SeatId, job: &NewJob) -> Result<ThreadId, Error> {
-        let line = |name, text: &str| checked(name, text, MAX_LINE_BYTES);
-        let title = line("title", &job.title)?;
-        if title.is_empty() {
-            return Err(Error::Invalid {
-                field: "title",
-                code: "empty",
-            });
-        }
+        let title = line::checked_name("title", &job.title)?;
         let fields = [
             (field::TITLE, title),
-            (field::CUSTOMER, line("customer", &job.customer)?),
-            (field::ADDRESS, line("address", &job.address)?),
-            (field::STATUS, line("status", &job.status)?),
+            (field::CUSTOMER, line::checked("customer", &job.customer)?),
+            (field::ADDRESS, line::checked("address", &job.address)?),
+            (field::STATUS, line::checked("status", &job.status)?),
         ];
         let inner = &self.inner;
         let thread = inner.store.write(|tx| {
@@ -307,15 +301,8 @@ impl Kolonne {
         thread: &ThreadId,
         change: &JobChange,
     ) -> Result<(), Error> {
-        if change
-            .title
-            .as_deref()
-            .is_some_and(|title| title.trim().is_empty())
-        {
-            return Err(Error::Invalid {
-                field: "title",
-                code: "empty",
-            });
+        if let Some(title) = &change.title {
+            line::checked_name("title", title)?;
         }
         self.inner.write_in(thread, |tx, moment| {
             needs_role(moment, seat, Role::Foreman)?;
@@ -329,7 +316,7 @@ impl Kolonne {
             ];
             for (code, name, value) in changes {
                 let Some(value) = value else { continue };
-                let value = checked(name, value, MAX_LINE_BYTES)?;
+                let value = line::checked(name, value)?;
                 let now = view.fields.get(&(code, Vec::new()));
                 if now.and_then(|f| f.value.as_deref()).unwrap_or_default() == value {
                     continue;

@@ -6,12 +6,13 @@ use kolonne_model::body::{BlobRef, Document, Photo, Position, Say, Voice};
 use kolonne_model::ids::{BlobId, OpId, SeatId, ThreadId};
 use rusqlite::{Transaction, params};
 
-use super::{About, MAX_LINE_BYTES, checked};
+use super::{About, checked};
 use crate::blobs::is_named;
 use crate::crypt::SealedBlob;
 use crate::error::Error;
 use crate::folding::part;
 use crate::kolonne::{Inner, Kolonne, drafted, op_id};
+use crate::line::MAX_LINE_BYTES;
 use crate::media::photo::{self, Mode};
 use crate::media::{Cancel, Limits, LocalTime, probe, voice};
 use crate::oplog::{Author, Moment};

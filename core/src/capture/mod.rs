@@ -28,8 +28,6 @@ pub use sealed::{MAX_SEALED_BYTES, SealFor};
 
 /// Longest text, caption or reason in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
-/// Longest title, name, address, customer in bytes.
-pub const MAX_LINE_BYTES: usize = 300;
 
 /// What goes with an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

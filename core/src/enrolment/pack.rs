@@ -25,7 +25,7 @@ use crate::kolonne::{Kolonne, thread_id};
 use crate::oplog::Moment;
 use crate::records::{EntryKind, ThreadRow};
 use crate::store::set_meta;
-use crate::{capture, keys};
+use crate::{capture, keys, line};
 
 /// Most threads of a pack.
 const MAX_THREADS: usize = 200;
@@ -159,7 +159,7 @@ pub fn open(file: &[u8], device: &Identity) -> Option<Pack> {
 pub fn keep(tx: &Transaction<'_>, company: &CompanyId, pack: &mut Pack) -> Result<(), Error> {
     for name in &pack.names {
         tx.prepare_cached("INSERT OR REPLACE INTO promised_names (subject, name) VALUES (?1, ?2)")?
-            .execute(params![name.subject.as_slice(), name.name])?;
+            .execute(params![name.subject.as_slice(), line::shown(&name.name)])?;
     }
     let for_all = |thread: &&mut PackThread| thread.kind != ThreadKind::Direct;
     for thread in pack.threads.iter_mut().filter(for_all).take(MAX_THREADS) {
@@ -175,10 +175,10 @@ pub fn keep(tx: &Transaction<'_>, company: &CompanyId, pack: &mut Pack) -> Resul
         .execute(params![
             thread.thread.0.as_slice(),
             kind_code(thread.kind),
-            thread.title,
-            thread.customer,
+            line::shown(&thread.title),
+            thread.customer.as_deref().map(line::shown),
             thread.last_time_ms.cast_signed(),
-            last.map(|last| &last.author),
+            last.map(|last| line::shown(&last.author)),
             last.map(|last| last.kind),
             last.map(|last| &last.text),
         ])?;

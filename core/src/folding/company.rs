@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::error::Error;
 use crate::founding::company_thread;
+use crate::line;
 
 /// Whether a thread is the company's own; of several the one that was here first.
 pub fn is_companys_thread(db: &Connection, thread: &ThreadId) -> Result<bool, Error> {
@@ -32,7 +33,10 @@ pub fn write(tx: &Transaction<'_>, view: &ThreadView) -> Result<(), Error> {
                 .execute(params![code, value])?,
             (field::NAME, value) => tx
                 .prepare_cached("INSERT INTO view_names (subject, name) VALUES (?1, ?2)")?
-                .execute(params![subject, value.as_deref().unwrap_or_default()])?,
+                .execute(params![
+                    subject,
+                    line::shown(value.as_deref().unwrap_or_default())
+                ])?,
             _ => 0,
         };
     }

@@ -18,6 +18,7 @@ use crate::erasure;
 use crate::error::Error;
 use crate::folding::{self, part};
 use crate::kolonne::{Kolonne, lock, op_id};
+use crate::line;
 use crate::oplog;
 use crate::quarantine;
 use crate::records::{
@@ -428,7 +429,7 @@ fn parts(body: Option<&Body>, here: impl Fn(i64) -> bool) -> Parts {
             Parts {
                 notice: Some(Notice {
                     code: code.to_owned(),
-                    value: set.value.clone(),
+                    value: set.value.as_deref().map(line::shown),
                 }),
                 ..Parts::default()
             }
