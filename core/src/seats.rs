@@ -31,7 +31,7 @@ use crate::seats::rows::{Begun, TRIES};
 use crate::store::get_meta;
 
 pub(crate) use told::{
-    has_told_pin, is_withdrawn, locked_since_ms, take_shares, waits, wanted_since_ms,
+    has_told_pin, is_withdrawn, locked_since_ms, take_shares, waits, waits_for, wanted_since_ms,
 };
 
 const LOCKED: Error = Error::Locked { code: "pin" };

@@ -65,6 +65,15 @@ fn locked(world: &World, device: &Device) -> Vec<LockedSeat> {
     found.unwrap().locked_seats
 }
 
+/// Puts in place what an office sees that a seat's device asked for.
+async fn renew(office: &Device, by: &SeatId, seat: &SeatId) -> Result<(), Error> {
+    let devices = office.core().devices().unwrap().into_iter();
+    let mut waiting = devices.flat_map(|device| device.locked_seats);
+    let asked = waiting.find(|waits| waits.seat == *seat);
+    let asked = asked.and_then(|waits| waits.wanted).unwrap_or(*seat);
+    office.core().renew_seat(by, seat, &asked).await
+}
+
 fn five_wrong(device: &Device, seat: &SeatId) {
     for _ in 0..4 {
         assert_eq!(code(device.core().unlock(seat, WRONG)), "locked.wrong_pin");
@@ -512,7 +521,7 @@ async fn a_forgotten_pin_is_a_new_seat() {
     phone.text_as(&jonas, &job, "Vorher");
     phone.core().lock_all();
     let sabine = world.büro.seat();
-    let nobody_asked = world.büro.core().renew_seat(&sabine, &jonas).await;
+    let nobody_asked = renew(&world.büro, &sabine, &jonas).await;
     assert_eq!(code(nobody_asked), "not_found.wanted_seat");
     assert_eq!(
         code(phone.core().want_new_seat(&jonas, "1111")),
@@ -535,16 +544,10 @@ async fn a_forgotten_pin_is_a_new_seat() {
     world.everyone_syncs().await;
     assert!(locked(&world, phone)[0].new_wanted);
     assert_eq!(
-        code(
-            world
-                .anna
-                .core()
-                .renew_seat(&world.anna.seat(), &jonas)
-                .await
-        ),
+        code(renew(&world.anna, &world.anna.seat(), &jonas).await),
         "locked.right"
     );
-    world.büro.core().renew_seat(&sabine, &jonas).await.unwrap();
+    renew(&world.büro, &sabine, &jonas).await.unwrap();
     assert!(locked(&world, phone).is_empty());
     // Not heard of it yet, so the old one still writes, and it counts.
     phone.core().unlock(&jonas, PIN).unwrap();
@@ -602,15 +605,40 @@ async fn a_colleague_who_asks_for_a_seat_loses_it_to_the_right_pin() {
         !told[0].new_wanted && told[0].withdrawn_ms.is_some(),
         "the office hears of it"
     );
-    let renewed = büro.core().renew_seat(&büro.seat(), &mehmet).await;
+    let renewed = renew(büro, &büro.seat(), &mehmet).await;
     assert_eq!(code(renewed), "not_found.wanted_seat");
     // Whoever forgets it later still asks anew.
     phone.core().want_new_seat(&mehmet, "4073").unwrap();
     world.everyone_syncs().await;
-    büro.core().renew_seat(&büro.seat(), &mehmet).await.unwrap();
+    renew(büro, &büro.seat(), &mehmet).await.unwrap();
     world.everyone_syncs().await;
     let new = phone.seat_of(MEHMET);
     phone.core().unlock(&new, "4073").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_office_puts_the_very_seat_in_place_that_it_looked_at() {
+    let (world, mehmet, _) = with_pins().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    phone.core().unlock(&mehmet, "503917").unwrap();
+    phone.core().want_new_seat(&mehmet, "3094").unwrap();
+    world.everyone_syncs().await;
+    let looked_at = locked(&world, phone)[0].wanted.unwrap();
+    // While the clerk calls, the phone asks for another one.
+    phone.core().want_new_seat(&mehmet, "4073").unwrap();
+    phone.sync().await;
+    let sabine = büro.seat();
+    let renewed = büro.core().renew_seat(&sabine, &mehmet, &looked_at).await;
+    assert_eq!(code(renewed), "invalid.seat.wanted_again");
+    let now = locked(&world, phone)[0].wanted.unwrap();
+    assert_ne!(now, looked_at);
+    büro.core()
+        .renew_seat(&sabine, &mehmet, &now)
+        .await
+        .unwrap();
+    world.everyone_syncs().await;
+    assert_eq!(phone.seat_of(MEHMET), now);
+    phone.core().unlock(&now, "4073").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -633,7 +661,7 @@ async fn a_renewed_seat_lasts_no_longer_than_the_old_one_and_an_ended_one_is_not
     helper.core().want_new_seat(&old, "3094").unwrap();
     helper.sync().await;
     büro.sync().await;
-    büro.core().renew_seat(&sabine, &old).await.unwrap();
+    renew(büro, &sabine, &old).await.unwrap();
     helper.sync().await;
     assert_ne!(helper.seat(), old);
     büro.later(Duration::from_hours(11 * 24));
@@ -652,7 +680,7 @@ async fn a_renewed_seat_lasts_no_longer_than_the_old_one_and_an_ended_one_is_not
     ] {
         let core = büro.core();
         core.end(&sabine, subject, EndMode::Soft).await.unwrap();
-        let renewed = core.renew_seat(&sabine, &seat).await;
+        let renewed = renew(büro, &sabine, &seat).await;
         assert_eq!(code(renewed), "not_found.wanted_seat");
     }
 }
@@ -671,7 +699,7 @@ async fn a_foreman_with_a_renewed_seat_changes_who_is_in_her_own_job() {
     anna.core().want_new_seat(&old, "3094").unwrap();
     world.everyone_syncs().await;
     let sabine = world.büro.seat();
-    world.büro.core().renew_seat(&sabine, &old).await.unwrap();
+    renew(&world.büro, &sabine, &old).await.unwrap();
     world.everyone_syncs().await;
     let new = anna.seat();
     assert_ne!(new, old);
@@ -697,7 +725,7 @@ async fn what_a_renewed_seat_wrote_reaches_a_hub_put_back_to_before_it() {
     phone.sync().await;
     world.büro.sync().await;
     let sabine = world.büro.seat();
-    world.büro.core().renew_seat(&sabine, &jonas).await.unwrap();
+    renew(&world.büro, &sabine, &jonas).await.unwrap();
     phone.sync().await;
     world.stop_hub().await;
     std::fs::remove_dir_all(world.path("hub")).unwrap();

@@ -245,6 +245,8 @@ pub struct LockedSeat {
     pub locked_ms: Option<u64>,
     /// The PIN is forgotten: a new seat was asked for.
     pub new_wanted: bool,
+    /// The seat that was asked for: [`crate::Kolonne::renew_seat`] puts this one in place.
+    pub wanted: Option<SeatId>,
     /// When that was, by its device's clock.
     pub wanted_ms: Option<u64>,
     /// The newest entry that the old seat wrote since, by its device's clock: somebody has its PIN.

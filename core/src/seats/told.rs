@@ -125,16 +125,23 @@ impl Kolonne {
     }
 
     /// Puts the new seat that a device asked for in place of one whose PIN is forgotten: the old one
-    /// ends softly, the new one has its person and role. The office.
+    /// ends softly, the new one has its person and role. The office, of whom somebody looked at the
+    /// request for `asked`: a later one in its place isn't what they agreed to.
     ///
     /// # Errors
-    /// As [`Kolonne::end`]; `NotFound` (`wanted_seat`) if its device asked for none.
-    pub async fn renew_seat(&self, by: &SeatId, seat: &SeatId) -> Result<(), Error> {
+    /// As [`Kolonne::end`]; `NotFound` (`wanted_seat`) if its device asked for none; `Invalid` (`seat`,
+    /// `wanted_again`) if it asked for another one since.
+    pub async fn renew_seat(
+        &self,
+        by: &SeatId,
+        seat: &SeatId,
+        asked: &SeatId,
+    ) -> Result<(), Error> {
         let inner = &self.inner;
         let hub = inner.online()?;
         let author = inner.store.read(|db| inner.author(db, by))?;
         self.catch_up().await?;
-        let (of, clock) = (*seat, std::sync::Arc::clone(&inner.config.clock));
+        let (of, asked, clock) = (*seat, *asked, std::sync::Arc::clone(&inner.config.clock));
         self.change_roster(&hub, move |db, roster| {
             let old = roster.seat(&of).ok_or(Error::NotFound { kind: "seat" })?;
             let (position, _) = roster.head();
@@ -147,6 +154,12 @@ impl Kolonne {
                     kind: "wanted_seat",
                 });
             };
+            if SeatId::of_key(&wanted.key) != asked {
+                return Err(Error::Invalid {
+                    field: "seat",
+                    code: "wanted_again",
+                });
+            }
             let ended = Subject::Seat(of);
             let leaving = Leaving {
                 ended: &[ended],
@@ -353,8 +366,17 @@ pub(crate) fn waits(
     roster: &kolonne_model::roster::Roster,
     seat: &SeatId,
 ) -> Result<bool, Error> {
-    let wanted = wanted_seat(db, seat)?;
-    Ok(wanted.is_some_and(|wanted| roster.seat(&SeatId::of_key(&wanted.key)).is_none()))
+    Ok(waits_for(db, roster, seat)?.is_some())
+}
+
+/// The seat that was asked for in place of this one, while it isn't there yet.
+pub(crate) fn waits_for(
+    db: &Connection,
+    roster: &kolonne_model::roster::Roster,
+    seat: &SeatId,
+) -> Result<Option<SeatId>, Error> {
+    let wanted = wanted_seat(db, seat)?.map(|wanted| SeatId::of_key(&wanted.key));
+    Ok(wanted.filter(|wanted| roster.seat(wanted).is_none()))
 }
 
 fn locked_seat(db: &Connection, seat: &SeatId) -> Result<Option<LockedSeat>, Error> {

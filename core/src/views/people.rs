@@ -104,7 +104,8 @@ fn locked_seats<'a>(
     let mut waiting = Vec::new();
     for seat in seats.filter(|seat| desk.roster.ends_of(seat).next().is_none()) {
         let locked_ms = crate::seats::locked_since_ms(desk.db, seat)?;
-        let new_wanted = wants_new_seat(desk, seat)?;
+        let wanted = crate::seats::waits_for(desk.db, desk.roster, seat)?;
+        let new_wanted = wanted.is_some();
         let asked_ms = crate::seats::wanted_since_ms(desk.db, seat)?;
         let wanted_ms = asked_ms.filter(|_| new_wanted);
         let is_withdrawn = crate::seats::is_withdrawn(desk.db, seat)?;
@@ -115,6 +116,7 @@ fn locked_seats<'a>(
                 name: desk.seat_name(seat),
                 locked_ms,
                 new_wanted,
+                wanted,
                 wanted_ms,
                 used_ms: match wanted_ms {
                     Some(since_ms) => written_since_ms(desk, seat, since_ms)?,

@@ -91,7 +91,8 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
             show_renewal(out, &seat);
-            let renewed = kolonne.renew_seat(&by.seat, &seat.seat).await;
+            let asked = seat.wanted.unwrap_or(seat.seat);
+            let renewed = kolonne.renew_seat(&by.seat, &seat.seat, &asked).await;
             renewed.map_err(needs_hub)?;
             out.json(&json!({ "seat": seat.seat }));
             out.line(out.of(

@@ -52,6 +52,12 @@ pub struct ForgottenAsk {
 }
 
 #[derive(Deserialize)]
+pub struct RenewAsk {
+    /// The seat that was asked for, as the clerk saw it.
+    wanted: String,
+}
+
+#[derive(Deserialize)]
 pub struct UsedAsk {
     seat: String,
 }
@@ -193,9 +199,15 @@ pub async fn unlock(State(page): AtPage, Path(id): Path<String>) -> Answer<Json<
 }
 
 /// `POST /api/seats/{id}/renew`
-pub async fn renew(State(page): AtPage, Path(id): Path<String>) -> Answer<Json<Done>> {
-    let seat: SeatId = id.parse().map_err(|_| Problem::not_found("seat"))?;
-    let renewed = page.kolonne.renew_seat(&page.seat()?, &seat).await;
+pub async fn renew(
+    State(page): AtPage,
+    Path(id): Path<String>,
+    Asked(ask): Asked<RenewAsk>,
+) -> Answer<Json<Done>> {
+    let not_found = |_| Problem::not_found("seat");
+    let seat: SeatId = id.parse().map_err(not_found)?;
+    let asked: SeatId = ask.wanted.parse().map_err(not_found)?;
+    let renewed = page.kolonne.renew_seat(&page.seat()?, &seat, &asked).await;
     renewed.map_err(Problem::needs_hub)?;
     page.tell("devices");
     Ok(Json(Done {}))

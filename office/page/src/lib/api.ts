@@ -382,6 +382,8 @@ export interface LockedSeat {
   locked_ms: number | null;
   /** The PIN is forgotten: a new seat was asked for. */
   new_wanted: boolean;
+  /** The seat that was asked for. */
+  wanted: Id | null;
   /** When that was, by its device's clock. */
   wanted_ms: number | null;
   /** The newest entry that the old seat wrote since: somebody has its PIN. */
