@@ -169,8 +169,8 @@ pub fn ring_secrets(
     ring: &RingId,
     generation: u32,
 ) -> Result<Vec<Identity>, Error> {
-    let mut statement = db
-        .prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?;
+    let mut statement =
+        db.prepare_cached("SELECT secret FROM ring_secrets WHERE ring = ?1 AND generation = ?2")?;
     let secrets = statement.query_map(params![ring.0.as_slice(), generation], |row| {
         row.get::<_, Vec<u8>>(0)
     })?;

@@ -791,7 +791,8 @@ async fn what_waits_for_a_certificate_is_bounded_and_crowds_nobody_out() {
     let timo = world.enrol("kolonne-7", new).await;
     let crew = world.ring("Kolonne 7");
     let seat = büro.seat();
-    büro.core()
+    büro
+        .core()
         .change_members(&seat, &job, &[crew], &[])
         .unwrap();
     büro.sync().await;

@@ -56,14 +56,22 @@ async fn names_and_titles_say_what_can_be_seen_and_steer_nothing() {
         members: vec![world.ring("Kolonne 7"), world.ring("Kolonne 3")],
         ..NewJob::default()
     };
-    let job = world.büro.core().open_job(&world.büro.seat(), &job).unwrap();
+    let job = world
+        .büro
+        .core()
+        .open_job(&world.büro.seat(), &job)
+        .unwrap();
     world.büro.sync().await;
     anton.sync().await;
     assert_eq!(anton.core().me().unwrap().device_name, "Handy 7 [2J");
     assert_eq!(anton.core().me().unwrap().seats[0].name, "Anton");
     assert_eq!(row(&anton, &job).title, "Dach Weiher");
     let invisible = phone("\u{200b}", "Kolonne 8", vec![person("Eva", Role::Crew)]);
-    let refused = world.büro.core().invite(&world.büro.seat(), invisible).await;
+    let refused = world
+        .büro
+        .core()
+        .invite(&world.büro.seat(), invisible)
+        .await;
     assert_eq!(refused.unwrap_err().code(), "invalid.device_name.empty");
 
     // What an app that checks nothing wrote is shown plain, and no longer than a line.
@@ -73,7 +81,10 @@ async fn names_and_titles_say_what_can_be_seen_and_steer_nothing() {
     scribe.title(job, &hostile).await;
     world.büro.sync().await;
     let shown = row(&world.büro, &job).title;
-    assert!(shown.starts_with("]0;x hcaDä") && shown.len() <= 300, "{shown:?}");
+    assert!(
+        shown.starts_with("]0;x hcaDä") && shown.len() <= 300,
+        "{shown:?}"
+    );
 }
 
 /// What he said before stays for everyone as it was; that he changed it isn't forgotten on his phone.

@@ -851,10 +851,7 @@ async fn what_went_under_keys_that_lost_to_a_concurrent_rotation_stays_readable(
     world.anna.sync().await;
     world.anna.offline();
     world.kolonne_3.sync().await;
-    assert_eq!(
-        texts(&world.kolonne_3, &job),
-        ["Unter dem einen Schlüssel"]
-    );
+    assert_eq!(texts(&world.kolonne_3, &job), ["Unter dem einen Schlüssel"]);
     assert_eq!(world.kolonne_3.core().key_complaints().unwrap(), []);
 }
 

@@ -632,7 +632,8 @@ async fn the_office_puts_the_very_seat_in_place_that_it_looked_at() {
     assert_eq!(code(renewed), "invalid.seat.wanted_again");
     let now = locked(&world, phone)[0].wanted.unwrap();
     assert_ne!(now, looked_at);
-    büro.core()
+    büro
+        .core()
         .renew_seat(&sabine, &mehmet, &now)
         .await
         .unwrap();

@@ -75,11 +75,7 @@ async fn who_was_dismissed_while_a_code_was_shown_is_not_admitted() {
     let büro = &world.büro;
     let mehmet = person_ring(&world, "Mehmet Yılmaz");
     let new = again(&world, "Mehmet Yılmaz", "Kolonne 3", Role::Crew);
-    let mut invitation = büro
-        .core()
-        .invite(&büro.seat(), new.clone())
-        .await
-        .unwrap();
+    let mut invitation = büro.core().invite(&büro.seat(), new.clone()).await.unwrap();
     let (code, config) = (invitation.text(), Config::new(world.path("neu")));
     let on_phone = tokio::spawn(async move {
         let mut enrolment = Kolonne::enrol(config, &code).await.unwrap();
