@@ -243,6 +243,9 @@ for (const [name, dark, language] of /** @type {const} */ ([["phone-390", false,
     await page.getByRole("dialog", { name: /^(Was festhängt|What is stuck)$/ }).getByRole("button", { name: /^(Schließen|Close)$/ }).click();
     await openRoof(page);
     await page.locator("input[type=file]").first().setInputFiles([{ name: "voll.png", mimeType: "image/png", buffer: PNG }]);
+    await page.getByRole("alert").filter({ hasText: "voll.png" }).waitFor();
+    const over = await page.locator(".thread").evaluate((thread) => thread.scrollHeight - thread.clientHeight);
+    if (over > 0) wrong.push(`${name}: the keys scroll away under a file that failed`);
     await page.getByRole("button", { name: "Jonas" }).click();
     for (const digit of "1111") await page.getByRole("dialog").getByRole("button", { name: digit, exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: /Weiter|Go on/ }).click();
