@@ -84,10 +84,11 @@ impl Kolonne {
     }
 
     /// What hangs fast as a file for its author: the largest part of its entry that is here, else its
-    /// words. Sealed ones are handed out by [`Kolonne::export`] alone.
+    /// words; what is sealed for who is named.
     ///
     /// # Errors
-    /// `NotFound` (`stuck`), (`media`) if nothing of it is here or to be read.
+    /// `NotFound` (`stuck`), (`media`) if nothing of it is here or to be read; as
+    /// [`Kolonne::open_sealed`] for a sealed one.
     pub fn stuck_file(&self, seat: &SeatId, id: &Hash32) -> Result<Media, Error> {
         let mut stuck = self.stuck(seat)?.into_iter();
         let stuck = stuck.find(|stuck| stuck.id == *id);
@@ -102,6 +103,14 @@ impl Kolonne {
                     bytes: text.text.into_bytes(),
                     media_type: "text/plain".to_owned(),
                     name: None,
+                });
+            }
+            Say::Sealed(_) => {
+                let mut opened = self.open_sealed(seat, &entry)?;
+                return Ok(Media {
+                    bytes: std::mem::take(&mut *opened.bytes),
+                    media_type: opened.media_type.clone(),
+                    name: Some(opened.name.clone()),
                 });
             }
             Say::Photo(_) => &[Part::Original, Part::Picture, Part::Thumb],
@@ -163,6 +172,11 @@ fn stuck(desk: &Desk<'_>, seat: &SeatId, row: StuckRow) -> Result<Stuck, Error> 
     let visible = may_see(desk, seat, &thread).is_ok();
     let said = row.kind.filter(|said| visible && *said < kind::SAID_BELOW);
     let entry = row.entry.filter(|_| said.is_some());
+    let entry = entry.map(|entry| op_id(&entry)).transpose()?;
+    let may_export = match &entry {
+        Some(entry) if said == Some(kind::SEALED) => is_named(desk, seat, entry)?,
+        entry => entry.is_some(),
+    };
     Ok(Stuck {
         id: Hash32::try_from(row.id.as_slice()).map_err(|_| Error::Corrupt)?,
         kind: said.map(entry_kind),
@@ -173,12 +187,22 @@ fn stuck(desk: &Desk<'_>, seat: &SeatId, row: StuckRow) -> Result<Stuck, Error> 
             .flatten(),
         thread: visible.then_some(thread),
         may_discard: entry.is_some() && row.part.is_some(),
-        entry: entry.map(|entry| op_id(&entry)).transpose()?,
+        may_export,
+        entry,
         why: row.why,
         tries_again: row.tries_again,
         since_ms: row.since_ms,
         bytes: row.bytes,
     })
+}
+
+/// Whether an attachment is sealed for a seat's person too.
+fn is_named(desk: &Desk<'_>, seat: &SeatId, entry: &OpId) -> Result<bool, Error> {
+    let person = desk.roster.seat(seat).and_then(|seat| seat.cert.person);
+    let Say::Sealed(sealed) = standing_body(desk.db, entry)?.say else {
+        return Ok(false);
+    };
+    Ok(person.is_some_and(|person| sealed.generation_of(&person).is_some()))
 }
 
 fn title(db: &Connection, thread: &ThreadId) -> Result<Option<String>, Error> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kolonne_core::capture::About;
+use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{Backlog, EntryKind, HandBackStanding, LackKind, Part, State, Stuck};
 use kolonne_model::cbor;
 use kolonne_model::control::EraseReason;
@@ -284,6 +284,31 @@ async fn what_hangs_fast_is_handed_out_as_any_other_entry() {
     let parts: Vec<Part> = exported.files.iter().map(|file| file.part).collect();
     assert_eq!(parts, [Part::Picture, Part::Original]);
     assert!(exported.files.iter().all(|file| file.path.exists()));
+
+    // What is sealed, for who is named alone.
+    let büro = &world.büro;
+    let ring = |device: &Device| device.core().me().unwrap().seats[0].person;
+    for (people, may) in [(vec![ring(anna)], true), (vec![ring(büro)], false)] {
+        let office = false;
+        let seal_for = SealFor { people, office };
+        let file = ("attest.txt", b"Krank bis Freitag".as_slice());
+        let core = anna.core();
+        let sealed = core
+            .seal(&anna.seat(), &job, &seal_for, file, &About::default())
+            .unwrap();
+        anna.sync().await;
+        let stuck = core.stuck(&anna.seat()).unwrap();
+        let stuck = stuck.iter().find(|one| one.entry == Some(sealed)).unwrap();
+        assert_eq!(stuck.may_export, may);
+        let file = core.stuck_file(&anna.seat(), &stuck.id);
+        if may {
+            let file = file.unwrap();
+            assert_eq!(file.bytes, b"Krank bis Freitag");
+            assert_eq!(file.name.as_deref(), Some("attest.txt"));
+        } else {
+            assert_eq!(file.unwrap_err().code(), "locked.sealed");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,8 @@ pub struct Stuck {
     pub tries_again: bool,
     /// Whether a person may throw it away: files only, what is signed stays.
     pub may_discard: bool,
+    /// Whether the asking person gets it as a file: what is sealed only if they are named.
+    pub may_export: bool,
     /// When it was captured, by this device's clock; none: nothing that a person wrote.
     pub since_ms: Option<u64>,
     /// Size of a file.

@@ -48,15 +48,15 @@ describe("sizes", () => {
 
 describe("what hangs fast", () => {
   const said = { code: "stuck", message_de: "Fehlt.", message_en: "Missing." };
-  const stuck = (more: Partial<Stuck>): Stuck => ({ id: "1", kind: "photo", part: null, entry: "e0", thread: "t", title: "Dach", why: "missing", said, tries_again: false, may_discard: false, since_ms: 0, bytes: 0, ...more });
+  const stuck = (more: Partial<Stuck>): Stuck => ({ id: "1", kind: "photo", part: null, entry: "e0", thread: "t", title: "Dach", why: "missing", said, tries_again: false, may_discard: false, may_export: true, since_ms: 0, bytes: 0, ...more });
 
   it("is one thing for each entry, its reason said once, and keys by themselves", () => {
-    const all = [stuck({ id: "1", part: "thumb", bytes: 2, may_discard: true }), stuck({ id: "2", part: "picture", bytes: 3 }), stuck({ id: "3", part: "original", bytes: 5 }), stuck({ id: "4", kind: "text", entry: "e1" }), stuck({ id: "5", kind: null, entry: null })];
+    const all = [stuck({ id: "1", part: "thumb", bytes: 2, may_discard: true }), stuck({ id: "2", part: "picture", bytes: 3 }), stuck({ id: "3", part: "original", bytes: 5 }), stuck({ id: "4", kind: "text", entry: "e1" }), stuck({ id: "5", kind: null, entry: null, may_export: false })];
     const groups = stuckGroups(all);
     expect(groups.map((g) => stuckWords("de", g))).toEqual(["Foto (Bild, Original)", "Text", "1 Schlüssel oder Vermerk"]);
     expect(groups.map((g) => [g.bytes, g.whys.length, g.mayExport, g.mayDiscard])).toEqual([[10, 1, true, true], [0, 1, true, false], [0, 1, false, false]]);
     // Only who it is for opens what is sealed.
-    expect(stuckGroups([stuck({ kind: "sealed", part: "sealed", may_discard: true })])[0]?.mayExport).toBe(false);
+    expect(stuckGroups([stuck({ kind: "sealed", part: "sealed", may_discard: true, may_export: false })])[0]?.mayExport).toBe(false);
   });
   it("keeps a device from being given away, in words", () => {
     expect([{ what: "originals", n: 2 } as const, { what: "others", n: 1 } as const, { what: "stuck", n: 3 } as const].map((lack) => lackWords("de", lack))).toEqual(["2 Originale", "1 Schlüssel oder Vermerk", "3 davon hängen fest"]);

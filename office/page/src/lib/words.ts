@@ -238,7 +238,7 @@ export function stuckGroups(stuck: readonly Stuck[]): StuckGroup[] {
     group.all.push(one);
     group.bytes += one.bytes;
     if (!group.whys.some((said) => said.message_de === one.said.message_de)) group.whys.push(one.said);
-    group.mayExport = one.entry !== null && one.kind !== "sealed";
+    group.mayExport = one.may_export;
     group.mayDiscard ||= one.may_discard;
   }
   return [...groups.values()];
