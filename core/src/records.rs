@@ -47,6 +47,16 @@ fn device_kind<S: Serializer>(kind: &DeviceKind, s: S) -> Result<S::Ok, S::Error
     })
 }
 
+/// Who opens a seat whose PIN is lost, or puts another in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenedBy {
+    /// Somebody else of the office; of an admin's seat another admin.
+    Office,
+    /// Nobody else may: it takes the recovery kit.
+    Kit,
+}
+
 /// A person's place on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SeatRecord {
@@ -68,6 +78,8 @@ pub struct SeatRecord {
     pub tries_left: u32,
     /// A new seat in its place was asked for, since the PIN is forgotten.
     pub new_wanted: bool,
+    /// Who opens it when its PIN is lost.
+    pub opened_by: OpenedBy,
     /// Direct threads that aren't shown until the PIN is in.
     pub direct_hidden: u32,
     /// How many people have a new phone that reads a direct thread again once this seat's PIN is in

@@ -264,6 +264,7 @@ impl Kolonne {
                         locked: lock.locked,
                         tries_left: lock.tries_left,
                         new_wanted: people::wants_new_seat(desk, &seat)?,
+                        opened_by: people::opened_by(desk, &seat, &person),
                         direct_hidden: lacking::direct_hidden(desk, &seat)?,
                         awaited,
                         awaited_by,

@@ -101,6 +101,14 @@ pub enum Command {
         #[command(flatten)]
         acting: Acting,
     },
+    /// Put an alarm away on this computer, after looking into it.
+    PutAway {
+        /// Who.
+        #[command(flatten)]
+        acting: Acting,
+        /// The person or device that it is about.
+        about: String,
+    },
     /// Undo what a captured computer of the office did, with the recovery kit.
     Undo(UndoArgs),
     /// Put a new recovery kit in the place of a stolen one.

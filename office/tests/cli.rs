@@ -755,6 +755,20 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     assert_eq!(send("2749").code(), "locked.locked_out");
     let seats = ask(&["seat", "list", "--dir", &phone]);
     assert_eq!(seats["seats"][1]["tries_left"], 0);
+    let status = run(&["status", "--dir", &phone, "--lang", "en"]);
+    assert!(
+        status.stdout.contains("locked, the office can open it"),
+        "{}",
+        status.stdout
+    );
+    // There is nobody else who could open the only admin's.
+    let boss = ask(&["seat", "list", "--dir", &office]);
+    assert_eq!(boss["seats"][0]["opened_by"], "kit");
+    let forgot = ["seat", "forgot", "--dir", &office, "--lang", "en"];
+    let told = run_in(&[("KOLONNE_NEW_PIN", "4073")], &forgot);
+    assert!(told.stdout.contains("recovery kit"), "{}", told.stdout);
+    let away = run(&["put-away", "--json", "--dir", &office, "Handy"]);
+    assert_eq!(away.code(), "not_found.alarm");
     ask(&["sync", "--dir", &phone]);
     ask(&["sync", "--dir", &office]);
     let listed = run(&["device", "list", "--dir", &office]);

@@ -11,7 +11,7 @@ use super::backlog::backlog;
 use crate::error::Error;
 use crate::kolonne::Kolonne;
 use crate::records::{
-    Crew, DeviceRecord, EndedDevice, EndedPerson, LockedSeat, Person, WipedDevice,
+    Crew, DeviceRecord, EndedDevice, EndedPerson, LockedSeat, OpenedBy, Person, WipedDevice,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -95,6 +95,24 @@ impl Kolonne {
 /// Whether the seat that its device asked for in its place isn't there yet.
 pub(super) fn wants_new_seat(desk: &Desk<'_>, seat: &SeatId) -> Result<bool, Error> {
     crate::seats::waits(desk.db, desk.roster, seat)
+}
+
+/// Who opens a seat whose PIN is lost: for an office person's it takes another one, for an admin's
+/// another admin.
+pub(super) fn opened_by(desk: &Desk<'_>, seat: &SeatId, person: &RingId) -> OpenedBy {
+    let Some(role) = desk
+        .roster
+        .role_now(seat)
+        .filter(|role| *role >= Role::Office)
+    else {
+        return OpenedBy::Office;
+    };
+    let mut others = desk.roster.seats().filter(|(id, other)| {
+        other.cert.person.is_some_and(|other| other != *person)
+            && desk.roster.role_now(id) >= Some(role)
+            && desk.roster.ends_of(id).next().is_none()
+    });
+    others.next().map_or(OpenedBy::Kit, |_| OpenedBy::Office)
 }
 
 fn locked_seats<'a>(

@@ -43,6 +43,7 @@ export function makeProgram(now = Date.now()) {
   let active = world.mehmet.id;
   /** Jonas has a PIN, 2580. */
   const jonas = { locked: true, tries_left: 5, new_wanted: false };
+  const opened_by = /** @type {const} */ ("office");
   const started = Date.now();
   /** @type {number | null} */
   let autoLock = null;
@@ -55,8 +56,8 @@ export function makeProgram(now = Date.now()) {
   const missing = { message_de: "Diese Datei fehlt auf diesem Gerät oder ist zu kurz. Alles andere ist gesichert, auch die Worte dazu. Nimm sie neu auf und verwirf diese hier.", message_en: "This file is missing on this device or is too short. Everything else is saved, the words with it too. Capture it anew and discard this one." };
   const form = { message_de: "Der Hub nimmt das nicht an. Es ist auf diesem Gerät gesichert und wird nicht gelöscht. Versuche es noch einmal oder gib es heraus; bleibt es dabei, frag, wer den Hub betreibt.", message_en: "The hub doesn't take this. It is saved on this device and isn't deleted. Try again or hand it out; if it stays, ask whoever runs the hub." };
   /** @param {any} more @returns {import("../src/lib/api.ts").Stuck} */
-  const hangs = (more) => ({ id: newId(), kind: "photo", part: null, entry: "e0", thread: world.threads[0]?.id ?? null, title: world.threads[0]?.title ?? null, why: "missing", said: { code: "stuck", ...missing }, tries_again: false, may_discard: false, since_ms: now - 3 * 3_600_000, bytes: 0, ...more });
-  let stuck = [hangs({ part: "picture", may_discard: true, bytes: 402_000 }), hangs({ part: "original", may_discard: true, bytes: 3_910_000 }), hangs({ kind: "text", entry: "e1", why: "form", said: { code: "stuck", ...form }, since_ms: now - 90 * 60_000 }), hangs({ kind: null, entry: null, thread: null, title: null, since_ms: null, why: "form", said: { code: "stuck", ...form } })];
+  const hangs = (more) => ({ id: newId(), kind: "photo", part: null, entry: "e0", thread: world.threads[0]?.id ?? null, title: world.threads[0]?.title ?? null, why: "missing", said: { code: "stuck", ...missing }, tries_again: false, may_discard: false, may_export: true, since_ms: now - 3 * 3_600_000, bytes: 0, ...more });
+  let stuck = [hangs({ part: "picture", may_discard: true, bytes: 402_000 }), hangs({ part: "original", may_discard: true, bytes: 3_910_000 }), hangs({ kind: "text", entry: "e1", why: "form", said: { code: "stuck", ...form }, since_ms: now - 90 * 60_000 }), hangs({ kind: null, may_export: false, entry: null, thread: null, title: null, since_ms: null, why: "form", said: { code: "stuck", ...form } })];
   /** The world's own time goes on from its beginning. */
   const clock = () => now + Date.now() - started;
 
@@ -80,8 +81,8 @@ export function makeProgram(now = Date.now()) {
     return {
       surface: phone ? "phone" : "office", company: "Dachbau Krämer", device: phone ? { id: "c3", name: world.CREW3 } : { id: "b1", name: "Büro-PC 1" },
       seats: phone
-        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, active: p.id === active, has_pin: p === world.jonas, direct_hidden: p === world.jonas && jonas.locked ? 1 : 0, awaited_by: p === world.jonas && jonas.locked ? [world.karl.name] : [], ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
-        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "admin", active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false, direct_hidden: 0, awaited_by: [] }],
+        ? [world.mehmet, world.jonas].map((p) => ({ seat: p.id, person: p.id, name: p.name.split(" ")[0], role: p.role, opened_by, active: p.id === active, has_pin: p === world.jonas, direct_hidden: p === world.jonas && jonas.locked ? 1 : 0, awaited_by: p === world.jonas && jonas.locked ? [world.karl.name] : [], ...(p === world.jonas ? jonas : { locked: false, tries_left: 5, new_wanted: false }) }))
+        : [{ seat: world.sabine.id, person: world.sabine.id, name: world.sabine.name, role: "admin", opened_by, active: true, has_pin: false, locked: false, tries_left: 5, new_wanted: false, direct_hidden: 0, awaited_by: [] }],
       language: null, flight_mode: phone ? flight : null,
       rights: { jobs: !phone, members: !phone, devices: !phone }, limits: { text_bytes: 64_000, media_bytes: 64_000_000, file_bytes: 200_000_000, sealed_bytes: 20_000_000 },
       auto_lock_min: 5, kit_unconfirmed: !phone && !confirmed,

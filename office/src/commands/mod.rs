@@ -70,6 +70,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Backup(args) => backup::run(&context, args).await,
         Command::Roster { place } => undo::list(&context, &place),
         Command::Merge { acting } => undo::merge(&context, &acting).await,
+        Command::PutAway { acting, about } => status::put_away(&context, &acting, &about),
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Kit(KitCommand::Check { place }) => kit::check_paper(&context, &place),
         Command::Kit(KitCommand::Join { place }) => kit::join(&context, &place).await,

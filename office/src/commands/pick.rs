@@ -3,7 +3,9 @@
 
 use kolonne_core::Kolonne;
 use kolonne_core::capture::SealFor;
-use kolonne_core::records::{DeviceRecord, Entry, LockedSeat, Me, Person, SeatRecord, ThreadRow};
+use kolonne_core::records::{
+    Alarm, DeviceRecord, Entry, LockedSeat, Me, Person, SeatRecord, ThreadRow,
+};
 use kolonne_model::ids::{OpId, RingId, SeatId, ThreadId};
 
 use crate::failure::{Failure, Outcome};
@@ -204,6 +206,17 @@ pub fn locked_seat<'a>(seats: &'a [LockedSeat], wanted: &str) -> Outcome<&'a Loc
         |seat| &seat.name,
         "locked_seat",
     )
+}
+
+/// An alarm that can be put away, by whom or what it is about.
+pub fn alarm<'a>(alarms: &'a [Alarm], wanted: &str) -> Outcome<&'a Alarm> {
+    let about = |alarm: &'a Alarm| {
+        let name = alarm.device.as_deref().or(alarm.person.as_deref());
+        name.unwrap_or_default()
+    };
+    let standing: Vec<&Alarm> = alarms.iter().filter(|alarm| alarm.id.is_some()).collect();
+    let id = |alarm: &&'a Alarm| alarm.id.clone().unwrap_or_default();
+    unique(&standing, wanted, id, |alarm| about(alarm), "alarm").copied()
 }
 
 /// A crew by a part of its name.

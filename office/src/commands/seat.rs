@@ -6,7 +6,7 @@
 use std::io::IsTerminal;
 
 use console::Term;
-use kolonne_core::records::{LockedSeat, SeatRecord};
+use kolonne_core::records::{LockedSeat, OpenedBy, SeatRecord};
 use kolonne_core::{Error, Kolonne};
 use kolonne_model::roster::change::Role;
 use serde_json::json;
@@ -65,7 +65,16 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
             let new = new_pin(out, &seat.name)?;
             kolonne.want_new_seat(&seat.seat, &new)?;
             context.hand_over(&kolonne).await;
-            out.json(&json!({ "seat": seat.seat, "new_wanted": true }));
+            out.json(
+                &json!({ "seat": seat.seat, "new_wanted": true, "opened_by": seat.opened_by }),
+            );
+            if seat.opened_by == OpenedBy::Kit {
+                out.line(out.of(
+                    "Außer dir darf im Büro niemand zustimmen. Die alte PIN gilt weiter. Fällt sie dir nicht ein, richte mit dem Notfallbogen einen Computer neu ein („kolonne recover“).",
+                    "Nobody in the office but you may agree. The old PIN still holds. If you can't recall it, set a computer up anew with the recovery kit (“kolonne recover”).",
+                ));
+                return Ok(());
+            }
             out.line(out.of(
                 "Das Büro ist gefragt; ruf dort an. Sobald es zustimmt, gilt die neue PIN. Was du geschrieben hast, bleibt; was für dich versiegelt war, muss dir jemand neu versiegeln.",
                 "The office is asked; call there. As soon as it agrees, the new PIN holds. What you wrote stays; what was sealed for you has to be sealed for you again.",
@@ -181,6 +190,9 @@ pub fn unlock(out: Output, kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> O
         }
         return Ok(());
     };
+    if seat.opened_by == OpenedBy::Kit && matches!(error, Error::Locked { code: "locked_out" }) {
+        return Err(Failure::new("locked.locked_out_alone").about(clean_line(&seat.name)));
+    }
     let name = clean_line(&seat.name);
     let left = kolonne.me()?.seats;
     let left = left.iter().find(|record| record.seat == seat.seat);
@@ -312,6 +324,12 @@ fn waiting(
     pick::locked_seat(&seats.collect::<Vec<_>>(), person).cloned()
 }
 
+/// What keeps somebody from writing here, as a line says it; none: nothing, or only their PIN.
+pub fn trouble_said(out: Output, seat: &SeatRecord) -> Option<String> {
+    let locked = seat.locked && (!seat.has_pin || seat.tries_left == 0);
+    (locked || seat.new_wanted).then(|| said_of(out, seat))
+}
+
 fn said_of(out: Output, seat: &SeatRecord) -> String {
     let how = match (seat.has_pin, seat.tries_left) {
         (false, _) if seat.locked => out.of(
@@ -319,6 +337,10 @@ fn said_of(out: Output, seat: &SeatRecord) -> String {
             "no PIN yet and so locked (kolonne seat pin)",
         ),
         (false, _) => out.of("ohne PIN", "no PIN"),
+        (true, 0) if seat.opened_by == OpenedBy::Kit => out.of(
+            "gesperrt; außer dir darf das niemand öffnen, es braucht den Notfallbogen (kolonne recover)",
+            "locked; nobody but you may open it, it takes the recovery kit (kolonne recover)",
+        ),
         (true, 0) => out.of(
             "gesperrt, das Büro kann öffnen",
             "locked, the office can open it",

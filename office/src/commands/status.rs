@@ -1,13 +1,14 @@
 //! `kolonne status`: this device, its people, the company's people and devices, what waits.
 
 use kolonne_core::records::{Alarm, AlarmKind};
+use kolonne_model::roster::change::Role;
 use serde_json::json;
 
-use super::Context;
 use super::rights::gone_said;
-use super::seat::{show_awaited, without_pin_said};
+use super::seat::{show_awaited, trouble_said, without_pin_said};
 use super::standing::backlog_said;
 use super::sync::show_outbox;
+use super::{Context, pick};
 use crate::cli::Acting;
 use crate::failure::Outcome;
 use crate::output::{Output, clean_line, now_ms, role_said, time};
@@ -40,6 +41,23 @@ fn alarm_said(out: Output, alarm: &Alarm) -> String {
         AlarmKind::MergeNeedsPin | AlarmKind::RanTwice => out.of("Hinweis seit", "Notice since"),
     };
     format!("{since_when} {since}{}: {said}", name.unwrap_or_default())
+}
+
+/// `kolonne put-away`
+pub fn put_away(context: &Context, acting: &Acting, about: &str) -> Outcome {
+    let out = context.output;
+    let (kolonne, _, seat) = context.act(acting)?;
+    let alarms = kolonne.alarms()?;
+    let alarm = pick::alarm(&alarms, about)?;
+    if let Some(id) = &alarm.id {
+        kolonne.put_away_alarm(&seat.seat, id)?;
+    }
+    out.json(&json!({ "put_away": alarm.id, "alarms": kolonne.alarms()? }));
+    out.line(out.of(
+        "Weggelegt, auf diesem Computer. Kommt etwas Neues dazu, steht es wieder da.",
+        "Put away, on this computer. With new signs it is there again.",
+    ));
+    Ok(())
 }
 
 /// Shows.
@@ -79,6 +97,9 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
             clean_line(&seat.name),
             role_said(seat.role, out.language),
         ));
+        if let Some(said) = trouble_said(out, seat) {
+            out.line(&format!("  {said}"));
+        }
     }
     for crew in &crews {
         out.line(&format!(
@@ -107,8 +128,17 @@ pub fn run(context: &Context, acting: &Acting) -> Outcome {
             said.join(", ")
         ));
     }
+    let is_office = me.seats.iter().any(|seat| seat.role >= Role::Office);
     for alarm in &status.alarms {
         out.line(&alarm_said(out, alarm));
+        let name = alarm.device.as_ref().or(alarm.person.as_ref());
+        if let (Some(name), true) = (name.filter(|_| alarm.id.is_some()), is_office) {
+            let name = clean_line(name);
+            out.line(&format!(
+                "  {}: kolonne put-away \"{name}\"",
+                out.of("Ist es geklärt", "Once it is settled")
+            ));
+        }
     }
     for backlog in &missing {
         let name = clean_line(&backlog.device_name);

@@ -29,6 +29,8 @@ export interface Seat {
   tries_left: number;
   /** A new seat in its place was asked for, since the PIN is forgotten. */
   new_wanted: boolean;
+  /** Who opens it when its PIN is lost; "kit": nobody else of the office may. */
+  opened_by: "office" | "kit";
   /** Direct threads that aren't shown until the PIN is in. */
   direct_hidden: number;
   /** Who has a new device that reads direct threads again once this seat's PIN is in, by name. */
@@ -135,6 +137,8 @@ export interface Stuck {
   tries_again: boolean;
   /** Files only: what is signed stays. */
   may_discard: boolean;
+  /** Whether the active seat gets it as a file: what is sealed only if they are named. */
+  may_export: boolean;
   since_ms: number | null;
   bytes: number;
 }
