@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::points::{Point, pass};
 
 const READERS: usize = 2;
+/// Ids are random, so each op lands on another page of their indexes: one that isn't in memory any more
+/// is read and decrypted first. Taken only as far as it is needed.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// How long a read waits for the one connection there is on a full disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,7 @@ impl Store {
         writer.pragma_update(None, "fullfsync", true)?;
         writer.pragma_update(None, "checkpoint_fullfsync", true)?;
         writer.pragma_update(None, "secure_delete", true)?;
+        writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         schema::migrate(&mut writer)?;
         let reader = || -> Result<Mutex<Slot>, Error> {
             let reader = connect(
