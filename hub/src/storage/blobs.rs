@@ -54,6 +54,12 @@ pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Makes a name in a blob's folder durable, up to the folder of all blobs: that a folder is there
+/// doesn't say that it was synced, for who made it may have been killed.
+fn sync_name(dir: &Path) -> std::io::Result<()> {
+    dir.ancestors().take(3).try_for_each(sync_dir)
+}
+
 impl BlobStore for Folder {
     fn try_room(&self) -> Stored<()> {
         // No upload's name: it isn't hex.
@@ -94,7 +100,9 @@ impl BlobStore for Folder {
         let dir = self.blob_dir(company, blob);
         let target = dir.join(blob.to_string());
         if !partial.exists() && target.exists() {
-            return Ok(Finished::Durable); // renamed before a crash, its row is still to come
+            // Renamed before a crash, its row is still to come; nobody knows what the crash left unsynced.
+            sync_name(&dir)?;
+            return Ok(Finished::Durable);
         }
         // A blob of no bytes has no partial file yet.
         let mut file = OpenOptions::new()
@@ -116,13 +124,9 @@ impl BlobStore for Folder {
             return Ok(Finished::OtherHash);
         }
         file.sync_all()?;
-        let is_new = !dir.exists();
         std::fs::create_dir_all(&dir)?;
         std::fs::rename(&partial, &target)?;
-        sync_dir(&dir)?;
-        if is_new {
-            dir.ancestors().skip(1).take(2).try_for_each(sync_dir)?;
-        }
+        sync_name(&dir)?;
         Ok(Finished::Durable)
     }
 
