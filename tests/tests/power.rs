@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use kolonne_tests::World;
 use kolonne_tests::power::disk::Trust;
-use kolonne_tests::power::{Rig, trace};
+use kolonne_tests::power::{Rig, hub, phone, trace};
 
 /// Images of every run of the tests.
 const IMAGES: u64 = 300;
@@ -21,20 +21,16 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 /// A rig for each processor.
-async fn rigs() -> Vec<Rig> {
-    let mut world = World::new().await;
-    let job = world.job("Halle Sulzemoos", &["Anna Weber"]);
-    world.everyone_syncs().await;
-    world.stop_hub().await;
-    world.anna.switch_off();
-    let sender = Path::new(env!("CARGO_BIN_EXE_sender"));
+fn rigs(record: impl Fn() -> Rig + Sync) -> Vec<Rig> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        let rigs: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| Rig::record(&world.anna.dir, job, sender)))
-            .collect();
+    let rigs: Vec<Rig> = std::thread::scope(|scope| {
+        let rigs: Vec<_> = (0..threads).map(|_| scope.spawn(&record)).collect();
         rigs.into_iter().map(|rig| rig.join().unwrap()).collect()
-    })
+    });
+    for rig in &rigs {
+        println!("{}", rig.told());
+    }
+    rigs
 }
 
 /// Cuts the power so often; what is wrong with which image.
@@ -61,31 +57,18 @@ fn cut(rigs: &[Rig], seeds: std::ops::Range<u64>, trust: Trust) -> Vec<String> {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_every_power_cut() {
-    if !trace::can_trace() {
-        assert!(
-            std::env::var("CI").is_err(),
-            "strace is missing or may not trace; CI must have it"
-        );
-        eprintln!("SKIPPED: strace is missing or may not trace (Debian: apt install strace)");
-        return;
-    }
+/// Cuts the power of who was recorded, and of the same with syncs forgotten, which must be found.
+fn cut_and_control(rigs: &[Rig], kinds: &[Trust]) {
     let began = Instant::now();
-    let rigs = rigs().await;
-    for rig in &rigs {
-        println!("{}", rig.told());
-    }
     let first = number("KOLONNE_SEED", 1);
     let images = number("KOLONNE_IMAGES", IMAGES);
-    let wrong = cut(&rigs, first..first + images, Trust::All);
-    // The control: the same disks, had some syncs been forgotten, or all.
+    let wrong = cut(rigs, first..first + images, Trust::All);
     let control = |trust| {
-        let wrong = cut(&rigs, first..first + CONTROLS, trust).len() as u64;
+        let wrong = cut(rigs, first..first + CONTROLS, trust).len() as u64;
         wrong * 100 / CONTROLS
     };
-    for trust in [Trust::NoDatabase, Trust::NoBlobs, Trust::NoFolders] {
-        let percent = control(trust);
+    for trust in kinds {
+        let percent = control(*trust);
         println!("control, {trust:?}: {percent} %");
         assert!(percent >= 50, "the rig doesn't see it");
     }
@@ -98,4 +81,42 @@ async fn what_was_acknowledged_survives_every_power_cut() {
     let some: Vec<String> = wrong.into_iter().take(20).collect();
     assert!(some.is_empty(), "{}", some.join("\n"));
     assert!(percent >= 95, "the rig sees too little");
+}
+
+/// Whether processes can be recorded here.
+fn can_trace() -> bool {
+    let can = trace::can_trace();
+    if !can {
+        assert!(
+            std::env::var("CI").is_err(),
+            "strace is missing or may not trace; CI must have it"
+        );
+        eprintln!("SKIPPED: strace is missing or may not trace (Debian: apt install strace)");
+    }
+    can
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_every_power_cut() {
+    if !can_trace() {
+        return;
+    }
+    let mut world = World::new().await;
+    let job = world.job("Halle Sulzemoos", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    world.stop_hub().await;
+    world.anna.switch_off();
+    let sender = Path::new(env!("CARGO_BIN_EXE_sender"));
+    let rigs = rigs(|| phone::record(&world.anna.dir, job, sender));
+    let kinds = [Trust::NoDatabase, Trust::NoBlobs, Trust::NoFolders];
+    cut_and_control(&rigs, &kinds);
+}
+
+#[test]
+fn what_a_hub_answers_for_survives_every_power_cut() {
+    if !can_trace() {
+        return;
+    }
+    let rigs = rigs(|| hub::record(Path::new(env!("CARGO_BIN_EXE_keeper"))));
+    cut_and_control(&rigs, &[Trust::NoFolders]);
 }

@@ -11,8 +11,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kolonne_model::ids::{OpId, ThreadId};
-
 /// What is followed, and what changes files in ways that are not.
 const CALLS: &str = "?openat,?close,?read,?readv,?write,?writev,?pwrite64,?pwritev,?lseek,\
     ?ftruncate,?fsync,?fdatasync,?rename,?renameat,?renameat2,?link,?linkat,?unlink,?unlinkat,\
@@ -51,8 +49,8 @@ pub enum Event {
     Synced(FileId),
     /// A folder's names are.
     FolderSynced(PathBuf),
-    /// The process called an item *gesichert*.
-    Acknowledged(u64, OpId),
+    /// The process called the item of this number and id *gesichert*.
+    Acknowledged(u64, String),
 }
 
 /// A folder as it was, and what happened to it.
@@ -74,7 +72,7 @@ pub struct Recording {
     pub events: Vec<Event>,
 }
 
-/// Records senders in a folder.
+/// Records processes in a folder.
 #[derive(Debug)]
 pub struct Recorder {
     dir: PathBuf,
@@ -187,45 +185,35 @@ impl Recorder {
         recording
     }
 
-    /// A sender writes until it dies at a point. How many it acknowledged.
-    pub fn life(
-        &mut self,
-        sender: &Path,
-        job: &ThreadId,
-        first: u64,
-        point: &str,
-        times: u64,
-    ) -> u64 {
+    /// A process, given the folder and then these arguments, works until it dies. It dies by itself, or
+    /// on coming by a call: `fsync:signal=KILL:when=4`. How many items it acknowledged.
+    pub fn life(&mut self, program: &Path, arguments: &[&str], at_call: Option<&str>) -> u64 {
         let mut strace = Command::new("strace");
-        strace.args([
-            "-f",
-            "--seccomp-bpf",
-            "-xx",
-            "-s",
-            LONGEST_WRITE,
-            "-e",
-            "signal=none",
-        ]);
-        strace.args(["-e", &format!("trace={CALLS}"), "-o"]);
-        strace.arg(&self.out).arg(sender).arg(&self.dir);
-        strace.args([
-            job.to_string(),
-            first.to_string(),
-            point.to_owned(),
-            times.to_string(),
-        ]);
+        strace.args(["-f", "-xx", "-s", LONGEST_WRITE, "-e", "signal=none"]);
+        strace.args(["-e", &format!("trace={CALLS}")]);
+        match at_call {
+            Some(call) => strace.args(["-e", &format!("inject={call}")]),
+            // Quicker, but nothing can be injected then.
+            None => strace.arg("--seccomp-bpf"),
+        };
+        strace
+            .arg("-o")
+            .arg(&self.out)
+            .arg(program)
+            .arg(&self.dir)
+            .args(arguments);
         let ended = strace.output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
         // It ends as what it traced.
+        let signal = if at_call.is_some() { 9 } else { 6 };
         assert_eq!(
             ended.status.signal(),
-            Some(6),
-            "it dies at its point: {said}"
+            Some(signal),
+            "it dies as it should: {said}"
         );
         let before = self.recording.events.len();
         let mut open = HashMap::new();
-        let trace = fs::read_to_string(&self.out).unwrap();
-        for line in trace.lines() {
+        for line in fs::read_to_string(&self.out).unwrap().lines() {
             self.read_line(line, &mut open);
         }
         let events = &self.recording.events[before..];
@@ -426,7 +414,7 @@ impl Recorder {
         for line in said.lines() {
             let mut words = line.strip_prefix("gesichert ").unwrap().split(' ');
             let number = words.next().unwrap().parse().unwrap();
-            let id = words.next().unwrap().parse().unwrap();
+            let id = words.next().unwrap().to_owned();
             self.happened(Event::Acknowledged(number, id));
         }
     }
