@@ -7,6 +7,7 @@ mod erasures;
 mod key_marks;
 mod locks;
 mod quarantine;
+pub mod signs;
 pub mod unfolded;
 
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -110,7 +111,7 @@ pub fn refold(
     erasures::write(tx, roster, thread, &view.control.erasures, &set)?;
     key_marks::write(tx, roster, thread, &view, &set)?;
     write_marks(tx, thread, &view)?;
-    write_ran_twice(tx, thread, &set)?;
+    signs::write(tx, thread, &view, &set)?;
     if company::is_companys_thread(tx, thread)? {
         company::write(tx, &view)?;
         locks::write(tx, thread, &view)?;
@@ -508,26 +509,6 @@ fn write_marks(tx: &Transaction<'_>, thread: &ThreadId, view: &ThreadView) -> Re
     Ok(())
 }
 
-fn write_ran_twice(
-    tx: &Transaction<'_>,
-    thread: &ThreadId,
-    set: &ThreadOps<'_>,
-) -> Result<(), Error> {
-    tx.prepare_cached("DELETE FROM view_ran_twice WHERE thread = ?1")?
-        .execute([thread.0.as_slice()])?;
-    for (seat, since_ms) in set.ran_twice() {
-        tx.prepare_cached(
-            "INSERT INTO view_ran_twice (thread, seat, since_ms) VALUES (?1, ?2, ?3)",
-        )?
-        .execute(params![
-            thread.0.as_slice(),
-            seat.0.as_slice(),
-            since_ms.cast_signed()
-        ])?;
-    }
-    Ok(())
-}
-
 /// Drops every view and folds all threads again.
 pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<(), Error> {
     for table in [
@@ -547,7 +528,7 @@ pub fn rebuild(tx: &Transaction<'_>, roster: &Roster, own: &DeviceId) -> Result<
         "mending",
         "seat_locks",
         "seat_answers",
-        "ran_twice",
+        "signs",
     ] {
         tx.execute(&format!("DELETE FROM view_{table}"), [])?;
     }

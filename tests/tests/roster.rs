@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+use std::time::Duration;
+
 use kolonne_core::capture::NewJob;
 use kolonne_core::crypt::{self, RootSeed};
 use kolonne_core::records::{AlarmKind, CarriedEvent, RosterEvent, RosterStanding, State};
@@ -937,6 +939,11 @@ async fn a_hub_that_shows_two_rosters_raises_the_alarm_on_both_sides() {
     let mut world = World::new().await;
     let second = second_office(&world, "Paul Kern", Role::Office).await;
     let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    // A word whose clock was years ahead hides none that comes after it.
+    let years = Duration::from_hours(80 * 365 * 24);
+    world.büro.later(years);
+    world.büro.text(&job, "Die Uhr geht falsch");
+    world.büro.earlier(years);
     world.everyone_syncs().await;
     second.sync().await;
     // One hub becomes two, with one key and one life.

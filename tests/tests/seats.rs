@@ -23,7 +23,7 @@ use kolonne_core::{Config, Error, Kolonne, PinCost};
 use kolonne_model::ids::SeatId;
 use kolonne_model::roster::change::{EndMode, Role, Subject};
 use kolonne_tests::device::config;
-use kolonne_tests::{Device, World, fence, files, world};
+use kolonne_tests::{Device, JobId, World, fence, files, world};
 use rusqlite::Connection;
 
 const MEHMET: &str = "Mehmet Yılmaz";
@@ -81,7 +81,7 @@ fn five_wrong(device: &Device, seat: &SeatId) {
     assert_eq!(code(device.core().unlock(seat, WRONG)), "locked.locked_out");
 }
 
-fn say(device: &Device, seat: &SeatId, job: &kolonne_tests::JobId) -> Result<(), Error> {
+fn say(device: &Device, seat: &SeatId, job: &JobId) -> Result<(), Error> {
     let about = About::default();
     device.core().send_text(seat, job, "Ja.", &about).map(drop)
 }
@@ -852,8 +852,9 @@ async fn a_database_that_was_put_back_writes_on_in_a_new_store() {
     }
 }
 
-/// A world in which Anna's phone ran twice, from a copy of its folder, and everybody heard of it.
-async fn ran_twice() -> World {
+/// A world in which Anna's phone ran twice, from a copy of its folder whose clock was so far ahead, and
+/// everybody heard of it; and the copy.
+async fn ran_twice(ahead: Duration) -> (World, Device) {
     let mut world = World::new().await;
     let job = world.job("Dach", &["Anna Weber"]);
     world.everyone_syncs().await;
@@ -866,19 +867,25 @@ async fn ran_twice() -> World {
     let twin = Kolonne::open(config(twin_dir.clone(), &off)).unwrap();
     let twin = Device::new(twin_dir, off, twin);
     assert_ne!(store_of(&world.anna), store_of(&twin));
-    world.anna.text(&job, "Hier");
-    twin.text(&job, "Dort");
+    write_beside(&world, &twin, &job, ahead).await;
+    assert_eq!(twice(&world.büro), 0);
+    assert_eq!(world.büro.entries(&job).len(), 3);
+    (world, twin)
+}
+
+async fn write_beside(world: &World, twin: &Device, job: &JobId, ahead: Duration) {
+    world.anna.text(job, "Hier");
+    twin.later(ahead);
+    twin.text(job, "Dort");
+    twin.earlier(ahead);
     world.anna.sync().await;
     twin.sync().await;
     world.everyone_syncs().await;
-    assert_eq!(twice(&world.büro), 0);
-    assert_eq!(world.büro.entries(&job).len(), 3);
-    world
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
-    let world = ran_twice().await;
+    let (world, _twin) = ran_twice(Duration::ZERO).await;
     // The office is told, until it shuts the device out.
     let alarms = || world.büro.core().alarms().unwrap();
     let told = alarms();
@@ -895,7 +902,7 @@ async fn a_copied_folder_that_runs_twice_writes_in_two_stores() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_that_the_office_looked_into_is_put_away_by_it() {
-    let mut world = ran_twice().await;
+    let (mut world, _twin) = ran_twice(Duration::ZERO).await;
     let sabine = world.büro.seat();
     let told = world.büro.core().alarms().unwrap();
     let id = told[0].id.clone().unwrap();
@@ -910,4 +917,27 @@ async fn an_alarm_that_the_office_looked_into_is_put_away_by_it() {
     world.büro.switch_off();
     world.büro.switch_on();
     assert_eq!(world.büro.core().alarms().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_that_was_put_away_comes_again_with_new_signs_whatever_a_clock_said() {
+    // The first sign is dated eighty years ahead.
+    let (world, twin) = ran_twice(Duration::from_hours(80 * 365 * 24)).await;
+    let sabine = world.büro.seat();
+    let alarms = || world.büro.core().alarms().unwrap();
+    let first = alarms()[0].id.clone().unwrap();
+    world.büro.core().put_away_alarm(&sabine, &first).unwrap();
+    assert_eq!(alarms(), []);
+    // What is no sign brings it back neither.
+    let job = world.job("Keller", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    twin.sync().await;
+    assert_eq!(alarms(), []);
+    write_beside(&world, &twin, &job, Duration::ZERO).await;
+    let told = alarms();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let second = told[0].id.clone().unwrap();
+    assert_ne!(first, second);
+    world.büro.core().put_away_alarm(&sabine, &second).unwrap();
+    assert_eq!(alarms(), []);
 }

@@ -141,22 +141,20 @@ impl<'a> ThreadOps<'a> {
             .filter(|before| follows(before, op.context()))
     }
 
-    /// Seats whose device's data ran twice or was put back from a copy, each with when that was by its
-    /// clock: two ops in one place of a strand, or two stores that were written in side by side. One
-    /// device goes on in a new store only after all that it wrote in the old one.
+    /// What says that the data of a seat's device ran twice or was put back from a copy: two ops in one
+    /// place of a strand, of which the later by its clock, or the first of a store that was written in
+    /// beside another. One device goes on in a new store only after all that it wrote in the old one.
     #[must_use]
-    pub fn ran_twice(&self) -> BTreeMap<SeatId, u64> {
-        struct Strand {
-            first: (u64, u64),
+    pub fn ran_twice(&self) -> BTreeMap<OpId, &'a VerifiedOp> {
+        struct Strand<'a> {
+            first: &'a VerifiedOp,
             last_lamport: u64,
         }
-        let mut places: BTreeMap<(SeatId, StoreId, u32), u64> = BTreeMap::new();
-        let mut strands: BTreeMap<(SeatId, StoreId), Strand> = BTreeMap::new();
-        let mut twice: BTreeMap<SeatId, u64> = BTreeMap::new();
-        let mut note = |seat: SeatId, time_ms: u64| {
-            let since = twice.entry(seat).or_insert(time_ms);
-            *since = time_ms.min(*since);
-        };
+        let by_lamport = |op: &VerifiedOp| (op.context().lamport, op.context().time_ms, op.id());
+        let by_clock = |op: &VerifiedOp| (op.context().time_ms, op.id());
+        let mut places: BTreeMap<(SeatId, StoreId, u32), &VerifiedOp> = BTreeMap::new();
+        let mut strands: BTreeMap<(SeatId, StoreId), Strand<'a>> = BTreeMap::new();
+        let mut signs = BTreeMap::new();
         for op in self.iter() {
             if self.chain_says(&op.id()).is_some() {
                 continue;
@@ -166,38 +164,45 @@ impl<'a> ThreadOps<'a> {
                 store,
                 seq,
                 lamport,
-                time_ms,
                 ..
             } = *op.context();
-            if let Some(other_ms) = places.insert((seat, store, seq), time_ms) {
-                note(seat, time_ms.max(other_ms));
+            let earliest = places.entry((seat, store, seq)).or_insert(op);
+            if earliest.id() != op.id() {
+                let later = if by_clock(op) < by_clock(earliest) {
+                    std::mem::replace(earliest, op)
+                } else {
+                    op
+                };
+                signs.insert(later.id(), later);
             }
             let strand = strands.entry((seat, store)).or_insert(Strand {
-                first: (lamport, time_ms),
+                first: op,
                 last_lamport: lamport,
             });
-            strand.first = strand.first.min((lamport, time_ms));
+            if by_lamport(op) < by_lamport(strand.first) {
+                strand.first = op;
+            }
             strand.last_lamport = strand.last_lamport.max(lamport);
         }
-        let mut by_seat: BTreeMap<SeatId, Vec<Strand>> = BTreeMap::new();
+        let mut by_seat: BTreeMap<SeatId, Vec<Strand<'_>>> = BTreeMap::new();
         for ((seat, _), strand) in strands {
             by_seat.entry(seat).or_default().push(strand);
         }
-        for (seat, mut strands) in by_seat {
-            strands.sort_by_key(|strand| strand.first);
+        for mut strands in by_seat.into_values() {
+            strands.sort_by_key(|strand| by_lamport(strand.first));
             let mut reached = 0;
             for Strand {
-                first: (lamport, time_ms),
+                first,
                 last_lamport,
             } in strands
             {
-                if lamport <= reached {
-                    note(seat, time_ms);
+                if first.context().lamport <= reached {
+                    signs.insert(first.id(), first);
                 }
                 reached = last_lamport.max(reached);
             }
         }
-        twice
+        signs
     }
 
     /// Whether one of these cuts includes an op.

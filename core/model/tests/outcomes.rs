@@ -676,7 +676,8 @@ fn both_branches_of_a_fork_are_kept_shown_and_named() {
     assert!(heads.len() == 2 && heads.contains(&b.head()) && heads.contains(&a3.head()));
     let twice = |ops: &[VerifiedOp]| {
         let twice = ThreadOps::new(job.thread, ops).ran_twice();
-        twice.into_keys().collect::<Vec<_>>()
+        let seats = twice.values().map(|op| op.context().seat);
+        seats.collect::<Vec<_>>()
     };
     assert_eq!(twice(&job.ops), [seat_id(&pen.key)]);
     // A new store after all of the old one is one device that goes on; beside it, it is two.

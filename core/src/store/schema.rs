@@ -279,6 +279,18 @@ DROP TABLE one_secret_each;
 -- The year, by this device's clock, in which it knew of an op that gave rings new generations.
 CREATE TABLE renewals (op BLOB PRIMARY KEY, year INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- The ops that alarms are about, and those that the office looked into on this device.
+DROP TABLE view_ran_twice;
+CREATE TABLE view_signs (
+    op BLOB NOT NULL, kind INTEGER NOT NULL, thread BLOB NOT NULL, seat BLOB NOT NULL,
+    time_ms INTEGER NOT NULL, PRIMARY KEY (op, kind)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX view_signs_kind ON view_signs (kind);
+CREATE INDEX view_signs_thread ON view_signs (thread);
+CREATE TABLE put_away (op BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+DELETE FROM meta WHERE key = 'alarms_put_away';
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

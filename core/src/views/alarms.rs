@@ -6,21 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use kolonne_model::ids::{DeviceId, OpId, RosterDigest, SeatId};
 use kolonne_model::roster::change::Role;
 use kolonne_model::roster::{Named, read_body};
-use rusqlite::Connection;
 
 use super::Desk;
 use crate::error::Error;
+use crate::folding::signs::Sign;
 use crate::keys;
 use crate::kolonne::{Kolonne, op_id, seat_id};
 use crate::oplog;
 use crate::records::{Alarm, AlarmKind, Changed};
-use crate::store::{get_meta, set_meta};
 use crate::sync::alarm_since_ms;
 
-/// `view_quarantine.why` of what names a roster that this device doesn't have.
-const FOREIGN_ROSTER: i64 = 1;
-/// The alarms that were put away here, one on each line.
-const PUT_AWAY: &str = "alarms_put_away";
 /// Ops of a seat that are looked at for whether it is back.
 const LOOKED_AT: i64 = 64;
 
@@ -36,21 +31,22 @@ impl Kolonne {
     /// `Locked` (`right`) but for the office; `NotFound` (`alarm`) if it isn't there or stands until it is
     /// settled.
     pub fn put_away_alarm(&self, seat: &SeatId, id: &str) -> Result<(), Error> {
-        let standing = self.at_desk(|desk| {
+        let signs = self.at_desk(|desk| {
             let (position, _) = desk.roster.head();
             if desk.roster.role_at(seat, position) < Some(Role::Office) {
                 return Err(Error::Locked { code: "right" });
             }
-            alarms(desk)
+            let mut standing = by_signs(desk)?.into_iter();
+            let named = standing.find(|(alarm, _)| alarm.id.as_deref() == Some(id));
+            let (_, signs) = named.ok_or(Error::NotFound { kind: "alarm" })?;
+            Ok(signs)
         })?;
-        if !standing.iter().any(|alarm| alarm.id.as_deref() == Some(id)) {
-            return Err(Error::NotFound { kind: "alarm" });
-        }
         self.inner.store.write(|tx| {
-            let mut away = put_away(tx)?;
-            away.insert(id.to_owned());
-            let words: Vec<String> = away.into_iter().collect();
-            set_meta(tx, PUT_AWAY, words.join("\n").as_bytes())
+            for op in &signs.ops {
+                tx.prepare_cached("INSERT OR IGNORE INTO put_away (op) VALUES (?1)")?
+                    .execute([op.0.as_slice()])?;
+            }
+            Ok(())
         })?;
         self.inner.tell(Changed::Me);
         Ok(())
@@ -72,49 +68,93 @@ fn alarms(desk: &Desk<'_>) -> Result<Vec<Alarm>, Error> {
     } else if stands && let Some(alarm) = merge_needs_pin(desk, other)? {
         alarms.push(alarm);
     }
-    alarms.extend(foreign_rosters(desk)?);
+    alarms.extend(by_signs(desk)?.into_iter().map(|(alarm, _)| alarm));
+    Ok(alarms)
+}
+
+/// What can be put away, each with what it is seen by.
+fn by_signs(desk: &Desk<'_>) -> Result<Vec<(Alarm, Signs)>, Error> {
+    let mut alarms = foreign_rosters(desk)?;
     if desk.is_office {
         alarms.extend(ran_twice(desk)?);
     }
-    let away = put_away(desk.db)?;
-    alarms.retain(|alarm| alarm.id.as_ref().is_none_or(|id| !away.contains(id)));
     Ok(alarms)
+}
+
+/// Signs that nobody looked into here. They are the very ops, since no number that an author can
+/// write into one tells whether there are others than before.
+#[derive(Default)]
+struct Signs {
+    since_ms: Option<u64>,
+    ops: BTreeSet<OpId>,
+}
+
+impl Signs {
+    fn add(&mut self, op: OpId, time_ms: u64) {
+        self.since_ms = Some(self.since_ms.map_or(time_ms, |since| since.min(time_ms)));
+        self.ops.insert(op);
+    }
+
+    /// Names them: with others it is another alarm.
+    fn name(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for op in &self.ops {
+            hasher.update(&op.0);
+        }
+        hasher.finalize().to_hex().chars().take(16).collect()
+    }
+}
+
+/// By what they are about.
+fn signs<K: Ord>(
+    desk: &Desk<'_>,
+    sign: Sign,
+    about: impl Fn(SeatId) -> Option<K>,
+) -> Result<BTreeMap<K, Signs>, Error> {
+    let mut statement = desk.db.prepare_cached(
+        "SELECT seat, op, time_ms FROM view_signs
+         WHERE kind = ?1 AND op NOT IN (SELECT op FROM put_away)",
+    )?;
+    let rows = statement.query_map([sign as i64], |row| {
+        let [seat, op]: [Vec<u8>; 2] = [row.get(0)?, row.get(1)?];
+        Ok((seat, op, row.get::<_, i64>(2)?.cast_unsigned()))
+    })?;
+    let mut all: BTreeMap<K, Signs> = BTreeMap::new();
+    for row in rows {
+        let (seat, op, time_ms) = row?;
+        if let Some(key) = about(seat_id(&seat)?) {
+            all.entry(key).or_default().add(op_id(&op)?, time_ms);
+        }
+    }
+    Ok(all)
 }
 
 /// Whose newest word here names a roster that this device doesn't know. It is over once they write
 /// under one that stands here, or their rights end; of a branch that lies here the kit or a merge
 /// decided, or the alarm about the two tells of it.
-fn foreign_rosters(desk: &Desk<'_>) -> Result<Vec<Alarm>, Error> {
-    let mut statement = desk.db.prepare_cached(
-        "SELECT seat, min(first_ms), max(last_ms) FROM view_quarantine WHERE why = ?1 GROUP BY seat",
-    )?;
-    let rows = statement.query_map([FOREIGN_ROSTER], |row| {
-        let [first, last]: [i64; 2] = [row.get(1)?, row.get(2)?];
-        Ok((row.get::<_, Vec<u8>>(0)?, first, last))
-    })?;
+fn foreign_rosters(desk: &Desk<'_>) -> Result<Vec<(Alarm, Signs)>, Error> {
+    let others = |seat: SeatId| {
+        let tells = desk.device_of(&seat) != Some(desk.device)
+            && desk.roster.ends_of(&seat).next().is_none();
+        tells.then_some(seat)
+    };
     let mut alarms = Vec::new();
     let mut branches = None;
-    for row in rows {
-        let (seat, since_ms, last_ms) = row?;
-        let seat = seat_id(&seat)?;
-        if desk.device_of(&seat) == Some(desk.device) || desk.roster.ends_of(&seat).next().is_some()
-        {
-            continue;
-        }
+    for (seat, signs) in signs(desk, Sign::ForeignRoster, others)? {
         if branches.is_none() {
             branches = Some(states_here(desk)?);
         }
         if !names_unknown(desk, &seat, branches.as_ref())? {
             continue;
         }
-        alarms.push(Alarm {
+        let alarm = Alarm {
             kind: AlarmKind::ForeignRoster,
-            since_ms: since_ms.cast_unsigned(),
+            since_ms: signs.since_ms.unwrap_or_default(),
             person: Some(desk.seat_name(&seat)),
             device: None,
-            // What comes later is another alarm.
-            id: Some(format!("foreign_roster:{seat}:{last_ms}")),
-        });
+            id: Some(format!("foreign_roster:{seat}:{}", signs.name())),
+        };
+        alarms.push((alarm, signs));
     }
     Ok(alarms)
 }
@@ -128,7 +168,8 @@ fn states_here(desk: &Desk<'_>) -> Result<BTreeSet<RosterDigest>, Error> {
     Ok(bodies.map(|body| body.digest_after).collect())
 }
 
-/// Whether a seat's newest word, by its own clock, names a roster of which nothing is here.
+/// Whether a seat's newest word names a roster of which nothing is here. The newest is that of the
+/// latest position, to which no device goes back; clocks are set back.
 fn names_unknown(
     desk: &Desk<'_>,
     seat: &SeatId,
@@ -150,16 +191,9 @@ fn names_unknown(
             Named::NotHereYet => continue,
             Named::Foreign => states.is_none_or(|states| !states.contains(&context.roster_digest)),
         };
-        newest = newest.max(Some((context.time_ms, unknown)));
+        newest = newest.max(Some((context.roster, unknown)));
     }
     Ok(newest.is_some_and(|(_, unknown)| unknown))
-}
-
-/// Which alarms somebody of the office put away on this device.
-fn put_away(db: &Connection) -> Result<BTreeSet<String>, Error> {
-    let bytes = get_meta(db, PUT_AWAY)?.unwrap_or_default();
-    let words = String::from_utf8(bytes).map_err(|_| Error::Corrupt)?;
-    Ok(words.lines().map(str::to_owned).collect())
 }
 
 /// What a restored hub left behind is merged by itself, but not while everyone's PIN is out who may.
@@ -187,37 +221,21 @@ fn merge_needs_pin(desk: &Desk<'_>, other: Option<OpId>) -> Result<Option<Alarm>
 }
 
 /// Devices whose data ran twice, until their rights end.
-fn ran_twice(desk: &Desk<'_>) -> Result<Vec<Alarm>, Error> {
-    let mut statement = desk.db.prepare_cached(
-        "SELECT seat, min(since_ms), max(since_ms) FROM view_ran_twice GROUP BY seat",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let [first, last]: [i64; 2] = [row.get(1)?, row.get(2)?];
-        Ok((
-            row.get::<_, Vec<u8>>(0)?,
-            first.cast_unsigned(),
-            last.cast_unsigned(),
-        ))
-    })?;
-    let mut devices: BTreeMap<DeviceId, (u64, u64)> = BTreeMap::new();
-    for row in rows {
-        let (seat, first_ms, last_ms) = row?;
-        let device = desk.device_of(&seat_id(&seat)?);
-        let Some(device) = device.filter(|id| !desk.roster.device_has_ended(id)) else {
-            continue;
-        };
-        let (first, last) = devices.entry(device).or_insert((u64::MAX, 0));
-        *first = first_ms.min(*first);
-        *last = last_ms.max(*last);
-    }
-    let alarms = devices
-        .into_iter()
-        .map(|(device, (since_ms, last_ms))| Alarm {
+fn ran_twice(desk: &Desk<'_>) -> Result<Vec<(Alarm, Signs)>, Error> {
+    let of_device = |seat: SeatId| {
+        let device = desk.device_of(&seat)?;
+        (!desk.roster.device_has_ended(&device)).then_some(device)
+    };
+    let devices: BTreeMap<DeviceId, Signs> = signs(desk, Sign::RanTwice, of_device)?;
+    let alarms = devices.into_iter().map(|(device, signs)| {
+        let alarm = Alarm {
             kind: AlarmKind::RanTwice,
-            since_ms,
+            since_ms: signs.since_ms.unwrap_or_default(),
             person: None,
             device: Some(desk.name(&device.0)),
-            id: Some(format!("ran_twice:{device}:{last_ms}")),
-        });
+            id: Some(format!("ran_twice:{device}:{}", signs.name())),
+        };
+        (alarm, signs)
+    });
     Ok(alarms.collect())
 }
