@@ -398,10 +398,13 @@ fn write_thread(
         .find(|entry| kind_of(entry) < kind::SAID_BELOW && entry.retracted.is_none());
     let (waiting, _) = view.waiting_and_quarantined();
     let held = waiting.saturating_add(view.lacking.len());
-    let last_time_ms = last.map_or(opened_ms, |entry| entry.time_ms.cast_signed());
+    let said_ms = last.map_or(opened_ms.cast_unsigned(), fold::Entry::time_by_hub_ms);
+    let newest = last.map_or(opening.op, |entry| entry.id);
+    // No clock lifts a thread above those with words that came later.
+    let sort_ms = oplog::came_ms(tx, &newest)?.map_or(said_ms, |came_ms| came_ms.min(said_ms));
     tx.prepare_cached(
         "INSERT OR REPLACE INTO view_threads (thread, kind, title, status, customer, address,
-            opened_by, opened_ms, last_order, last_time_ms, last_entry, held, quarantined)
+            opened_by, opened_ms, last_order, sort_ms, last_entry, held, quarantined)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
@@ -414,7 +417,7 @@ fn write_thread(
         opening.opener.0.as_slice(),
         opened_ms,
         last.map_or(0, |entry| entry.shown_lamport.cast_signed()),
-        last_time_ms,
+        sort_ms.cast_signed(),
         last.map(|entry| entry.id.0.to_vec()),
         i64::try_from(held).unwrap_or(i64::MAX),
         kept_back,

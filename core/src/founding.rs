@@ -141,7 +141,7 @@ impl Kolonne {
             keep_membership(tx, &company, &hub_url, &hub_key, &first.device)?;
             set_meta(tx, "last_contact_ms", &(config.clock)().to_be_bytes())?;
             keys::keep_seat(tx, 0, &first.seat)?;
-            oplog::keep(tx, &op)?;
+            oplog::keep(tx, &op, None)?;
             keys::open_rings(tx, &roster)?;
             let moment = Moment {
                 roster: &roster,

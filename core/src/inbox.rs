@@ -46,6 +46,7 @@ pub fn take(
     roster: &mut Roster,
     page: &[u8],
     parts: &[Part],
+    now_ms: u64,
 ) -> Result<Taken, Error> {
     let mut taken = Taken::default();
     let Ok(segments) = page::read(page) else {
@@ -54,7 +55,7 @@ pub fn take(
     };
     for raw in segments {
         match raw.clone().resolve(&roster.company(), &NoBases) {
-            Ok(segment) => take_segment(tx, roster, segment, &mut taken)?,
+            Ok(segment) => take_segment(tx, roster, segment, now_ms, &mut taken)?,
             Err(_) => taken.refused += 1,
         }
     }
@@ -62,7 +63,7 @@ pub fn take(
         take_part(tx, roster, part, &mut taken)?;
     }
     if taken.roster_grew {
-        retry_waiting(tx, roster, &mut taken)?;
+        retry_waiting(tx, roster, now_ms, &mut taken)?;
     }
     Ok(taken)
 }
@@ -107,6 +108,7 @@ fn take_segment(
     tx: &Transaction<'_>,
     roster: &mut Roster,
     segment: ReceivedSegment,
+    now_ms: u64,
     taken: &mut Taken,
 ) -> Result<(), Error> {
     if segment.strand.thread == roster.company().roster_thread() {
@@ -120,7 +122,7 @@ fn take_segment(
         Ok(verified) => {
             let is_own = is_own(tx, &seat)?;
             for op in &verified.ops {
-                if oplog::keep(tx, op)? {
+                if oplog::keep(tx, op, Some(now_ms))? {
                     taken.ops += 1;
                     taken.threads.insert(op.context().thread);
                     if op.context().class.class == Class::Control {
@@ -221,6 +223,7 @@ fn make_room(tx: &Transaction<'_>) -> Result<(), Error> {
 fn retry_waiting(
     tx: &Transaction<'_>,
     roster: &mut Roster,
+    now_ms: u64,
     taken: &mut Taken,
 ) -> Result<(), Error> {
     let seats: Vec<Vec<u8>> = tx
@@ -235,7 +238,7 @@ fn retry_waiting(
         while let Some(page) = first_waiting(tx, &seat)? {
             for raw in page::read(&page).unwrap_or_default() {
                 if let Ok(segment) = raw.resolve(&roster.company(), &NoBases) {
-                    take_segment(tx, roster, segment, taken)?;
+                    take_segment(tx, roster, segment, now_ms, taken)?;
                 }
             }
         }

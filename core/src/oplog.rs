@@ -97,6 +97,15 @@ pub fn get(db: &Connection, id: &OpId) -> Result<Option<VerifiedOp>, Error> {
         .optional()?)
 }
 
+/// When an op of a thread came, by this device's clock; unsaid of what an earlier version kept.
+pub fn came_ms(db: &Connection, id: &OpId) -> Result<Option<u64>, Error> {
+    let came: Option<Option<i64>> = db
+        .prepare_cached("SELECT came_ms FROM ops WHERE id = ?1")?
+        .query_row([id.0.as_slice()], |row| row.get(0))
+        .optional()?;
+    Ok(came.flatten().map(i64::cast_unsigned))
+}
+
 /// The last op of the roster's chain, where the log knows several branches.
 pub fn roster_head(db: &Connection) -> Result<Option<OpId>, Error> {
     head_in(db, ROSTER_HEAD)
@@ -129,7 +138,7 @@ pub fn set_roster_heads(
 
 /// Keeps the next link of the roster's chain.
 pub fn keep_link(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<(), Error> {
-    keep(tx, op)?;
+    keep(tx, op, None)?;
     if roster_head(tx)?.is_some() {
         set_meta(tx, ROSTER_HEAD, &op.id().0)?;
     }
@@ -167,14 +176,16 @@ pub fn branch_ops(db: &Connection, head: &OpId, from_seq: u32) -> Result<Vec<Ver
     Ok(ops.collect::<Result<_, _>>()?)
 }
 
-/// Keeps a verified op; a known one gets only what it lacked. Whether anything is new.
-pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<bool, Error> {
+/// Keeps a verified op; a known one gets only what it lacked. Whether anything is new. When it came is
+/// said of ops of threads, by this device's clock.
+pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp, came_ms: Option<u64>) -> Result<bool, Error> {
     let context = op.context();
     let id = op.id();
     let mut new = tx
         .prepare_cached(
-            "INSERT OR IGNORE INTO ops (id, thread, seat, store, seq, class, lamport, form, extension, previous)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR IGNORE INTO ops (id, thread, seat, store, seq, class, lamport, form, extension, previous,
+                came_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             id.0.as_slice(),
@@ -187,6 +198,7 @@ pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<bool, Error> {
             op.op().form.to_bytes().as_slice(),
             op.op().extension,
             context.previous.0.as_slice(),
+            came_ms.map(u64::cast_signed),
         ])?;
     if let Some(signature) = op.signature() {
         tx.prepare_cached("INSERT OR IGNORE INTO signatures (op, signature) VALUES (?1, ?2)")?
@@ -343,7 +355,7 @@ pub fn keep_new(tx: &Transaction<'_>, author: &Author, op: Op) -> Result<Verifie
     .concat();
     let signature = author.secret.sign(&message);
     let op = VerifiedOp::from_own_log(op, Some(signature));
-    keep(tx, &op)?;
+    keep(tx, &op, Some(op.context().time_ms))?;
     if op.context().class.class != Class::Roster {
         crate::outbox::put_op(tx, &op)?;
     }

@@ -176,7 +176,7 @@ impl Kolonne {
                 keep_membership(tx, &roster.company(), hub_url, &hub_key, &device)?;
                 begun::mark(tx)?;
                 for op in &ops {
-                    oplog::keep(tx, op)?;
+                    oplog::keep(tx, op, None)?;
                 }
                 let kept = backup.iter().flat_map(|backup| &backup.parts);
                 for part in kept.chain(&parts) {

@@ -443,3 +443,33 @@ async fn a_line_that_only_turns_green_stays_where_it_is_in_the_search() {
     assert_eq!((found("ortgang"), found("kehle")), (0, 1));
     assert_eq!(place().0, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_years_ahead_keeps_no_thread_on_top_of_the_list() {
+    let world = World::new().await;
+    let (anna, büro, kolonne_3) = (&world.anna, &world.büro, &world.kolonne_3);
+    let members = ["Anna Weber", "Kolonne 3"];
+    let (roof, cellar) = (world.job("Dach", &members), world.job("Keller", &members));
+    world.everyone_syncs().await;
+    let years = Duration::from_hours(80 * 365 * 24);
+    anna.later(years);
+    let far = anna.text(&roof, "Die Uhr geht falsch");
+    anna.earlier(years);
+    world.everyone_syncs().await;
+    for device in [büro, kolonne_3] {
+        assert_eq!(device.jobs()[0].id, roof);
+        device.later(Duration::from_mins(1));
+    }
+    kolonne_3.text(&cellar, "Wasser im Keller");
+    world.everyone_syncs().await;
+    for device in [büro, kolonne_3] {
+        assert_eq!(device.jobs()[0].id, cellar);
+        // What is shown is the author's time.
+        let ahead_ms =
+            device.entry(&roof, &far).time_ms - device.jobs()[0].last.as_ref().unwrap().time_ms;
+        assert!(ahead_ms > u64::try_from(years.as_millis() / 2).unwrap());
+        let list = device.jobs();
+        device.core().rebuild_views().unwrap();
+        assert_eq!(device.jobs(), list);
+    }
+}

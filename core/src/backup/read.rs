@@ -322,6 +322,6 @@ impl Backup {
 fn take(inner: &Inner, page: &[u8], parts: &[Part]) -> Result<(), Error> {
     inner.store.write(|tx| {
         let mut roster = (*inner.roster(tx)?).clone();
-        inbox::take(tx, &mut roster, page, parts).map(drop)
+        inbox::take(tx, &mut roster, page, parts, inner.now_ms()).map(drop)
     })
 }

@@ -376,7 +376,7 @@ impl Enrolment {
                 keys::keep_seat(tx, place, seat)?;
             }
             for op in ops {
-                oplog::keep(tx, op)?;
+                oplog::keep(tx, op, None)?;
             }
             keys::open_rings(tx, roster)?;
             // An admission whose keys don't open would show an empty app for ever.

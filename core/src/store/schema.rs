@@ -291,6 +291,12 @@ CREATE INDEX view_signs_thread ON view_signs (thread);
 CREATE TABLE put_away (op BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 DELETE FROM meta WHERE key = 'alarms_put_away';
 ",
+    r"
+-- When an op came, by this device's clock; and by that and its own time, whichever is earlier, a
+-- thread is sorted.
+ALTER TABLE ops ADD COLUMN came_ms INTEGER;
+ALTER TABLE view_threads RENAME COLUMN last_time_ms TO sort_ms;
+",
 ];
 
 /// The schema's number: views written under another one are folded anew.

@@ -492,7 +492,7 @@ impl Inner {
 
 fn keep_branch(tx: &Transaction<'_>, theirs: &Theirs) -> Result<(), Error> {
     for op in &theirs.ops {
-        oplog::keep(tx, op)?;
+        oplog::keep(tx, op, None)?;
     }
     for part in &theirs.parts {
         oplog::keep_part(tx, &part.op, &part.bytes)?;

@@ -62,7 +62,7 @@ impl Inner {
         let (taken, folded, roster) = self.store.write(|tx| {
             let before = self.roster(tx)?;
             let mut chain = (*self.chain(tx)?).clone();
-            let taken = inbox::take(tx, &mut chain, page, parts)?;
+            let taken = inbox::take(tx, &mut chain, page, parts, self.now_ms())?;
             let both = self.beside_other(tx, &chain)?;
             let roster = both.as_ref().unwrap_or(&chain);
             let folded = if taken.roster_grew {

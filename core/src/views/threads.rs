@@ -20,11 +20,11 @@ impl Kolonne {
         self.at_desk(|desk| {
             let query = query.trim();
             let mut statement = desk.db.prepare_cached(
-                "SELECT thread, last_time_ms FROM view_threads
+                "SELECT thread, sort_ms FROM view_threads
                      WHERE kind <> 1 OR last_entry IS NOT NULL
                  UNION ALL SELECT thread, last_time_ms FROM promised_threads
                      WHERE thread NOT IN (SELECT thread FROM view_threads)
-                 ORDER BY last_time_ms DESC, thread",
+                 ORDER BY sort_ms DESC, thread",
             )?;
             let threads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
             let hits = if query.is_empty() {

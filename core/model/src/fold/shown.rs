@@ -113,6 +113,14 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The author's time as the hub's clock would have it, ms, where the author knew the difference.
+    #[must_use]
+    pub fn time_by_hub_ms(&self) -> u64 {
+        let offset_ms = self.offset_s.unwrap_or(0).saturating_mul(1000);
+        self.time_ms
+            .saturating_add_signed(offset_ms.saturating_neg())
+    }
+
     /// The order on the screen.
     #[must_use]
     pub const fn screen_order(&self) -> (u64, SeatId, StoreId, u32, OpId) {
