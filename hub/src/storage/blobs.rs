@@ -140,9 +140,13 @@ impl BlobStore for Folder {
     fn remove(&self, company: &CompanyId, blob: &BlobId) -> Stored<()> {
         let dir = self.blob_dir(company, blob);
         match std::fs::remove_file(dir.join(blob.to_string())) {
-            Ok(()) => Ok(sync_dir(&dir)?),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e.into()),
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+            // Also when it isn't there: who removed it may have been killed before that was synced.
+            _ => {}
+        }
+        match sync_dir(&dir) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Keeps numbered files as a hub does until it is killed, and says of each that it is kept, once that
-//! was answered and not before.
+//! Keeps numbered files as a hub does until it is killed, and says of each that it is kept, or that it
+//! was erased, once that was answered and not before.
 //!
 //! `keeper DIR FIRST-NUMBER`: the first is asked for before it is sent, as after a crash.
 #![allow(
@@ -15,10 +15,7 @@ use std::path::Path;
 use kolonne_hub::storage::blobs::Folder;
 use kolonne_hub::storage::{BlobStore, Finished};
 use kolonne_model::ids::BlobId;
-use kolonne_tests::power::hub::COMPANY;
-
-/// So many, one after the other, come into the same folder.
-const TOGETHER: u64 = 3;
+use kolonne_tests::power::hub::{COMPANY, TOGETHER, is_erased};
 
 fn file(number: u64) -> (BlobId, Vec<u8>) {
     let folder = (number / TOGETHER).to_be_bytes()[7];
@@ -43,9 +40,13 @@ fn main() {
         let (blob, bytes) = file(number);
         let name = format!("{number:032x}");
         let finish = || folder.finish(&name, &COMPANY, &blob).unwrap();
-        if number != first || finish() == Finished::OtherHash {
+        // What is to be erased isn't sent again, as little as it is answered for.
+        if number != first || (!is_erased(number) && finish() == Finished::OtherHash) {
             folder.write(&name, 0, &bytes).unwrap();
             assert_eq!(finish(), Finished::Durable);
+        }
+        if is_erased(number) {
+            folder.remove(&COMPANY, &blob).unwrap();
         }
         writeln!(out, "gesichert {number} {blob}").unwrap();
         out.flush().unwrap();
