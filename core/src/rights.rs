@@ -52,9 +52,8 @@ impl Kolonne {
     /// has ended yet.
     pub async fn end(&self, seat: &SeatId, subject: Subject, mode: EndMode) -> Result<(), Error> {
         let inner = &self.inner;
-        let hub = inner.online()?;
         let author = inner.store.read(|db| inner.author(db, seat))?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let (seats, hub_heads) = {
             let roster = inner.store.read(|db| inner.roster(db))?;
             let subjects = subjects_with(&roster, subject)?;
@@ -147,9 +146,8 @@ impl Kolonne {
         device: &DeviceId,
         crew: &RingId,
     ) -> Result<(), Error> {
-        let hub = self.inner.online()?;
         let author = self.inner.store.read(|db| self.inner.author(db, seat))?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let clock = Arc::clone(&self.inner.config.clock);
         let (device, crew) = (*device, *crew);
         self.change_roster(&hub, move |db, roster| {
@@ -192,9 +190,8 @@ impl Kolonne {
     /// # Errors
     /// As [`Kolonne::end`].
     pub async fn set_role(&self, seat: &SeatId, person: &RingId, role: Role) -> Result<(), Error> {
-        let hub = self.inner.online()?;
         let author = self.inner.store.read(|db| self.inner.author(db, seat))?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let clock = Arc::clone(&self.inner.config.clock);
         let person = *person;
         self.change_roster(&hub, move |_, roster| {

@@ -835,3 +835,44 @@ async fn new_keys_that_a_replaced_kit_began_are_ended_by_the_office_without_it()
     world.everyone_syncs().await;
     assert_eq!(texts(büro, &job), ["Ist gut"]);
 }
+
+/// What an office decides doesn't wait for it to have heard of another hub.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_heard_of_the_new_hub_yet_ends_and_invites_all_the_same() {
+    let (mut world, ..) = a_week().await;
+    let mut others = Vec::new();
+    for (name, dir) in [("Paul Kern", "büro-2"), ("Lea Kern", "büro-3")] {
+        let invite = NewInvite {
+            kind: DeviceKind::Office,
+            device_name: format!("Büro von {name}"),
+            crew: None,
+            crew_name: None,
+            seats: vec![person(name, Role::Office)],
+        };
+        others.push(world.enrol(dir, invite).await);
+    }
+    world.büro.sync().await;
+    for device in &mut others {
+        device.sync().await;
+        device.switch_off();
+    }
+    world.stop_hub().await;
+    world.start_hub_on("hub-2");
+    let key = world.hub.as_ref().unwrap().key;
+    sync_anew(&world.büro).await;
+    let sabine = world.büro.seat();
+    let certified = world.büro.core().certify_hub(&sabine, &key);
+    certified.await.unwrap();
+    for device in &mut others {
+        device.switch_on();
+    }
+    let (paul, lea) = (&others[0], &others[1]);
+    let lost = world.kolonne_3.core().me().unwrap().device;
+    let (seat, subject) = (paul.seat(), Subject::Device(lost));
+    let ended = paul.core().end(&seat, subject, EndMode::Hard);
+    ended.await.unwrap();
+    let jans = phone("Jans Handy", "Jan", vec![person("Jan", Role::Crew)]);
+    let seat = lea.seat();
+    let invited = lea.core().invite(&seat, jans);
+    invited.await.unwrap();
+}

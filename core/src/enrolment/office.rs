@@ -18,7 +18,7 @@ use kolonne_model::roster::change::{DeviceKind, RingKind, Role};
 use super::admission::{Admitting, are_usable, draft, take_in};
 use super::{MAX_SEATS, NewInvite, Words, bad_code, pack, put_mail, read_mail, to_text};
 use crate::crypt::random;
-use crate::error::Error;
+use crate::error::{Error, UNCERTIFIED};
 use crate::founding::hello;
 use crate::kolonne::Kolonne;
 use crate::line::checked_name;
@@ -81,8 +81,15 @@ impl Kolonne {
     /// for an unknown crew or person; `Offline`.
     pub async fn invite(&self, seat: &SeatId, mut new: NewInvite) -> Result<Invitation, Error> {
         let inner = &self.inner;
-        let hub = inner.online()?;
-        pull_roster(inner, &hub).await?;
+        let mut hub = inner.online()?;
+        match pull_roster(inner, &hub).await {
+            // Perhaps it is certified, and that isn't known here.
+            Err(error) if error.code() == UNCERTIFIED.code() => {
+                hub = self.catch_up().await?;
+                pull_roster(inner, &hub).await?;
+            }
+            pulled => pulled?,
+        }
         let roster = inner.store.read(|db| {
             inner.author(db, seat)?;
             inner.roster(db)

@@ -138,9 +138,8 @@ impl Kolonne {
         asked: &SeatId,
     ) -> Result<(), Error> {
         let inner = &self.inner;
-        let hub = inner.online()?;
         let author = inner.store.read(|db| inner.author(db, by))?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let (of, asked, clock) = (*seat, *asked, std::sync::Arc::clone(&inner.config.clock));
         self.change_roster(&hub, move |db, roster| {
             let old = roster.seat(&of).ok_or(Error::NotFound { kind: "seat" })?;

@@ -56,13 +56,15 @@ pub(super) async fn exchange(
 }
 
 impl Kolonne {
-    /// Exchanges ops with the hub, now and without blobs: before a decision is built on them.
-    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+    /// Exchanges ops with the hub, now and without blobs: before a decision is built on them. The
+    /// company's hub, which may be another than this device knew before.
+    pub(crate) async fn catch_up(&self) -> Result<Line, Error> {
         let line = self.inner.online()?;
         let shared = Shared::default();
         let met = exchange(&self.inner, &line, &shared, Reach::Whole).await;
         self.inner.note_hub(&met);
-        met.map(drop)
+        met?;
+        self.inner.online()
     }
 }
 
