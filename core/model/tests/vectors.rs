@@ -780,25 +780,30 @@ fn seat_locks() {
         }
         .to_bytes())
     };
-    let locked = |share: Option<Vec<u8>>, answer_to, wanted| {
+    let locked_of = |seat, share: Option<Vec<u8>>, answer_to, wanted| {
         body(Say::Locked(Box::new(SeatLocked {
-            seat: SeatId([0x44; 16]),
+            seat,
             share: share.map(Into::into),
             answer_to,
             wanted,
         })))
     };
+    let locked = |share, answer_to, wanted| locked_of(SeatId([0x44; 16]), share, answer_to, wanted);
     let wanted = WantedSeat {
         key: public(&key(5)),
         recipient: Recipient::x25519([0x66; 32]),
     };
+    // Its own keys: the request for a new seat is withdrawn.
+    let own = seat_id(&key(5));
     check(
         "seat_locks",
         &json!({
             "seat": hex(&[0x44; 16]),
             "pin_set": locked(Some(vec![0x55; 40]), None, None),
             "five_wrong_pins": locked(None, Some(Recipient::x25519([0x66; 32])), None),
-            "pin_forgotten": locked(None, None, Some(wanted)),
+            "pin_forgotten": locked(None, None, Some(wanted.clone())),
+            "withdrawing_seat": hex(&own.0),
+            "withdrawn": locked_of(own, None, None, Some(wanted)),
             "unlocked": body(Say::Unlocked(Box::new(SeatUnlocked {
                 seat: SeatId([0x44; 16]),
                 locked: OpId([0x77; 32]),
