@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::Value;
-use support::{Answer, Firm, ask, jpeg, run, run_in, run_with, sparse};
+use support::{Answer, Firm, ask, copy_folder, jpeg, run, run_in, run_with, sparse};
 
 const JOB: &str = "Lindenweg 14: Sturmschaden";
 
@@ -1340,4 +1342,39 @@ fn where_things_are_is_said_at_the_office_and_before_a_phone_is_given_away() {
     );
     ask(&["sync", "--dir", &phone]);
     assert_eq!(hand_back(&phone)["standing"], "at_office");
+}
+
+/// A phone's folder was copied: the office is told, looks into it and puts the notice away.
+#[test]
+fn a_notice_is_put_away_from_the_terminal_once_it_is_settled() {
+    let (firm, phone) = with_job();
+    let office = firm.office();
+    let copy = firm.path("copy");
+    copy_folder(Path::new(&phone), Path::new(&copy));
+    for dir in [&phone, &copy] {
+        ask(&[
+            "send",
+            "--dir",
+            dir,
+            "--as",
+            "Jonas",
+            "--job",
+            "lindenweg",
+            "Bin da.",
+        ]);
+    }
+    ask(&["sync", "--dir", &office]);
+    let status = run(&["status", "--dir", &office]).stdout;
+    assert!(
+        status.contains("kolonne put-away \"Handy Kolonne 3\""),
+        "{status}"
+    );
+    let put_away = ["put-away", "--dir", &office, "Handy"];
+    let away = run(&put_away);
+    assert_eq!(away.exit, 0, "{}", away.stderr);
+    assert!(away.stdout.contains("Weggelegt"), "{}", away.stdout);
+    let status = ask(&["status", "--dir", &office]);
+    assert_eq!(status["status"]["alarms"], serde_json::json!([]));
+    let again = run(&[&put_away, ["--json"].as_slice()].concat());
+    assert_eq!((again.exit, again.code()), (3, "not_found.alarm".into()));
 }
