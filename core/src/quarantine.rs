@@ -33,7 +33,7 @@ impl Kolonne {
     /// Lets in what is kept back of a seat in a thread. The office; in a direct thread its people.
     ///
     /// # Errors
-    /// `Locked` (`right`, `member`); `NotFound` (`kept_back`) if there is nothing that it could let in.
+    /// `Locked` (`right`, `member_direct`); `NotFound` (`kept_back`) if there is nothing that it could let in.
     pub fn admit(&self, seat: &SeatId, thread: &ThreadId, of: &SeatId) -> Result<(), Error> {
         self.inner.write_in(thread, |tx, moment| {
             let author = self.inner.author(tx, seat)?;
@@ -41,7 +41,9 @@ impl Kolonne {
             if view.control.kind() != Some(ThreadKind::Direct) {
                 needs_role(moment, seat, Role::Office)?;
             } else if !is_in(&view, moment.roster, seat) {
-                return Err(Error::Locked { code: "member" });
+                return Err(Error::Locked {
+                    code: "member_direct",
+                });
             }
             let through = admissible(tx, moment, &view, thread, of)?;
             if through.is_empty() {

@@ -53,9 +53,8 @@ impl Kolonne {
     /// `Invalid` (`kit`: `malformed`, `replaced`; `since`: `unknown`, `before_kit`, `own`); `Offline`.
     pub async fn undo(&self, undo: Undo) -> Result<(), Error> {
         let inner = &self.inner;
-        let hub = inner.online()?;
         let root = root_of(&undo.kit)?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let subjects: Vec<Subject> = undo.captured.iter().copied().map(Subject::Device).collect();
         let (seats, heads) = {
             let roster = inner.store.read(|db| inner.roster(db))?;
@@ -135,10 +134,12 @@ impl Kolonne {
         })?;
         let device = roster.device(&inner.device);
         let at_office = device.is_some_and(|device| device.cert.kind == DeviceKind::Office);
-        if at_office && roster.role_now(seat) == Some(Role::Admin) {
-            Ok(())
-        } else {
-            Err(Error::Locked { code: "right" })
+        match roster.role_now(seat) {
+            Some(Role::Admin) if at_office => Ok(()),
+            Some(Role::Admin) => Err(Error::Locked {
+                code: "office_computer",
+            }),
+            _ => Err(Error::Locked { code: "right" }),
         }
     }
 
@@ -155,13 +156,12 @@ impl Kolonne {
     /// admin's on a device of the office; `Offline`: the old kit still holds.
     pub async fn replace_kit(&self, seat: &SeatId, old: &str, new: &str) -> Result<(), Error> {
         let inner = &self.inner;
-        let hub = inner.online()?;
         let (old, new) = (root_of(old)?, root_of(new)?);
         if old == new {
             return Err(invalid("kit", "same"));
         }
         let author = inner.store.read(|db| inner.author(db, seat))?;
-        self.catch_up().await?;
+        let hub = self.catch_up().await?;
         let roster = inner.store.read(|db| inner.roster(db))?;
         check_kit(&old, &roster)?;
         let clock = Arc::clone(&inner.config.clock);

@@ -10,6 +10,7 @@ mod media;
 mod sealed;
 
 use kolonne_model::body::{Read, ReadMark, Retract, Say, Set, Text, field};
+use kolonne_model::control::ThreadKind;
 use kolonne_model::fold::{Shown, ThreadView};
 use kolonne_model::ids::{OpId, OpName, SeatId, ThreadId};
 use kolonne_model::judge::ThreadControl;
@@ -89,6 +90,10 @@ fn check_member(
     let speaks_for = moment.roster.speaks_for(&author.seat, position);
     if control.has_member(&speaks_for) {
         Ok(())
+    } else if control.kind() == Some(ThreadKind::Direct) {
+        Err(Error::Locked {
+            code: "member_direct",
+        })
     } else {
         Err(Error::Locked { code: "member" })
     }
@@ -233,7 +238,7 @@ impl Kolonne {
             let person = moment.roster.seat(seat).and_then(|s| s.cert.person);
             match &target.shown {
                 Shown::Said(Say::Text(_)) if target.person != person => {
-                    return Err(Error::Locked { code: "right" });
+                    return Err(Error::Locked { code: "author" });
                 }
                 Shown::Said(Say::Text(_)) if text.is_empty() => {
                     return Err(Error::Invalid {
@@ -301,7 +306,10 @@ impl Kolonne {
             .inner
             .say_as(seat, thread, None, |_| Ok(Say::Read(Read { marks })));
         match said {
-            Ok(_) | Err(Error::Locked { code: "member" }) => Ok(()),
+            Ok(_)
+            | Err(Error::Locked {
+                code: "member" | "member_direct",
+            }) => Ok(()),
             Err(error) => Err(error),
         }
     }

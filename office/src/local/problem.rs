@@ -128,7 +128,7 @@ impl From<Error> for Problem {
             Error::Busy | Error::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Error::AuthExpired
             | Error::Locked {
-                code: "right" | "member",
+                code: "right" | "author" | "member" | "member_direct" | "office_computer",
             } => (StatusCode::FORBIDDEN, "not_allowed"),
             Error::Locked { .. } => (StatusCode::LOCKED, "locked"),
             Error::StorageFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
