@@ -351,3 +351,18 @@ async fn states_are_true_of_erased_taken_back_and_direct_entries() {
     }
     assert_eq!(standing(anna), HandBackStanding::AtOffice);
 }
+
+/// A seen body holds some 1,900 names of files at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_office_says_of_two_thousand_files_that_it_has_them() {
+    let world = World::new().await;
+    let job = world.job("Aufmaß", &["Anna Weber"]);
+    world.everyone_syncs().await;
+    let entries: Vec<_> = (0..2_000).map(|_| pdf(&world.anna, &job)).collect();
+    world.anna.sync().await;
+    world.büro.sync().await;
+    world.anna.sync().await;
+    for entry in entries {
+        assert_eq!(world.anna.state(&job, &entry), State::Office);
+    }
+}

@@ -1,7 +1,8 @@
 //! `seen`: an office device's signed statement of what it has verified, decrypted and stored.
 //!
 //! Once per thread and sync, unless an office device already covers it; never about other `seen`
-//! marks, so that two office devices don't answer each other for ever.
+//! marks, so that two office devices don't answer each other for ever. What is too much for one body
+//! goes in several.
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,10 @@ use crate::error::Error;
 use crate::kolonne::{Inner, seat_id, thread_id};
 use crate::oplog::{self, Moment};
 use crate::{folding, keys};
+
+/// Heads and blobs that one body names: 64 kB hold them, whatever their numbers are.
+const BODY_HEADS: usize = 300;
+const BODY_BLOBS: usize = 1_000;
 
 impl Sync<'_> {
     /// Tells what this office device has; nothing on a phone.
@@ -134,13 +139,18 @@ impl Inner {
         if !new_head && blobs.is_empty() {
             return Ok(false);
         }
-        capture::say(
-            tx,
-            moment,
-            &author,
-            thread,
-            Say::Seen(Seen { heads, blobs }),
-        )?;
+        let (mut heads, mut blobs) = (heads.chunks(BODY_HEADS), blobs.chunks(BODY_BLOBS));
+        loop {
+            let some = (heads.next(), blobs.next());
+            if some == (None, None) {
+                break;
+            }
+            let seen = Seen {
+                heads: some.0.unwrap_or_default().to_vec(),
+                blobs: some.1.unwrap_or_default().to_vec(),
+            };
+            capture::say(tx, moment, &author, thread, Say::Seen(seen))?;
+        }
         tx.execute(
             "UPDATE blobs SET told_seen = 1 WHERE thread = ?1 AND here = 1",
             [thread.0.as_slice()],
