@@ -121,6 +121,9 @@ fn take_segment(
     match strand::verify(segment, &cert.key, cert.suite) {
         Ok(verified) => {
             let is_own = is_own(tx, &seat)?;
+            if let Some(proof) = verified.links.last() {
+                oplog::keep_signature(tx, proof)?;
+            }
             for op in &verified.ops {
                 if oplog::keep(tx, op, Some(now_ms))? {
                     taken.ops += 1;

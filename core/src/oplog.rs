@@ -200,16 +200,23 @@ pub fn keep(tx: &Transaction<'_>, op: &VerifiedOp, came_ms: Option<u64>) -> Resu
             context.previous.0.as_slice(),
             came_ms.map(u64::cast_signed),
         ])?;
-    if let Some(signature) = op.signature() {
-        tx.prepare_cached("INSERT OR IGNORE INTO signatures (op, signature) VALUES (?1, ?2)")?
-            .execute(params![id.0.as_slice(), signature.0.as_slice()])?;
-    }
+    keep_signature(tx, op)?;
     if let Some(payload) = &op.op().payload {
         new += tx
             .prepare_cached("INSERT OR IGNORE INTO payloads (op, payload) VALUES (?1, ?2)")?
             .execute(params![id.0.as_slice(), payload])?;
     }
     Ok(new > 0)
+}
+
+/// Keeps its signature, also of a link whose op isn't here: it proves what comes before, and the op
+/// may come later beside others that a later signature proves.
+pub fn keep_signature(tx: &Transaction<'_>, op: &VerifiedOp) -> Result<(), Error> {
+    if let Some(signature) = op.signature() {
+        tx.prepare_cached("INSERT OR IGNORE INTO signatures (op, signature) VALUES (?1, ?2)")?
+            .execute([op.id().0.as_slice(), signature.0.as_slice()])?;
+    }
+    Ok(())
 }
 
 struct Last {

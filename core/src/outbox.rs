@@ -15,7 +15,9 @@ use kolonne_model::ids::{
     CompanyId, Hash32, HubEpoch, OpId, PublicKey, SeatId, Strand, StrandHead,
 };
 use kolonne_model::op::{Class, Context};
-use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
+use kolonne_model::page::{
+    MAX_PAGE_BYTES, MAX_SEGMENT_OPS, SegmentToSend, StrandName, write_segment,
+};
 use kolonne_model::receipt::OpReceipt;
 use kolonne_model::strand::VerifiedOp;
 use kolonne_model::{cbor, control};
@@ -163,10 +165,14 @@ pub fn plan(
     }
     let mut page = Vec::new();
     let mut segments = Vec::new();
-    for run in runs {
+    for run in runs.into_iter().flat_map(cut_at_signature) {
         if write_run(db, &mut page, &run, epoch)? {
             segments.push(run);
         }
+    }
+    if page.len() > MAX_PAGE_BYTES && count > 1 {
+        // Links made it too large: fewer ops.
+        return plan(db, ids.get(..count / 2).unwrap_or_default(), epoch);
     }
     let push = Push {
         page: page.into(),
@@ -190,10 +196,27 @@ fn without_erased(db: &Connection, op: VerifiedOp) -> Result<VerifiedOp, Error> 
 }
 
 fn continues(run: &[VerifiedOp], op: &VerifiedOp) -> bool {
-    run.len() < SEGMENT_OPS
-        && run.last().is_some_and(|last| {
-            op.context().previous == last.id() && op.context().suite == last.context().suite
-        })
+    run.last().is_some_and(|last| {
+        // What a later signature proves goes together: alone, each would need links up to it.
+        let most = match last.signature() {
+            Some(_) => SEGMENT_OPS,
+            None => MAX_SEGMENT_OPS,
+        };
+        run.len() < most
+            && op.context().previous == last.id()
+            && op.context().suite == last.context().suite
+    })
+}
+
+/// Cuts a run after its last signature: the next one is at most a segment's ops away from what nothing
+/// in the run proves, but perhaps not from what stands before.
+fn cut_at_signature(mut run: Vec<VerifiedOp>) -> impl Iterator<Item = Vec<VerifiedOp>> {
+    let last = run.iter().rposition(|op| op.signature().is_some());
+    let unsigned = last.map(|at| run.split_off(at + 1));
+    [Some(run), unsigned]
+        .into_iter()
+        .flatten()
+        .filter(|run| !run.is_empty())
 }
 
 /// Writes a run as one segment, with links up to the next signature if its last op has none here.
@@ -209,7 +232,8 @@ fn write_run(
     let mut ops = run.to_vec();
     let mut links = 0;
     while let Some(last) = ops.last().filter(|op| op.signature().is_none()) {
-        let Some(next) = follower(db, last)? else {
+        let room = ops.len() < MAX_SEGMENT_OPS;
+        let Some(next) = follower(db, last)?.filter(|_| room) else {
             return Ok(false);
         };
         ops.push(next);

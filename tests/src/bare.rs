@@ -241,6 +241,11 @@ pub fn verified(roster: &Roster, page: &[u8]) -> Option<VerifiedOp> {
 
 /// A page of one segment with full values, signed at its end.
 pub fn segment(author: &SigningKey, ops: &[Op]) -> Vec<u8> {
+    segment_with_links(author, ops, 0)
+}
+
+/// The same; the last `links` of its ops only prove those before them.
+pub fn segment_with_links(author: &SigningKey, ops: &[Op], links: usize) -> Vec<u8> {
     let mut page = Vec::new();
     let last = ops.last().unwrap();
     page::write_segment(
@@ -249,7 +254,7 @@ pub fn segment(author: &SigningKey, ops: &[Op]) -> Vec<u8> {
             name: StrandName::Full(last.context().strand()),
             receivers_base: None,
             ops,
-            links: 0,
+            links,
             signature: &op::sign(author, &last.form.id()),
         },
     );

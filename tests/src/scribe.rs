@@ -14,7 +14,7 @@ use kolonne_model::ids::{
     CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, RosterDigest, StoreId, ThreadId,
 };
 use kolonne_model::key::{HistorySecret, ThreadKey};
-use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1, Unknown};
+use kolonne_model::op::{Class, ClassByte, Context, Op, SUITE_1, Unknown, extension_hash};
 use kolonne_model::page::{self, NoBases};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{Change, DeviceKind, Role, RoleChange, RosterBody};
@@ -286,6 +286,15 @@ impl Scribe {
 
     /// What is said, as ops, chained and sealed.
     fn ops(&mut self, thread: ThreadId, says: impl Iterator<Item = Say>) -> Vec<Op> {
+        self.ops_with(thread, says, None)
+    }
+
+    fn ops_with(
+        &mut self,
+        thread: ThreadId,
+        says: impl Iterator<Item = Say>,
+        extension: Option<&[u8]>,
+    ) -> Vec<Op> {
         let place = self.places.get_mut(&thread).unwrap();
         let (roster, roster_digest) = self.roster.head();
         let mut ops = Vec::new();
@@ -306,7 +315,7 @@ impl Scribe {
                 key: place.key.0,
                 lamport: place.lamport,
                 time_ms: TIME_MS + place.lamport.min(1 << 20) * 60_000,
-                extension_hash: Hash32::ZERO,
+                extension_hash: extension.map_or(Hash32::ZERO, extension_hash),
             };
             let body = Body {
                 offset_s: Some(0),
@@ -314,7 +323,8 @@ impl Scribe {
             };
             let salt = *blake3::hash(&previous.0).as_bytes().first_chunk().unwrap();
             let sealed = payload::seal(&place.key.1, &context, &salt, &body.to_bytes()).unwrap();
-            let op = Op::new(context, sealed);
+            let mut op = Op::new(context, sealed);
+            op.extension = extension.map(<[u8]>::to_vec);
             place.last = Some((seq + 1, op.form.id()));
             ops.push(op);
         }
@@ -343,6 +353,27 @@ impl Scribe {
         segments
             .flat_map(|ops| bare::segment(&self.person, ops))
             .collect()
+    }
+
+    /// Writes texts, each with an extension of so many bytes, that the last one's signature proves: a page
+    /// with the first alone and links up to there, and a page with the others.
+    pub async fn write_far(
+        &mut self,
+        thread: ThreadId,
+        texts: &[String],
+        extension_bytes: usize,
+    ) -> [Vec<u8>; 2] {
+        self.look(thread).await;
+        let says = texts.iter().map(|text| {
+            Say::Text(Text {
+                text: text.clone(),
+                reply_to: None,
+            })
+        });
+        let ops = self.ops_with(thread, says, Some(&vec![7; extension_bytes]));
+        let others = bare::segment(&self.person, &ops[1..]);
+        let links = ops.len() - 1;
+        [bare::segment_with_links(&self.person, &ops, links), others]
     }
 
     /// Calls a job something, as it is.

@@ -19,6 +19,8 @@ use crate::op::{
 pub const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Most ops of a segment, links included: what a receiver buffers before a signature covers it.
 pub const MAX_SEGMENT_OPS: usize = 1024;
+/// Bytes of the extensions of one segment: whatever of it travels as links, it fits into a page.
+pub const MAX_SEGMENT_EXTENSION_BYTES: usize = 256 * 1024;
 
 /// Why a page is refused whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -399,8 +401,13 @@ fn read_segment(from: &mut Reader<'_>) -> Result<RawSegment, PageError> {
         Base::Stated(OpId(from.array()?))
     };
     let mut ops = Vec::new();
+    let mut extension_bytes = 0;
     for at in 0..count {
         let op = read_op(from)?;
+        extension_bytes += op.extension.as_ref().map_or(0, Vec::len);
+        if extension_bytes > MAX_SEGMENT_EXTENSION_BYTES {
+            return Err(PageError::TooLarge);
+        }
         if at >= count - links && matches!(op.payload, RawPayload::Here(_)) {
             return Err(PageError::NotCanonical);
         }

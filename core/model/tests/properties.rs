@@ -385,6 +385,17 @@ fn limits_hold_before_anything_is_allocated() {
     segments.extend([0; 40]);
     segments.extend([1, 0x81, 0x08]);
     assert_eq!(page::read(&segments), Err(page::PageError::TooLarge));
+    // 257 links with an extension of 1 kB each, which no page of all of them would hold.
+    let mut heavy = vec![25];
+    heavy.extend([0; 40]);
+    heavy.extend([1, 0x82, 0x02, 0x81, 0x02]);
+    for _ in 0..258 {
+        heavy.extend([0x18, 0, 0, 0x80, 0x08]);
+        heavy.extend([0; 1024]);
+        heavy.push(48);
+        heavy.extend([0; 32]);
+    }
+    assert_eq!(page::read(&heavy), Err(page::PageError::TooLarge));
     // A last seq beyond 32 bits.
     let key = signing("seat", 1);
     let plain = Draft {
