@@ -308,6 +308,22 @@ pub fn person_secret(
     Ok(Some(secret))
 }
 
+/// What opens a generation of a person's ring, as one of their seats has it: the secret that holds,
+/// and those of other generations to which a branch that was merged gave the same number.
+pub fn person_secrets(
+    roster: &Roster,
+    seat: &Author,
+    ring: &RingId,
+    generation: u32,
+) -> Result<Vec<Identity>, Error> {
+    let holds = recipient_of(roster, ring, generation);
+    let others = (roster.carried()).filter(|was| recipient_of(was, ring, generation) != holds);
+    let secrets = std::iter::once(roster)
+        .chain(others)
+        .map(|roster| person_secret(roster, seat, ring, generation));
+    secrets.filter_map(Result::transpose).collect()
+}
+
 /// A wrapped ring secret, if this identity opens it and it is what the roster says.
 pub fn open_wrap(
     roster: &Roster,

@@ -116,11 +116,13 @@ impl Inner {
         let named = person.and_then(|ring| Some((ring, sealed.generation_of(&ring)?)));
         let (ring, generation) = named.ok_or(Error::Locked { code: "sealed" })?;
         let author = self.author(db, seat)?;
-        let identity = keys::person_secret(&roster, &author, &ring, generation)?;
-        let identity = identity.ok_or(Error::Locked {
-            code: "sealed_before",
-        })?;
-        let inside = open_envelope(&sealed.envelope, &identity)?;
+        let identities = keys::person_secrets(&roster, &author, &ring, generation)?;
+        if identities.is_empty() {
+            return Err(Error::Locked {
+                code: "sealed_before",
+            });
+        }
+        let inside = open_envelope(&sealed.envelope, &identities)?;
         let op = oplog::get(db, entry)?.ok_or(Error::Corrupt)?;
         let context = op.context();
         // Someone else's envelope under one's own name isn't one's own.
@@ -131,8 +133,7 @@ impl Inner {
     }
 }
 
-fn open_envelope(envelope: &[u8], identity: &Identity) -> Result<Inside, Error> {
-    let identities = std::slice::from_ref(identity);
+fn open_envelope(envelope: &[u8], identities: &[Identity]) -> Result<Inside, Error> {
     let opened = crypt::open(envelope, identities, INSIDE_BYTES).map_err(|_| BROKEN)?;
     Inside::from_padded(&opened).ok_or(BROKEN)
 }
@@ -147,7 +148,7 @@ mod tests {
     fn hostile_envelopes_packs_and_wraps_open_nothing_and_cost_nothing() {
         let mine = Identity::generate().unwrap();
         for file in hostile_files(&mine) {
-            let opened = open_envelope(&file, &mine).unwrap_err();
+            let opened = open_envelope(&file, std::slice::from_ref(&mine)).unwrap_err();
             assert_eq!(opened.code(), BROKEN.code());
             assert!(crate::enrolment::pack::open(&file, &mine).is_none());
             assert!(keys::try_open(&file, &[&mine]).is_none());
@@ -155,7 +156,7 @@ mod tests {
         // Sealed well, but of another length or form.
         for inside in [vec![0; INSIDE_BYTES], vec![0; 3], vec![0; INSIDE_BYTES + 1]] {
             let file = crypt::seal(&inside, &[mine.recipient()]).unwrap();
-            assert!(open_envelope(&file, &mine).is_err());
+            assert!(open_envelope(&file, std::slice::from_ref(&mine)).is_err());
         }
         // A pack that would unpack to more than its limit.
         let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 8 << 20], 9);

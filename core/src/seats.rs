@@ -218,8 +218,8 @@ impl Inner {
         open.map(|open| open.keys.author()).ok_or(LOCKED)
     }
 
-    /// A generation of a person's ring, by whichever of their seats here is open; none: nobody
-    /// here has it. Nothing of it is on the disk.
+    /// What opens a generation of a person's ring, by whichever of their seats here is open; nothing:
+    /// nobody here has it. Nothing of it is on the disk.
     ///
     /// # Errors
     /// `Locked` (`pin`) if the person is here and their seats are locked.
@@ -229,7 +229,7 @@ impl Inner {
         roster: &Roster,
         ring: &RingId,
         generation: u32,
-    ) -> Result<Option<Identity>, Error> {
+    ) -> Result<Vec<Identity>, Error> {
         let mut locked = None;
         for seat in keys::own_seats(db)? {
             if roster.seat(&seat).and_then(|seat| seat.cert.person) != Some(*ring) {
@@ -237,9 +237,9 @@ impl Inner {
             }
             match self.reader(db, &seat) {
                 Ok(author) => {
-                    let secret = keys::person_secret(roster, &author, ring, generation)?;
-                    if secret.is_some() {
-                        return Ok(secret);
+                    let secrets = keys::person_secrets(roster, &author, ring, generation)?;
+                    if !secrets.is_empty() {
+                        return Ok(secrets);
                     }
                 }
                 Err(error @ Error::Locked { .. }) => locked = Some(error),
@@ -247,7 +247,7 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        locked.map_or(Ok(None), Err)
+        locked.map_or(Ok(Vec::new()), Err)
     }
 
     /// What opens a generation of a ring: this device's secrets, or that of its people whose seat is
@@ -262,7 +262,7 @@ impl Inner {
         let mut secrets = keys::ring_secrets(db, ring, generation)?;
         match self.ring_of_person(db, roster, ring, generation) {
             Err(Error::Locked { .. }) => {}
-            secret => secrets.extend(secret?),
+            persons => secrets.extend(persons?),
         }
         Ok(secrets)
     }

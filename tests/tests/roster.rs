@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use kolonne_core::capture::NewJob;
+use kolonne_core::capture::{About, NewJob, SealFor};
 use kolonne_core::crypt::{self, RootSeed};
 use kolonne_core::records::{AlarmKind, CarriedEvent, RosterEvent, RosterStanding, State};
 use kolonne_core::{Config, Error, Kolonne, NewInvite, NewOffice, SeatGrant, Undo};
@@ -855,6 +855,73 @@ async fn what_went_under_keys_that_lost_to_a_concurrent_rotation_stays_readable(
     world.kolonne_3.sync().await;
     assert_eq!(texts(&world.kolonne_3, &job), ["Unter dem einen Schlüssel"]);
     assert_eq!(world.kolonne_3.core().key_complaints().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_under_a_persons_keys_that_lost_is_opened_at_their_seat() {
+    let mut world = World::new().await;
+    let second = second_office(&world, "Paul Kern", Role::Office).await;
+    let (people, _) = second.core().people().unwrap();
+    let mehmet = people
+        .iter()
+        .find(|p| p.name == "Mehmet Yılmaz")
+        .unwrap()
+        .id;
+    let mut phones = Vec::new();
+    for dir in ["zwei", "drei"] {
+        let invite = with_crew_3(&world, dir, Some(mehmet));
+        phones.push(enrol(&world.büro, world.path(dir), invite, None).await);
+    }
+    let job = world.job("Dach Öztürk", &["Anna Weber", "Kolonne 3"]);
+    world.everyone_syncs().await;
+    second.sync().await;
+    world.stop_hub().await;
+    copy_folder(&world.path("hub"), &world.path("hub-copy"));
+    world.start_hub();
+
+    // He loses a phone; Anna seals something to his new keys. Then the hub's disk breaks, and by its
+    // copy the second office shuts out another phone of his.
+    let (core, seat) = (world.büro.core(), world.büro.seat());
+    let lost = Subject::Device(device_id(&phones[0]));
+    core.end(&seat, lost, EndMode::Hard).await.unwrap();
+    world.everyone_syncs().await;
+    world.anna.offline();
+    let (anna, to) = (
+        world.anna.seat(),
+        SealFor {
+            people: vec![mehmet],
+            office: false,
+        },
+    );
+    let (file, about) = (
+        ("lohn.pdf", b"%PDF-1.4 2.345 EUR".as_slice()),
+        About::default(),
+    );
+    let sealed = world
+        .anna
+        .core()
+        .seal(&anna, &job, &to, file, &about)
+        .unwrap();
+    world.stop_hub().await;
+    copy_folder(&world.path("hub-copy"), &world.path("hub"));
+    world.start_hub();
+    let lost = Subject::Device(device_id(&phones[1]));
+    let (core, seat) = (second.core(), second.seat());
+    core.end(&seat, lost, EndMode::Hard).await.unwrap();
+    for _ in 0..2 {
+        world.büro.sync().await;
+        second.sync().await;
+        world.kolonne_3.sync().await;
+    }
+    world.anna.online();
+    world.anna.sync().await;
+    world.kolonne_3.sync().await;
+    let his = world.kolonne_3.seat_of("Mehmet Yılmaz");
+    let opened = world.kolonne_3.core().open_sealed(&his, &sealed).unwrap();
+    assert_eq!(opened.bytes.as_slice(), file.1);
+    let others = world.kolonne_3.seat_of("Jonas Huber");
+    let refused = world.kolonne_3.core().open_sealed(&others, &sealed);
+    assert_eq!(refused.unwrap_err().code(), "locked.sealed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

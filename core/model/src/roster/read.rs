@@ -182,6 +182,11 @@ impl Roster {
         ))
     }
 
+    /// The branches that merges carried, each as the roster that it was.
+    pub fn carried(&self) -> impl Iterator<Item = &Self> {
+        self.branches.iter().map(|branch| &*branch.roster)
+    }
+
     /// Wrapped ring secrets.
     #[must_use]
     pub fn wraps(&self) -> &[WrapRecord] {
