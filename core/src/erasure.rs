@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::folding;
-use crate::founding::company_thread;
+use crate::folding::company_thread;
 use crate::kolonne::{Inner, Kolonne, op_id, thread_id};
 use crate::oplog::{self, Moment, Saying};
 use crate::records::{Changed, ErasureRecord, reason_of_code};

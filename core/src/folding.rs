@@ -30,6 +30,7 @@ use crate::records::KeptBackWhy;
 use crate::{keys, line, oplog};
 
 pub use company::is_companys_thread;
+pub(crate) use company::{NAMED_COMPANY_THREAD, company_thread};
 pub use erasures::blobs_named_beside;
 
 /// What an entry is, in `view_entries.kind`.

@@ -4,34 +4,27 @@
 //! may write them to a disk. The hub's key is what a person compares, so a hub that shows another
 //! one than expected is refused before anything is made.
 
-use std::path::{Path, PathBuf};
-
 use kolonne_model::control::ThreadKind;
-use kolonne_model::hash::label;
 use kolonne_model::hub::{Door, Founding, HubError};
-use kolonne_model::ids::{CompanyId, PublicKey, RingId, RosterDigest, RosterPosition, ThreadId};
-use kolonne_model::op::{MAX_PAYLOAD_BYTES, Op, SUITE_1};
-use kolonne_model::page::{SegmentToSend, StrandName, write_segment};
-use kolonne_model::payload;
+use kolonne_model::ids::{CompanyId, PublicKey};
+use kolonne_model::op::SUITE_1;
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, DeviceCert, DeviceKind, Found, HubKey, Recipient, RingGeneration, RingKind, Role,
-    Scope, SeatCert, SeatKind, Wrap,
+    Change, DeviceCert, DeviceKind, Found, HubKey, RingKind, Role, Scope, SeatCert, SeatKind,
 };
-use kolonne_model::roster::state::Void;
-use kolonne_model::strand::VerifiedOp;
-use rusqlite::{Connection, OptionalExtension, Transaction};
 use zeroize::Zeroizing;
 
 use crate::capture::job;
-use crate::crypt::{Identity, RootSeed, SigningSecret, random};
+use crate::crypt::{Identity, RootSeed};
 use crate::error::Error;
+use crate::folder::{Before, NewFolder, free_store, keep_membership};
 use crate::keys::{self, DeviceKeys, SeatKeys};
-use crate::kolonne::{Config, Kolonne, open_store, thread_id};
+use crate::kolonne::{Config, Kolonne};
 use crate::line::checked_name;
 use crate::oplog::{self, Moment};
-use crate::store::{Store, get_meta, set_meta};
-use crate::transport::{BadDoor, HttpDoor, Trust};
+use crate::roster_op::{device_seat, new_ring, page_of, roster_op};
+use crate::store::set_meta;
+use crate::transport::{Trust, door, hello};
 
 /// A company to found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,226 +222,4 @@ fn founding_changes(
         }),
         Change::HubKey(HubKey { key: hub_key }),
     ])
-}
-
-/// A ring's first generation.
-pub(crate) fn new_ring(kind: RingKind, recipient: Recipient, wraps: Vec<Wrap>) -> Change {
-    Change::Ring(RingGeneration {
-        ring: recipient.ring(),
-        kind,
-        generation: 1,
-        recipient,
-        wraps,
-        previous_sealed: None,
-    })
-}
-
-/// The seat of a device itself.
-pub(crate) fn device_seat(key: &PublicKey, role: Role) -> Change {
-    Change::Seat(SeatCert {
-        key: *key,
-        kind: SeatKind::Device,
-        suite: SUITE_1,
-        device: kolonne_model::ids::DeviceId::of_key(key),
-        person: None,
-        role,
-        scope: Scope::All,
-        not_after_ms: None,
-        recipient: None,
-    })
-}
-
-/// The next roster op with these changes, signed.
-pub(crate) fn roster_op(
-    roster: &Roster,
-    secret: &SigningSecret,
-    now_ms: u64,
-    changes: Vec<Change>,
-) -> Result<VerifiedOp, Error> {
-    roster_op_on(roster.head(), roster, secret, now_ms, changes)
-}
-
-/// The next roster op by the root, standing on an earlier position.
-pub(crate) fn roster_op_on(
-    named: (RosterPosition, RosterDigest),
-    roster: &Roster,
-    secret: &SigningSecret,
-    now_ms: u64,
-    changes: Vec<Change>,
-) -> Result<VerifiedOp, Error> {
-    let place = u64::try_from(roster.links().len()).map_err(|_| Error::internal("roster"))?;
-    let lamport = place.saturating_add(1);
-    let (context, body) = roster
-        .draft_on(named, &secret.public(), lamport, now_ms, changes)
-        .map_err(|void| match void {
-            Void::Right => Error::Locked { code: "right" },
-            Void::Newer => Error::UpgradeRequired,
-            _ => Error::internal("roster"),
-        })?;
-    let payload = payload::clear(&random::bytes()?, &body);
-    if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(Error::internal("roster"));
-    }
-    let op = Op::new(context, payload);
-    let message = [label::OP_SIGNATURE.as_bytes(), &op.form.id().0].concat();
-    let signature = secret.sign(&message);
-    Ok(VerifiedOp::from_own_log(op, Some(signature)))
-}
-
-/// A page with one signed op and full values.
-pub(crate) fn page_of(op: &VerifiedOp) -> Vec<u8> {
-    let mut page = Vec::new();
-    if let Some(signature) = op.signature() {
-        let segment = SegmentToSend {
-            name: StrandName::Full(op.strand()),
-            receivers_base: None,
-            ops: std::slice::from_ref(op.op()),
-            links: 0,
-            signature,
-        };
-        write_segment(&mut page, &segment);
-    }
-    page
-}
-
-/// Which company this is, through which hub, and as which device.
-pub(crate) fn keep_membership(
-    tx: &Transaction<'_>,
-    company: &CompanyId,
-    hub_url: &str,
-    hub_key: &PublicKey,
-    device: &DeviceKeys,
-) -> Result<(), Error> {
-    // Two foundings or enrolments into one folder at a time: the second one finds it taken.
-    not_taken(tx)?;
-    set_meta(tx, "company", &company.0)?;
-    set_meta(tx, "hub_url", hub_url.as_bytes())?;
-    set_meta(tx, "hub_key", &hub_key.0)?;
-    keys::keep_device(tx, device)
-}
-
-fn not_taken(db: &Connection) -> Result<(), Error> {
-    match get_meta(db, "company")? {
-        None => Ok(()),
-        Some(_) => Err(Error::Invalid {
-            field: "dir",
-            code: "taken",
-        }),
-    }
-}
-
-/// Whether a folder had a device's files before something was tried in it.
-pub(crate) struct Before<'a> {
-    dir: &'a Path,
-    was_empty: bool,
-}
-
-impl<'a> Before<'a> {
-    const FILES: [&'static str; 4] = [
-        "device.key",
-        "kolonne.db",
-        "kolonne.db-wal",
-        "kolonne.db-shm",
-    ];
-
-    pub fn of(dir: &'a Path) -> Self {
-        let was_empty = Self::FILES.iter().all(|name| !dir.join(name).exists());
-        Self { dir, was_empty }
-    }
-
-    /// Removes what was made since, if there was nothing.
-    pub fn restore(self) {
-        for name in Self::FILES.iter().filter(|_| self.was_empty) {
-            // What can't be removed is in nobody's way: the next try takes it over.
-            drop(std::fs::remove_file(self.dir.join(name)));
-        }
-    }
-}
-
-/// A folder for a company to come. Where none was before, none is left behind if it doesn't come.
-pub(crate) struct NewFolder {
-    made: Option<PathBuf>,
-}
-
-impl NewFolder {
-    /// Before anything is written there.
-    pub(crate) fn at(dir: &Path) -> Self {
-        let made = (!dir.exists()).then(|| dir.to_owned());
-        Self { made }
-    }
-
-    /// It holds a company now, or the keys of a device that the hub may know.
-    pub(crate) fn stays(&mut self) {
-        self.made = None;
-    }
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        if let Some(dir) = &self.made {
-            // Left over it does no harm: it is free.
-            drop(std::fs::remove_dir_all(dir));
-        }
-    }
-}
-
-/// The store of a folder that holds no company yet.
-pub(crate) fn free_store(dir: &Path) -> Result<Store, Error> {
-    if crate::wipe::has_mark(dir) {
-        crate::wipe::clear_mark(dir)?;
-    }
-    let store = open_store(dir)?;
-    store.read(|db| not_taken(db))?;
-    Ok(store)
-}
-
-/// Which thread the admission pack named as the company's own.
-pub(crate) const NAMED_COMPANY_THREAD: &str = "company_thread";
-
-/// The company's own thread, where names are: of several the one that the admission pack named, or that
-/// was here first. Any later one is by a founder's seat that somebody else has now, and dated as they
-/// like.
-pub(crate) fn company_thread(db: &Connection) -> Result<ThreadId, Error> {
-    let named = get_meta(db, NAMED_COMPANY_THREAD)?;
-    let thread: Vec<u8> = db
-        .prepare_cached(
-            "SELECT thread FROM view_threads v WHERE kind = 1
-             ORDER BY thread IS NOT ?1, (SELECT min(o.arrival) FROM ops o WHERE o.thread = v.thread)
-             LIMIT 1",
-        )?
-        .query_row([named], |row| row.get(0))
-        .optional()?
-        .ok_or(Error::NotFound { kind: "thread" })?;
-    thread_id(&thread)
-}
-
-/// The newest generation of the one ring of a kind.
-pub(crate) fn the_newest(roster: &Roster, kind: RingKind) -> Result<(RingId, &Recipient), Error> {
-    let ring = roster.the_ring(kind).ok_or(Error::Corrupt)?;
-    let (_, recipient) = roster.newest_generation(&ring).ok_or(Error::Corrupt)?;
-    Ok((ring, recipient))
-}
-
-pub(crate) fn door(hub_url: &str, trust: &Trust) -> Result<HttpDoor, Error> {
-    HttpDoor::new(hub_url, trust).map_err(|error| match error {
-        BadDoor::Address => Error::Invalid {
-            field: "hub_url",
-            code: "malformed",
-        },
-        BadDoor::Certificate => Error::Invalid {
-            field: "trust",
-            code: "corrupt",
-        },
-        BadDoor::Tls => Error::internal("tls"),
-    })
-}
-
-/// Who the hub is, if this app speaks with it.
-pub(crate) async fn hello(door: &impl Door) -> Result<kolonne_model::hub::Hello, Error> {
-    let hello = door.hello().await?;
-    if hello.version == 1 {
-        Ok(hello)
-    } else {
-        Err(Error::UpgradeRequired)
-    }
 }

@@ -8,12 +8,12 @@ mod threads;
 
 use kolonne_model::ids::{DeviceId, RingId, SeatId};
 use kolonne_model::roster::Roster;
-use kolonne_model::roster::change::{Recipient as PublicRecipient, Wrap};
+use kolonne_model::roster::change::{Recipient as PublicRecipient, RingKind, Wrap};
 use kolonne_model::roster::state::WrapRecord;
 use rusqlite::{Connection, Transaction, params};
 use zeroize::Zeroizing;
 
-use crate::crypt::{self, Identity, Recipient, SigningSecret};
+use crate::crypt::{self, Identity, Recipient, RootSeed, SigningSecret};
 use crate::error::Error;
 use crate::oplog::Author;
 use crate::store::{get_meta, set_meta};
@@ -408,6 +408,26 @@ pub fn all_generations(
         });
     }
     Ok(open)
+}
+
+/// Every generation of a ring that the kit opens, by itself or by the kits before it.
+pub fn opened_by_kit(
+    root: &RootSeed,
+    roster: &Roster,
+    ring: &RingId,
+) -> Result<Vec<(u32, Identity)>, Error> {
+    let recovery = roster.the_ring(RingKind::Recovery).ok_or(Error::Corrupt)?;
+    let kits = all_generations(roster, &recovery, root.encryption_identity()?)?;
+    let mut secrets = Vec::new();
+    for wrap in roster.wraps() {
+        if wrap.ring == *ring && wrap.to == recovery.0 {
+            for kit in &kits {
+                let opened = open_wrap(roster, wrap, kit)?;
+                secrets.extend(opened.map(|secret| (wrap.generation, secret)));
+            }
+        }
+    }
+    Ok(secrets)
 }
 
 /// A wrapped secret, by whichever of these opens it.

@@ -12,12 +12,13 @@ use kolonne_model::roster::change::{Change, HubKey, Role};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::error::Error;
-use crate::founding::{door, roster_op};
 use crate::kolonne::{Kolonne, lock};
 use crate::records::{Changed, NewHub};
-use crate::rights::{Drafted, append};
+use crate::roster_op::roster_op;
 use crate::store::set_meta;
+use crate::sync::{Drafted, append};
 use crate::sync::{Seeding, Shared, blocking};
+use crate::transport::door;
 
 /// Remembers the hub that answers instead; another life of it was given nothing yet. Whether it
 /// wasn't known.

@@ -30,25 +30,21 @@ use zeroize::Zeroizing;
 
 use crate::backup::{Backup, BackupProgress};
 use crate::capture::job;
-use crate::crypt::{Identity, RootSeed};
+use crate::crypt::RootSeed;
 use crate::error::Error;
-use crate::founding::{
-    NewFolder, company_thread, device_seat, door, hello, keep_membership, page_of, roster_op,
-    roster_op_on, the_newest,
-};
+use crate::folder::{NewFolder, keep_membership};
+use crate::folding::company_thread;
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Inner, Kolonne};
 use crate::line::checked_name;
 use crate::oplog::{self, Author};
-use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
-use crate::sync::{blocking, give_roster, whole_roster};
+use crate::roster_op::{device_seat, page_of, roster_op, roster_op_on, the_newest};
+use crate::sync::{DRAFTS, Drafted, append, blocking, give_roster, whole_roster};
 use crate::transport::{HttpCarrier, HttpDoor, Line};
+use crate::transport::{door, hello};
 use begun::Begun;
 pub(crate) use begun::check_whole;
-
-/// How often an op is drafted anew because the roster moved on.
-const DRAFTS: usize = 5;
 
 /// An office device to be made by the recovery kit.
 #[derive(Debug)]
@@ -278,7 +274,7 @@ impl Kolonne {
                 }),
             ];
             // What was sealed to them before can be read again.
-            for (generation, secret) in secrets_of(&root, roster, &person)? {
+            for (generation, secret) in keys::opened_by_kit(&root, roster, &person)? {
                 let wrap = keys::wrap(secret.as_bytes(), seat_id.0, &seat_recipient)?;
                 changes.push(Change::Wraps(RingWraps {
                     ring: person,
@@ -460,7 +456,7 @@ fn office_wraps(
 ) -> Result<Vec<Change>, Error> {
     let office = roster.the_ring(RingKind::Office).ok_or(Error::Corrupt)?;
     let mut changes = Vec::new();
-    for (generation, secret) in secrets_of(root, roster, &office)? {
+    for (generation, secret) in keys::opened_by_kit(root, roster, &office)? {
         changes.push(Change::Wraps(RingWraps {
             ring: office,
             generation,
@@ -468,24 +464,4 @@ fn office_wraps(
         }));
     }
     Ok(changes)
-}
-
-/// Every generation of a ring that the kit opens, by itself or by the kits before it.
-pub(crate) fn secrets_of(
-    root: &RootSeed,
-    roster: &Roster,
-    ring: &RingId,
-) -> Result<Vec<(u32, Identity)>, Error> {
-    let recovery = roster.the_ring(RingKind::Recovery).ok_or(Error::Corrupt)?;
-    let kits = keys::all_generations(roster, &recovery, root.encryption_identity()?)?;
-    let mut secrets = Vec::new();
-    for wrap in roster.wraps() {
-        if wrap.ring == *ring && wrap.to == recovery.0 {
-            for kit in &kits {
-                let opened = keys::open_wrap(roster, wrap, kit)?;
-                secrets.extend(opened.map(|secret| (wrap.generation, secret)));
-            }
-        }
-    }
-    Ok(secrets)
 }

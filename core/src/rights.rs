@@ -4,7 +4,6 @@
 //! What an end cuts off is named by heads that this device or their authors' signatures prove,
 //! never by the hub's word. Nothing here judges: every device does, by the roster.
 
-mod append;
 pub(crate) mod cuts;
 
 use std::collections::BTreeSet;
@@ -13,22 +12,18 @@ use std::sync::Arc;
 use kolonne_model::ids::{DeviceId, Hash32, OpId, RingId, SeatId, StrandHead};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, CutBatch, CutOfThread, DeviceKind, End, EndMode, Move, RingKind, Role, RoleChange,
-    SeatKind, Subject,
+    Change, CutBatch, DeviceKind, EndMode, Move, RingKind, Role, RoleChange, Subject,
 };
 use rusqlite::Connection;
 
 use crate::crypt::SigningSecret;
 use crate::error::Error;
-use crate::founding::roster_op;
 use crate::kolonne::{Inner, Kolonne};
-use crate::oplog::Author;
-use crate::rings::{self, Leaving};
+use crate::rings::{self, Leaving, seats_of};
+use crate::roster_op::roster_op;
 use crate::seats;
-use crate::sync::blocking;
+use crate::sync::{Drafted, append, blocking};
 use crate::transport::Line;
-
-pub(crate) use append::{Drafted, append};
 
 /// Cuts that an end lists itself; a person's may be said for several devices too.
 const CUTS_IN_END: usize = 200;
@@ -84,7 +79,7 @@ impl Kolonne {
                 _ => (Vec::new(), Vec::new()),
             };
             let cuts = (listed.as_slice(), batches.as_deref());
-            let changes = ends(db, roster, &author, &subjects, mode, cuts)?;
+            let changes = rings::ends(db, roster, &author, &subjects, mode, cuts)?;
             Ok(Drafted {
                 op: roster_op(roster, &author.secret, clock(), changes)?,
                 parts,
@@ -253,37 +248,6 @@ impl Inner {
     }
 }
 
-/// The ends of some subjects, and the next generations of the rings that they opened.
-pub(crate) fn ends(
-    db: &Connection,
-    roster: &Roster,
-    author: &Author,
-    subjects: &[Subject],
-    mode: EndMode,
-    (listed, more): (&[CutOfThread], Option<&[Hash32]>),
-) -> Result<Vec<Change>, Error> {
-    let mut changes: Vec<Change> = subjects
-        .iter()
-        .map(|subject| {
-            Change::End(End {
-                subject: *subject,
-                mode,
-                cuts: listed.to_vec(),
-                more: more.map(<[Hash32]>::to_vec),
-            })
-        })
-        .collect();
-    let leaving = Leaving {
-        ended: subjects,
-        moved: None,
-    };
-    for ring in rings_of(roster, subjects) {
-        let next = rings::next_generation(db, roster, &ring, leaving, &[], Some(author))?;
-        changes.push(Change::Ring(next));
-    }
-    Ok(changes)
-}
-
 const fn invalid(field: &'static str, code: &'static str) -> Error {
     Error::Invalid { field, code }
 }
@@ -344,41 +308,4 @@ fn check_end(
         return Err(invalid("subject", "ended"));
     }
     Ok(())
-}
-
-/// All seats of some subjects, device seats too.
-pub(crate) fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
-    roster
-        .seats()
-        .filter(|(id, seat)| {
-            subjects.iter().any(|subject| match subject {
-                Subject::Seat(of) => of == *id,
-                Subject::Device(of) => *of == seat.cert.device,
-                Subject::Person(of) => seat.cert.person == Some(*of),
-            })
-        })
-        .map(|(id, _)| *id)
-        .collect()
-}
-
-/// The rings whose secrets the subjects know and must not read on in.
-pub(crate) fn rings_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<RingId> {
-    let mut rings = BTreeSet::new();
-    for id in seats_of(roster, subjects) {
-        let person = roster
-            .seat(&id)
-            .filter(|seat| seat.cert.kind == SeatKind::Person);
-        rings.extend(person.and_then(|seat| seat.cert.person));
-    }
-    for subject in subjects {
-        if let Subject::Device(id) = subject
-            && let Some(device) = roster.device(id)
-        {
-            rings.extend(device.crews.last().and_then(|(_, crew)| *crew));
-            if device.cert.kind == DeviceKind::Office {
-                rings.extend(roster.the_ring(RingKind::Office));
-            }
-        }
-    }
-    rings
 }

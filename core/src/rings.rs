@@ -3,18 +3,21 @@
 //! A secret leaves this module only wrapped, for keys that the roster certifies or an admission is
 //! about to. Whoever isn't a holder any more gets no wrap of a new generation.
 
-use kolonne_model::ids::{DeviceId, RingId, SeatId};
+use std::collections::BTreeSet;
+
+use kolonne_model::ids::{DeviceId, Hash32, RingId, SeatId};
 use kolonne_model::roster::Roster;
 use kolonne_model::roster::change::{
-    Change, DeviceKind, Recipient, RingGeneration, RingKind, RingWraps, SeatKind, Subject,
+    Change, CutOfThread, DeviceKind, End, EndMode, Recipient, RingGeneration, RingKind, RingWraps,
+    SeatKind, Subject,
 };
 use rusqlite::Connection;
 
 use crate::crypt::{self, Identity};
 use crate::error::Error;
-use crate::founding::the_newest;
 use crate::keys;
 use crate::oplog::Author;
+use crate::roster_op::the_newest;
 
 /// One who opens a ring: device, seat or ring id, and the key to wrap for.
 pub type Holder = ([u8; 16], Recipient);
@@ -65,7 +68,7 @@ fn holders(
             .filter(|(_, device)| device.cert.kind == DeviceKind::Office)
             .map(|(id, device)| (id.0, device.cert.recipient.clone()))
             .collect(),
-        RingKind::Person => seats_of(roster, ring)
+        RingKind::Person => speaking_seats(roster, ring)
             .filter(|(id, device, _)| !leaving.has_seat(id, device, ring))
             .map(|(id, _, recipient)| (id.0, recipient))
             .collect(),
@@ -80,7 +83,7 @@ fn holders(
 }
 
 /// A person's seats that still speak, each with its device and what the ring is wrapped to.
-fn seats_of<'a>(
+fn speaking_seats<'a>(
     roster: &'a Roster,
     person: &'a RingId,
 ) -> impl Iterator<Item = (SeatId, DeviceId, Recipient)> + 'a {
@@ -202,4 +205,72 @@ pub fn wraps_for(
         }
     }
     Ok(changes)
+}
+
+/// The ends of some subjects, and the next generations of the rings that they opened.
+pub(crate) fn ends(
+    db: &Connection,
+    roster: &Roster,
+    author: &Author,
+    subjects: &[Subject],
+    mode: EndMode,
+    (listed, more): (&[CutOfThread], Option<&[Hash32]>),
+) -> Result<Vec<Change>, Error> {
+    let mut changes: Vec<Change> = subjects
+        .iter()
+        .map(|subject| {
+            Change::End(End {
+                subject: *subject,
+                mode,
+                cuts: listed.to_vec(),
+                more: more.map(<[Hash32]>::to_vec),
+            })
+        })
+        .collect();
+    let leaving = Leaving {
+        ended: subjects,
+        moved: None,
+    };
+    for ring in rings_of(roster, subjects) {
+        let next = next_generation(db, roster, &ring, leaving, &[], Some(author))?;
+        changes.push(Change::Ring(next));
+    }
+    Ok(changes)
+}
+
+/// All seats of some subjects, device seats too.
+pub(crate) fn seats_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<SeatId> {
+    roster
+        .seats()
+        .filter(|(id, seat)| {
+            subjects.iter().any(|subject| match subject {
+                Subject::Seat(of) => of == *id,
+                Subject::Device(of) => *of == seat.cert.device,
+                Subject::Person(of) => seat.cert.person == Some(*of),
+            })
+        })
+        .map(|(id, _)| *id)
+        .collect()
+}
+
+/// The rings whose secrets the subjects know and must not read on in.
+pub(crate) fn rings_of(roster: &Roster, subjects: &[Subject]) -> BTreeSet<RingId> {
+    let mut rings = BTreeSet::new();
+    for id in seats_of(roster, subjects) {
+        let person = roster
+            .seat(&id)
+            .filter(|seat| seat.cert.kind == SeatKind::Person);
+        rings.extend(person.and_then(|seat| seat.cert.person));
+    }
+    for subject in subjects {
+        if let Subject::Device(id) = subject
+            && let Some(device) = roster.device(id)
+        {
+            rings.extend(device.crews.last().and_then(|(_, crew)| *crew));
+            if device.cert.kind == DeviceKind::Office {
+                rings.extend(roster.the_ring(RingKind::Office));
+            }
+        }
+    }
+    rings
 }

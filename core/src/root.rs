@@ -19,14 +19,15 @@ use zeroize::Zeroizing;
 
 use crate::crypt::{Identity, RootSeed, seal};
 use crate::error::Error;
-use crate::founding::{roster_op, roster_op_on, the_newest};
 use crate::keys;
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{self, Author};
-use crate::recovery::secrets_of;
-use crate::rights::{Drafted, append, cuts, rings_of, seats_of};
+use crate::rights::cuts;
 use crate::rings::{self, Leaving};
+use crate::rings::{rings_of, seats_of};
+use crate::roster_op::{roster_op, roster_op_on, the_newest};
 use crate::sync::blocking;
+use crate::sync::{Drafted, append};
 use crate::transport::Line;
 
 /// Bytes of changes in one op: well below a payload, since another branch of the roster may have to
@@ -375,7 +376,7 @@ fn secret_of(
     if let Some(secret) = keys::fitting_secret(db, roster, ring, generation)? {
         return Ok(Some(secret));
     }
-    let of_kit = secrets_of(root, roster, ring)?;
+    let of_kit = keys::opened_by_kit(root, roster, ring)?;
     let newest = of_kit.into_iter().find(|(of, _)| *of == generation);
     Ok(newest.map(|(_, secret)| secret))
 }

@@ -5,6 +5,7 @@
 //! tracks of their own. No database transaction is open while the network is awaited, every request
 //! can be repeated, and nothing a hub says but a signature changes what a screen promises.
 
+mod append;
 mod asks;
 mod behind_kit;
 mod branches;
@@ -42,6 +43,7 @@ use crate::store::get_meta;
 use crate::transport::{Carrier, HttpCarrier, HttpDoor, Line};
 use crate::{folding, keys, place};
 
+pub(crate) use append::{DRAFTS, Drafted, append};
 pub use asks::AskId;
 pub(crate) use branches::{alarm_since_ms, confirm_next, pull_roster, whole_roster};
 pub use driver::SyncTask;

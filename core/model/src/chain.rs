@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::StrandCut;
 use crate::ids::{Head, OpId, RosterPosition, SeatId, StoreId, ThreadId};
-use crate::judge::{Held, Ignored, Judgement};
 use crate::op::{Context, MAX_LAMPORT_STEP, SUITE_1};
 use crate::strand::VerifiedOp;
+use crate::verdict::{Held, Ignored, Judgement};
 
 /// The ops of one thread, as a set, with what their chains alone decide.
 pub struct ThreadOps<'a> {

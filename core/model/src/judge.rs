@@ -6,10 +6,9 @@
 
 mod findings;
 mod thread;
-mod verdict;
 
+pub use crate::verdict::{Held, Ignored, Judgement, Order, Quarantine, Timeliness};
 pub use thread::{ComplaintMade, Membership, Opening, ThreadControl, ThreadKeyOp, WrapMade};
-pub use verdict::{Held, Ignored, Judgement, Order, Quarantine, Timeliness};
 
 pub use crate::chain::ThreadOps;
 use crate::control::{Control, Span, StrandCut, ThreadKind};

@@ -26,5 +26,6 @@ pub mod receipt;
 pub mod roster;
 pub mod sealed;
 pub mod strand;
+mod verdict;
 pub mod words;
 pub mod x25519;

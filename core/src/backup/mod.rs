@@ -21,9 +21,9 @@ use rusqlite::Connection;
 use crate::crypt::at_rest::{parent, private, sync_folder};
 use crate::crypt::{Recipient, age_file};
 use crate::error::Error;
-use crate::founding::{page_of, the_newest};
 use crate::keys;
 use crate::kolonne::{Inner, Kolonne};
+use crate::roster_op::{page_of, the_newest};
 use crate::{oplog, outbox};
 
 pub(crate) use read::Backup;

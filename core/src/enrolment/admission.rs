@@ -18,11 +18,12 @@ use super::{MAX_SEATS, NewInvite, SeatGrant};
 use crate::capture::job;
 use crate::crypt::Recipient as SealTo;
 use crate::error::Error;
-use crate::founding::{company_thread, device_seat, roster_op, the_newest};
+use crate::folding::company_thread;
 use crate::kolonne::Inner;
 use crate::oplog::{Author, Moment};
-use crate::rights::Drafted;
 use crate::rings::{self, Leaving};
+use crate::roster_op::{device_seat, roster_op, the_newest};
+use crate::sync::Drafted;
 use crate::{folding, keys};
 
 /// An admission on its way.

@@ -19,13 +19,13 @@ use super::admission::{Admitting, are_usable, draft, take_in};
 use super::{MAX_SEATS, NewInvite, Words, bad_code, pack, put_mail, read_mail, to_text};
 use crate::crypt::random;
 use crate::error::{Error, UNCERTIFIED};
-use crate::founding::hello;
 use crate::kolonne::Kolonne;
 use crate::line::checked_name;
 use crate::oplog::Author;
-use crate::rights::append;
+use crate::sync::append;
 use crate::sync::{Budget, blocking, pull_roster};
 use crate::transport::Line;
+use crate::transport::hello;
 use crate::views::{Desk, people};
 
 /// How an invitation stands.

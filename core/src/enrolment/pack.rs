@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::crypt::{self, Identity};
 use crate::error::Error;
+use crate::folding::NAMED_COMPANY_THREAD;
 use crate::folding::{is_companys_thread, kind_code};
-use crate::founding::NAMED_COMPANY_THREAD;
 use crate::kolonne::{Kolonne, thread_id};
 use crate::oplog::Moment;
 use crate::records::{EntryKind, ThreadRow};

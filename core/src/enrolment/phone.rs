@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{MAX_SEATS, Words, bad_code, from_text, pack, put_mail, read_mail};
 use crate::crypt::random;
 use crate::error::Error;
-use crate::founding::{Before, door, free_store, hello, keep_membership};
+use crate::folder::{Before, free_store, keep_membership};
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::{Config, Kolonne};
 use crate::oplog;
@@ -30,6 +30,7 @@ use crate::seats::PINS_WAIVED;
 use crate::store::set_meta;
 use crate::sync::{Budget, whole_roster};
 use crate::transport::{HttpCarrier, HttpDoor, Line};
+use crate::transport::{door, hello};
 
 /// Between two looks into the mailbox: at first, and later, when a person takes their time.
 const POLL: Duration = Duration::from_millis(250);

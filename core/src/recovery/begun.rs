@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 
 use crate::error::Error;
-use crate::founding::free_store;
+use crate::folder::free_store;
 use crate::keys::{self, DeviceKeys, SeatKeys};
 use crate::kolonne::open_store;
 use crate::seats::keys_in_clear;

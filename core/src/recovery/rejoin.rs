@@ -14,17 +14,17 @@ use kolonne_model::roster::{Effect, Roster, read_body};
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::Connection;
 
-use super::{AtHub, DRAFTS, at_hub, office_wraps, proven_roster, secrets_of};
+use super::{AtHub, at_hub, office_wraps, proven_roster};
 use crate::crypt::RootSeed;
 use crate::error::Error;
-use crate::founding::{page_of, roster_op};
 use crate::keys;
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{self, Author};
 use crate::records::Me;
 use crate::rings::{self, Leaving};
 use crate::root::{replacement, root_of};
-use crate::sync::blocking;
+use crate::roster_op::{page_of, roster_op};
+use crate::sync::{DRAFTS, blocking};
 
 /// How many ops the kit says at most: as many as there can be terms, and some drafts that came late.
 const MAX_OPS: usize = 300;
@@ -306,7 +306,7 @@ impl Inner {
             changes.push(self.first_of(db, &person)?);
         }
         changes.push(Change::Seat(cert.clone()));
-        for (generation, secret) in secrets_of(root, roster, &person)? {
+        for (generation, secret) in keys::opened_by_kit(root, roster, &person)? {
             changes.push(Change::Wraps(RingWraps {
                 ring: person,
                 generation,

@@ -13,7 +13,7 @@ use crate::capture::job::needs_role;
 use crate::capture::{self, field_names};
 use crate::error::Error;
 use crate::folding;
-use crate::founding::company_thread;
+use crate::folding::company_thread;
 use crate::kolonne::{Inner, Kolonne};
 
 /// Minutes without use after which seats on a shared phone lock, unless the company says otherwise.

@@ -20,12 +20,13 @@ use crate::capture::job::needs_role;
 use crate::crypt::pin::{self, Share};
 use crate::crypt::{self, Identity};
 use crate::error::Error;
-use crate::founding::{company_thread, roster_op, the_newest};
+use crate::folding::company_thread;
 use crate::keys::{self, SeatKeys, secret32};
 use crate::kolonne::op_id;
 use crate::oplog::Moment;
-use crate::rights::Drafted;
 use crate::rings::{self, Leaving};
+use crate::roster_op::{roster_op, the_newest};
+use crate::sync::Drafted;
 
 /// Recipients of a share at most: one age file.
 const MAX_KEEPERS: usize = 64;

@@ -8,15 +8,15 @@ use kolonne_model::roster::{Effect, Link, Roster};
 use kolonne_model::strand::VerifiedOp;
 use rusqlite::{Connection, Transaction};
 
+use super::{blocking, confirm_next, pull_roster};
 use crate::error::Error;
-use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::sync::{blocking, confirm_next, pull_roster};
+use crate::roster_op::page_of;
 use crate::transport::Line;
 
 /// How often a change is drafted anew because the roster moved on.
-const DRAFTS: usize = 5;
+pub(crate) const DRAFTS: usize = 5;
 
 /// A roster op that may be at the hub though no answer came back, and what belongs with it.
 pub(crate) struct Drafted<T> {

@@ -15,12 +15,12 @@ use rusqlite::Connection;
 use super::due::RINGS_PER_OP;
 use super::{Sync, blocking};
 use crate::error::Error;
-use crate::founding::roster_op;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::rights::{Drafted, append};
 use crate::rings::{self, Leaving};
+use crate::roster_op::roster_op;
 use crate::store::{get_meta, set_meta};
+use crate::sync::{Drafted, append};
 
 /// The newest op up to which the chain was looked through, with nothing left to do.
 const FOLLOWED: &str = "kit_followed";

@@ -21,13 +21,13 @@ use rusqlite::{Connection, Transaction};
 use super::{MAX_ROUNDS, blocking, give_roster};
 use crate::error::Error;
 use crate::folding::unfolded::Rest;
-use crate::founding::{page_of, roster_op};
 use crate::kolonne::{Inner, Kolonne};
 use crate::oplog::{self, Author};
 use crate::records::Changed;
+use crate::roster_op::{page_of, roster_op};
 use crate::store::{get_meta, set_meta};
 use crate::transport::Line;
-use crate::{keys, rights, rings};
+use crate::{keys, rings};
 
 /// Answers of a hub taken for one roster: 256 ops each.
 const MAX_ANSWERS: usize = 1000;
@@ -363,7 +363,7 @@ fn follows(
         before > 0 && newest(mine, ring) > before && newest(theirs, ring) > before
     };
     let deserted = deserted(mine, theirs, after, &author.seat);
-    let opened = rights::rings_of(after, &deserted);
+    let opened = rings::rings_of(after, &deserted);
     let leaving = rings::Leaving {
         ended: &deserted,
         moved: None,

@@ -18,12 +18,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Sync, blocking};
 use crate::error::Error;
-use crate::founding::roster_op;
 use crate::kolonne::Inner;
 use crate::oplog;
-use crate::rights::{Drafted, append, ends};
+use crate::rings::ends;
 use crate::rings::{self, Leaving};
+use crate::roster_op::roster_op;
 use crate::store::{get_meta, set_meta};
+use crate::sync::{Drafted, append};
 
 /// Rings in one roster op: with their wraps they fit a payload.
 pub(super) const RINGS_PER_OP: usize = 12;

@@ -13,7 +13,7 @@ use rusqlite::Transaction;
 use super::upload::Upload;
 use super::{Sync, blocking};
 use crate::error::Error;
-use crate::founding::company_thread;
+use crate::folding::company_thread;
 use crate::kolonne::Inner;
 use crate::oplog::Moment;
 use crate::outbox::{BLOB_WAITS, NOT_ERASED, OP_WAITS};

@@ -9,9 +9,9 @@ use kolonne_model::strand::VerifiedOp;
 
 use super::blocking;
 use crate::error::Error;
-use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::oplog;
+use crate::roster_op::page_of;
 use crate::transport::Line;
 
 /// Bytes of one request with roster ops.

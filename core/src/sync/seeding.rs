@@ -19,12 +19,13 @@ use super::roster::hand_over_roster;
 use super::upload::read_slice;
 use super::{blocking, pull_roster};
 use crate::error::Error;
-use crate::founding::page_of;
 use crate::kolonne::Inner;
 use crate::new_hub;
+use crate::oplog;
 use crate::outbox::{self, BlobOut};
+use crate::roster_op::page_of;
 use crate::transport::Line;
-use crate::{founding, oplog};
+use crate::transport::hello;
 
 /// Threads whose heads are asked for at a time.
 const THREADS_AT_ONCE: usize = 128;
@@ -53,7 +54,7 @@ impl<'a> Seeding<'a> {
         line: &Line,
         shared: Shared,
     ) -> Result<Option<Self>, Error> {
-        let hello = founding::hello(line).await?;
+        let hello = hello(line).await?;
         let noted = hello.clone();
         let certified = blocking(inner, move |inner| {
             let (certified, is_news) = inner.store.write(|tx| {

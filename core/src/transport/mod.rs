@@ -7,6 +7,7 @@
 
 mod carrier;
 mod door;
+mod greet;
 mod hub;
 mod tls;
 mod wake;
@@ -16,5 +17,6 @@ mod tests;
 
 pub use carrier::{Carried, Carrier, HttpCarrier, HttpRequest, Line, Reply, Request, Rest, ask};
 pub use door::{BadDoor, HttpDoor, TrafficMeter};
+pub(crate) use greet::{door, hello};
 pub use hub::{HttpHub, LoginIdentity};
 pub use tls::Trust;
