@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use common::*;
+use ed25519_dalek::Signer;
 use kolonne_hub::{Hub, HubConfig, OpenError, Tls};
 use kolonne_model::cbor;
 use kolonne_model::hub::*;
@@ -169,6 +170,15 @@ async fn a_login_takes_the_devices_own_fresh_signature() {
         server.nonce(company.id, second.phone.id).await,
     ))
     .await;
+    // What the same device signed for another hub or company is worth nothing here.
+    for (hub, of) in [(PublicKey([8; 32]), company.id), (server.key, second.id)] {
+        let message = login_message(&hub, &of, &company.phone.id, &nonce);
+        refused(Login {
+            signature: Signature(company.phone.key.sign(&message).to_bytes()),
+            ..good.clone()
+        })
+        .await;
+    }
     assert_eq!(
         server.post("/v1/login", None, &good).await.status(),
         StatusCode::OK
