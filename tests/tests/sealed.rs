@@ -21,6 +21,7 @@ use kolonne_model::ids::{BlobId, OpId};
 use kolonne_model::roster::change::{DeviceKind, EndMode, Role, Subject};
 use kolonne_model::sealed::padded_bytes;
 use kolonne_tests::fence::files_below;
+use kolonne_tests::scribe::Scribe;
 use kolonne_tests::world::{admit, person, phone};
 use kolonne_tests::{Device, JobId, World, files};
 
@@ -531,4 +532,31 @@ fn blobs_at_hub(hub: &Path) -> Vec<BlobId> {
     let files = files_below(&hub.join("blobs"));
     let names = files.iter().filter_map(|path| path.file_name()?.to_str());
     names.map(|name| name.parse().unwrap()).collect()
+}
+
+/// Who copies an envelope can't make words of somebody else's his own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_under_another_name_opens_for_nobody() {
+    let world = World::new().await;
+    let (büro, phone) = (&world.büro, &world.kolonne_3);
+    let job = world.job("Dach Öztürk", &["Kolonne 3"]);
+    world.everyone_syncs().await;
+    let sealed = seal(
+        phone,
+        "Mehmet Yılmaz",
+        &job,
+        &office(),
+        ("Attest.jpg", &note()),
+    );
+    world.everyone_syncs().await;
+    let mut scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    let copied = scribe.repeat(job, &sealed).await;
+    world.everyone_syncs().await;
+    let seat = büro.seat();
+    assert!(büro.core().open_sealed(&seat, &sealed).is_ok());
+    assert!(büro.entries(&job).iter().any(|entry| entry.id == copied));
+    assert_eq!(
+        code(büro, "Sabine Brandt", &copied),
+        "invalid.sealed.broken"
+    );
 }
