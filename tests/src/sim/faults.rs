@@ -40,7 +40,7 @@ pub mod fault {
     pub const LOSS: u32 = 1 << 13;
     /// Requests come twice.
     pub const TWICE: u32 = 1 << 14;
-    /// Half of the seeds get what is new in pages of a few ops.
+    /// Half of the seeds get what is new one by one.
     pub const SMALL_PAGES: u32 = 1 << 15;
 
     /// All of them by name.

@@ -165,7 +165,7 @@ pub struct Sim<'a> {
     latency_ms: u64,
     loss_permille: u32,
     twice_permille: u32,
-    page_bytes: Option<u32>,
+    one_by_one: bool,
     garbled_permille: u32,
     lies: Chance,
     told_lies: usize,
@@ -271,8 +271,7 @@ impl<'a> Sim<'a> {
             latency_ms,
             loss_permille: if comes(fault::LOSS) { loss * 60 } else { 0 },
             twice_permille: if comes(fault::TWICE) { 50 } else { 0 },
-            page_bytes: (comes(fault::SMALL_PAGES) && pages.permille(500))
-                .then(|| 200 + pages.below(1_500) as u32),
+            one_by_one: comes(fault::SMALL_PAGES) && pages.permille(500),
             garbled_permille: if comes(fault::GARBLED) { 10 } else { 0 },
             lies,
             told_lies: 0,
@@ -511,10 +510,11 @@ impl<'a> Sim<'a> {
 
     fn send(&mut self, from: usize, life: u64, via: Via, to: PublicKey, mut request: Request) {
         self.tell(Some(from), kind(&request));
-        if let Some(bytes) = self.page_bytes {
+        if self.one_by_one {
+            // `age` greases its headers by chance: at any other limit, how much an answer holds is too.
             match &mut request {
-                Request::Pull(pull) => pull.limit_bytes = bytes,
-                Request::Fetch(fetch) => fetch.limit_bytes = bytes,
+                Request::Pull(pull) => pull.limit_bytes = 1,
+                Request::Fetch(fetch) => fetch.limit_bytes = 1,
                 _ => {}
             }
         }
