@@ -125,7 +125,8 @@ impl Sim<'_> {
                 self.captured(at, job, op);
             }
             12..15 => {
-                let many = 1 + self.chance.below(60_000);
+                // Sealed, it is some hundred bytes more, by chance: not enough for another slice.
+                let many = self.chance.below(4) * 16_384 + 1 + self.chance.below(14_000);
                 let bytes: Vec<u8> = (0..many).map(|_| self.chance.draw() as u8).collect();
                 let op = self.writes(at, "sends a document", |device| {
                     let about = About::default();
