@@ -164,7 +164,7 @@ impl Inner {
                  JOIN view_entries e ON e.id = b.entry
                  WHERE b.here = 0 AND b.wanted = 1 AND e.retracted = 0 AND {LANE_OF_PART} <= ?1
                     AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = b.entry)
-                 ORDER BY {LANE_OF_PART}, b.part, e.time_ms DESC"
+                 ORDER BY {LANE_OF_PART}, b.part, e.time_ms DESC, e.shown_lamport DESC, e.seat, e.seq"
             ))?;
             let mut rows = statement.query([last as i64])?;
             while let Some(row) = rows.next()? {

@@ -33,8 +33,9 @@ pub fn begin_again(tx: &Transaction<'_>) -> Result<(), Error> {
     let sql = format!(
         "INSERT OR IGNORE INTO outbox_blobs (blob, thread, lane, queued, bytes)
          SELECT b.blob, b.thread, {lane},
-                (SELECT coalesce(max(queued), 0) FROM outbox_blobs) + row_number() OVER (), b.bytes
-         FROM blobs b WHERE b.here = 1"
+                (SELECT coalesce(max(queued), 0) FROM outbox_blobs)
+                + row_number() OVER (ORDER BY o.arrival, b.part), b.bytes
+         FROM blobs b LEFT JOIN ops o ON o.id = b.entry WHERE b.here = 1"
     );
     tx.execute(&sql, [])?;
     Ok(())

@@ -334,12 +334,13 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
-/// Blobs that are here and that the new hub doesn't have by its own word, small things first.
+/// Blobs that are here and that the new hub doesn't have by its own word, small things first, of these
+/// the oldest.
 fn blobs_beyond(db: &Connection) -> Result<Vec<BlobOut>, Error> {
     let mut statement = db.prepare_cached(
-        "SELECT b.blob, b.thread, b.bytes FROM blobs b
+        "SELECT b.blob, b.thread, b.bytes FROM blobs b LEFT JOIN ops o ON o.id = b.entry
          WHERE b.here = 1 AND NOT EXISTS (SELECT 1 FROM new_hub_blobs n WHERE n.blob = b.blob)
-         ORDER BY b.part",
+         ORDER BY b.part, o.arrival",
     )?;
     let blobs = statement.query_map([], |row| {
         let bad = |_| rusqlite::Error::InvalidQuery;
