@@ -1230,3 +1230,17 @@ fn mailboxes_hold_each_message_once_and_tell_nothing() {
     }
     assert_eq!(now(door.mail(at(1))), Err(HubError::NotThere));
 }
+
+#[test]
+fn who_may_invite_nobody_takes_no_mailbox_from_who_may() {
+    let w = world();
+    for n in 0..32 {
+        let opened = now(w.phone().open_mailbox(Hash32([n; 32])));
+        assert_eq!(opened, Err(HubError::NotAllowed));
+    }
+    for n in 0..32 {
+        now(w.office().open_mailbox(Hash32([n; 32]))).unwrap();
+    }
+    let beyond = now(w.office().open_mailbox(Hash32([99; 32])));
+    assert!(matches!(beyond, Err(HubError::NotNow { .. })), "{beyond:?}");
+}

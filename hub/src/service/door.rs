@@ -11,6 +11,7 @@ use kolonne_model::hub::{
 };
 use kolonne_model::ids::{CompanyId, DeviceId, Hash32};
 use kolonne_model::op::signed_by;
+use kolonne_model::roster::change::Role;
 use subtle::ConstantTimeEq;
 
 use super::roster::From;
@@ -194,8 +195,15 @@ impl HubService {
         device: &DeviceId,
         mailbox: Hash32,
     ) -> Result<(), HubError> {
-        match self.enter(company, device)?.1 {
-            Access::Rings(_) => lock(&self.mail).open(mailbox, company, self.now_ms()),
+        let (view, access) = self.enter(company, device)?;
+        // Who may invite nobody would only take the place of who may.
+        let roster = &view.roster;
+        let mut own = roster
+            .seats()
+            .filter(|(_, seat)| seat.cert.device == *device);
+        let invites = own.any(|(id, _)| roster.role_now(id) >= Some(Role::Office));
+        match access {
+            Access::Rings(_) if invites => lock(&self.mail).open(mailbox, company, self.now_ms()),
             _ => Err(HubError::NotAllowed),
         }
     }
