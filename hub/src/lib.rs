@@ -11,6 +11,6 @@ pub mod storage;
 
 pub use backup::{BackupError, Copied, backup};
 pub use env::{Env, NoRandomness};
-pub use http::limits::{Limits, Rate};
+pub use http::limits::{Addresses, Limits, Rate};
 pub use http::{Hub, HubConfig, OpenError, Tls};
 pub use service::{Connection, HubService, Quotas};

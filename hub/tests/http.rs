@@ -214,6 +214,31 @@ async fn strangers_are_slowed_down() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_each_stranger_is_slowed_down_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start_behind_proxy(dir.path());
+    let start = LoginStart {
+        company: CompanyId([1; 16]),
+        device: DeviceId([1; 16]),
+    };
+    let asked = async |forwarded: &str| {
+        let request = server.request(Method::POST, "/v1/login/start", None);
+        let request = request.header("x-forwarded-for", forwarded);
+        let answer = request.body(cbor::encode(&start)).send().await.unwrap();
+        answer.status()
+    };
+    // What a caller wrote there himself stands before the proxy's word, and counts for nothing.
+    let mut flood = 0;
+    while asked(&format!("10.0.0.{}, 203.0.113.9", flood % 250)).await == StatusCode::OK {
+        flood += 1;
+        assert!(flood < 200);
+    }
+    assert_eq!(asked("198.51.100.7").await, StatusCode::OK);
+    assert_eq!(asked("2001:db8::7").await, StatusCode::OK);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn it_speaks_tls_and_plain_only_at_home() {
     let fixture = |name: &str| {
         Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use axum::http::HeaderMap;
 use kolonne_model::hub::HubError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,9 +23,34 @@ pub struct Rate {
     pub per_second: u32,
 }
 
+/// Whose address counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// Whoever holds the connection.
+    #[default]
+    Peer,
+    /// Whom a proxy on this computer names: the last address of `X-Forwarded-For`, which the proxy
+    /// itself adds. Who comes from elsewhere names nobody.
+    Forwarded,
+}
+
+impl Addresses {
+    /// The address that a request from `peer` counts for.
+    pub(super) fn of(self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if self == Self::Peer || !peer.to_canonical().is_loopback() {
+            return peer;
+        }
+        let last = headers.get_all("x-forwarded-for").iter().next_back();
+        last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+            .unwrap_or(peer)
+    }
+}
+
 /// What floods run into.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Whose address counts for the next two.
+    pub addresses: Addresses,
     /// Connections at once.
     pub connections: usize,
     /// Requests of an address (an IPv6 /64 counts as one); many phones can share one.
@@ -40,6 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            addresses: Addresses::default(),
             connections: 4096,
             address: Rate {
                 burst: 4000,

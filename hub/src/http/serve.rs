@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
-use super::limits::Limits;
+use super::limits::{Addresses, Limits};
 use super::{Peer, router};
 use crate::env::{Env, NoRandomness};
 use crate::service::{HubService, Quotas};
@@ -297,14 +297,15 @@ impl Hub {
             };
             let _ = socket.set_nodelay(true);
             let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
+            let from = (peer.ip(), self.limits.addresses);
             tokio::spawn(async move {
                 let _permit = permit;
                 match tls {
-                    None => talk(socket, peer, router, watcher).await,
+                    None => talk(socket, from, router, watcher).await,
                     Some(tls) => {
                         let shaken = tokio::time::timeout(TLS_TIMEOUT, tls.accept(socket)).await;
                         if let Ok(Ok(socket)) = shaken {
-                            talk(socket, peer, router, watcher).await;
+                            talk(socket, from, router, watcher).await;
                         }
                     }
                 }
@@ -325,14 +326,15 @@ impl Hub {
 
 async fn talk<S>(
     socket: S,
-    peer: SocketAddr,
+    (peer, addresses): (IpAddr, Addresses),
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
+        let peer = Peer(addresses.of(peer, request.headers()));
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());

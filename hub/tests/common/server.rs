@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::common::*;
-use kolonne_hub::{Hub, HubConfig, Tls};
+use kolonne_hub::{Addresses, Hub, HubConfig, Tls};
 use kolonne_model::cbor;
 use kolonne_model::control::ThreadKind;
 use kolonne_model::hub::*;
@@ -38,9 +38,18 @@ pub fn client() -> reqwest::ClientBuilder {
 }
 
 pub fn start(data: &Path, tls: Tls) -> Server {
+    start_counting(data, tls, Addresses::Peer)
+}
+
+pub fn start_behind_proxy(data: &Path) -> Server {
+    start_counting(data, Tls::None, Addresses::Forwarded)
+}
+
+fn start_counting(data: &Path, tls: Tls, addresses: Addresses) -> Server {
     let (env, clock) = env();
     let scheme = if tls == Tls::None { "http" } else { "https" };
-    let config = HubConfig::new(data.into(), "127.0.0.1:0".parse().unwrap(), tls);
+    let mut config = HubConfig::new(data.into(), "127.0.0.1:0".parse().unwrap(), tls);
+    config.limits.addresses = addresses;
     let hub = Hub::open_with(config, env).unwrap();
     let base = format!("{scheme}://localhost:{}", hub.address().port());
     let key = hub.key();

@@ -26,6 +26,10 @@ pub struct HubArgs {
     /// How many companies may be founded here. Anyone who reaches the hub can found one.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub companies: u64,
+    /// Behind a proxy on this computer that adds the caller's address to X-Forwarded-For: who asks
+    /// too much is told by that.
+    #[arg(long)]
+    pub behind_proxy: bool,
 }
 
 /// `kolonne hub-backup`

@@ -1,6 +1,6 @@
 //! `kolonne hub`: runs the hub and shows the key that the founder compares.
 
-use kolonne_hub::{Hub, HubConfig, Tls};
+use kolonne_hub::{Addresses, Hub, HubConfig, Tls};
 use serde_json::json;
 
 use super::{Context, stopped};
@@ -22,6 +22,9 @@ pub async fn run(context: &Context, args: HubArgs) -> Outcome {
     };
     let mut config = HubConfig::new(args.data, args.listen, tls);
     config.quotas.companies = args.companies;
+    if args.behind_proxy {
+        config.limits.addresses = Addresses::Forwarded;
+    }
     let hub = tokio::task::spawn_blocking(move || Hub::open(config)).await??;
     let url = format!("{scheme}://{}", hub.address());
     let key = key_text::groups(&hub.key());
