@@ -579,7 +579,7 @@ fn who_answers_in_the_hubs_place_is_said_in_a_sentence() {
             [
                 "Der Hub nimmt gerade nichts mehr an.",
                 "auf diesem Gerät gesichert",
-                "ob sein Platz voll ist",
+                "sein Platz voll ist",
             ],
             [
                 "The hub takes nothing more just now.",
