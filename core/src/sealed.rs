@@ -27,8 +27,8 @@ impl Kolonne {
     /// Opens a sealed attachment for a named person.
     ///
     /// # Errors
-    /// `Locked`: `sealed` if this person isn't named, `pin`, `sealed_before` if it was sealed
-    /// before this person's keys here; `NotFound` (`media`) if it isn't on this device yet: it is
+    /// `Locked`: `sealed` if this person isn't named, `pin`, `pin_again` if it was typed more than two
+    /// minutes ago, `sealed_before` if it was sealed before this person's keys here; `NotFound` (`media`) if it isn't on this device yet: it is
     /// asked for; (`sealed`) if nothing is sealed in this entry; `Invalid` (`sealed`, `broken`).
     pub fn open_sealed(&self, seat: &SeatId, entry: &OpId) -> Result<Opened, Error> {
         let inner = &self.inner;
@@ -115,6 +115,7 @@ impl Inner {
         let person = roster.seat(seat).and_then(|seat| seat.cert.person);
         let named = person.and_then(|ring| Some((ring, sealed.generation_of(&ring)?)));
         let (ring, generation) = named.ok_or(Error::Locked { code: "sealed" })?;
+        self.needs_fresh_pin(db, seat)?;
         let author = self.author(db, seat)?;
         let identities = keys::person_secrets(&roster, &author, &ring, generation)?;
         if identities.is_empty() {

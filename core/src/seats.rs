@@ -38,6 +38,10 @@ const LOCKED: Error = Error::Locked { code: "pin" };
 const WRONG_PIN: Error = Error::Locked { code: "wrong_pin" };
 const LOCKED_OUT: Error = Error::Locked { code: "locked_out" };
 const PIN_UNSET: Error = Error::Locked { code: "pin_unset" };
+const PIN_AGAIN: Error = Error::Locked { code: "pin_again" };
+/// How long a PIN that was typed opens what is sealed: long enough to look and to hand out, too
+/// short for who finds the phone lying open. Two minutes.
+const OPENS_SEALED_MS: u64 = 120_000;
 /// Said at enrolment: seats of this phone are open without PINs although several people share it.
 pub(crate) const PINS_WAIVED: &str = "pins_waived";
 
@@ -47,6 +51,8 @@ pub(crate) struct OpenSeats(Mutex<BTreeMap<SeatId, OpenSeat>>);
 
 struct OpenSeat {
     keys: SeatKeys,
+    /// When its PIN was typed, which no use renews.
+    pin_ms: u64,
     used_ms: u64,
 }
 
@@ -54,6 +60,7 @@ impl OpenSeats {
     fn open(&self, keys: SeatKeys, now_ms: u64) {
         let seat = OpenSeat {
             keys,
+            pin_ms: now_ms,
             used_ms: now_ms,
         };
         lock(&self.0).insert(seat.keys.seat(), seat);
@@ -216,6 +223,21 @@ impl Inner {
         let open = open.get(seat);
         let open = open.filter(|open| !is_idle(open.used_ms, now_ms, idle_ms));
         open.map(|open| open.keys.author()).ok_or(LOCKED)
+    }
+
+    /// Refuses what is sealed at a seat whose PIN was typed too long ago. A seat without a PIN has
+    /// nothing to ask for.
+    ///
+    /// # Errors
+    /// `Locked`: `pin_again`, and as [`Inner::author`].
+    pub(crate) fn needs_fresh_pin(&self, db: &Connection, seat: &SeatId) -> Result<(), Error> {
+        self.author(db, seat)?;
+        let now_ms = self.now_ms();
+        let open = lock(&self.seats.0);
+        match open.get(seat) {
+            Some(open) if is_idle(open.pin_ms, now_ms, OPENS_SEALED_MS) => Err(PIN_AGAIN),
+            _ => Ok(()),
+        }
     }
 
     /// What opens a generation of a person's ring, by whichever of their seats here is open; nothing:

@@ -171,6 +171,19 @@ async fn opening_and_handing_out_ask_for_the_pin() {
     phone.core().unlock(&jonas, "503917").unwrap();
     let opened = phone.core().open_sealed(&jonas, &entry).unwrap();
     assert_eq!(opened.bytes.as_slice(), file.1);
+
+    // A phone that lies open opens it no more, whatever else is done on it meanwhile.
+    phone.later(Duration::from_secs(121));
+    phone.core().used(&jonas).unwrap();
+    assert_eq!(code(phone, "Jonas Huber", &entry), "locked.pin_again");
+    let refused = phone.core().export(&jonas, &entry, &dir).unwrap_err();
+    assert_eq!(refused.code(), "locked.pin_again");
+    let said = phone
+        .core()
+        .send_text(&jonas, &job, "Geht weiter", &About::default());
+    assert!(said.is_ok(), "only what is sealed asks again");
+    phone.core().unlock(&jonas, "503917").unwrap();
+    phone.core().export(&jonas, &entry, &dir).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,7 @@ impl From<Error> for Problem {
             | Error::Locked {
                 code: "right" | "author" | "member" | "member_direct" | "office_computer",
             } => (StatusCode::FORBIDDEN, "not_allowed"),
+            Error::Locked { code: "pin_again" } => (StatusCode::LOCKED, "pin_again"),
             Error::Locked { .. } => (StatusCode::LOCKED, "locked"),
             Error::StorageFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Error::Invalid {
@@ -224,6 +225,7 @@ mod tests {
             (Error::NotFound { kind: "thread" }, "not_found", 404),
             (Error::Locked { code: "right" }, "not_allowed", 403),
             (Error::Locked { code: "pin" }, "locked", 423),
+            (Error::Locked { code: "pin_again" }, "pin_again", 423),
             (Error::StorageFull { needed_bytes: 0 }, "storage_full", 507),
             (Error::Offline { retry_after_ms: 0 }, "offline", 503),
             (Error::UpgradeRequired, "upgrade", 426),
