@@ -72,7 +72,10 @@ async fn a_company_is_founded_and_its_devices_talk() {
             .await,
     )
     .await;
-    assert_eq!(head_sum(&heads.heads), pulled.sum);
+    assert_eq!(
+        head_sum(heads.heads.iter().chain(&heads.roster)),
+        pulled.sum
+    );
     let roster: RosterAnswer = decoded(
         server
             .post("/v1/roster", Some(&office), &RosterFrom { seq: 1 })

@@ -312,15 +312,13 @@ pub struct PullAnswer {
     /// Whether to ask again at once.
     #[n(5)]
     pub more: bool,
-    /// XOR of the sums of all heads in this device's threads, at `cursor` when `more` is false.
+    /// XOR of the sums of all heads in this device's threads and of the roster's, at `cursor` when
+    /// `more` is false.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub sum: [u8; 16],
     /// The hub's clock, ms.
     #[n(7)]
     pub time_ms: u64,
-    /// The roster's newest op: who knows a later one, or another, hands it over.
-    #[n(8)]
-    pub newest: Option<Head>,
 }
 
 /// Asks for a thread's ops beyond what the device has.

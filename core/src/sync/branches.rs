@@ -424,12 +424,19 @@ impl Inner {
             return Ok(Meeting::Behind(newest.seq.saturating_add(1)));
         }
         if let Some(epoch) = epoch {
-            let known = self.store.read(|db| confirmed(db))?;
-            if known != Some((epoch, newest.seq)) {
-                self.store.write(|tx| confirm(tx, &epoch, at))?;
-            }
+            self.confirm_chain(&epoch, newest.seq)?;
         }
         Ok(Meeting::Same)
+    }
+
+    /// The hub confirmed the chain through a place, in this life.
+    pub(super) fn confirm_chain(&self, epoch: &HubEpoch, place: u32) -> Result<(), Error> {
+        let known = self.store.read(|db| confirmed(db))?;
+        if known == Some((*epoch, place)) {
+            return Ok(());
+        }
+        let links = usize::try_from(place).map_err(|_| Error::Corrupt)?;
+        self.store.write(|tx| confirm(tx, epoch, links))
     }
 
     /// Goes on from the hub's branch, which took all in that is here, or which the root overrules it by.
@@ -511,7 +518,7 @@ fn confirmed(db: &Connection) -> Result<Option<(HubEpoch, u32)>, Error> {
 }
 
 /// The hub confirmed the chain through a place, in this life.
-pub(super) fn confirm(tx: &Transaction<'_>, epoch: &HubEpoch, links: usize) -> Result<(), Error> {
+fn confirm(tx: &Transaction<'_>, epoch: &HubEpoch, links: usize) -> Result<(), Error> {
     let place = u32::try_from(links).map_err(|_| Error::Corrupt)?;
     set_meta(
         tx,

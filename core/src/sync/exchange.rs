@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kolonne_model::hub::{Hub, HubError, Pull, PullAnswer, PullStart};
-use kolonne_model::ids::{Head, HubEpoch, ThreadId};
+use kolonne_model::ids::{HubEpoch, ThreadId};
 
 use super::lanes::Shared;
 use super::seeding::Standing;
-use super::{
-    MAX_ROUNDS, PULL_BYTES, Seeding, blocking, branches, cursor, lineage, pull_roster, roster,
-};
+use super::{MAX_ROUNDS, PULL_BYTES, Seeding, blocking, cursor, lineage, pull_roster, roster};
 use crate::enrolment::pack;
 use crate::error::Error;
 use crate::folding::unfolded::Rest;
@@ -234,7 +232,7 @@ impl Sync<'_> {
                 answer => answer?,
             };
             let more = answer.more;
-            let (sum, newest) = (answer.sum, answer.newest);
+            let sum = answer.sum;
             let fill = answer.fill.clone();
             let cursor = answer.cursor;
             let taken = blocking(self.inner, move |inner| inner.take_pull(&answer)).await?;
@@ -248,17 +246,12 @@ impl Sync<'_> {
                 pull_roster(self.inner, &self.hub).await?;
             }
             self.fill_all(fill).await?;
-            if let Some(newest) = newest
-                && !self.inner.is_newest(&newest)?
-            {
-                pull_roster(self.inner, &self.hub).await?;
-            }
             if !more && put_back {
                 self.begin_again().await?;
                 continue;
             }
             if !more {
-                self.compare(sum).await?;
+                self.compare(&cursor.epoch, sum).await?;
                 self.inner.forget_promises()?;
                 return blocking(self.inner, Inner::roster_confirmed).await;
             }
@@ -320,14 +313,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether the roster's chain ends here as it does at the hub.
-    fn is_newest(&self, newest: &Head) -> Result<bool, Error> {
-        let chain = self.store.read(|db| self.chain(db))?;
-        let here = u32::try_from(chain.links().len()).map_err(|_| Error::Corrupt)?;
-        let last = chain.links().last().map(|link| link.id);
-        Ok((here, last) == (newest.seq, Some(newest.id)))
-    }
-
     /// Removes the secrets of people whose seats here ended. Only once all of the roster is here: a
     /// later op may have undone what an earlier one ended.
     fn drop_ended(&self) -> Result<(), Error> {
@@ -348,17 +333,9 @@ impl Inner {
         let taken = self.take_page(&answer.page, &answer.parts, rest)?;
         self.blobs_at_hub(&answer.blobs)?;
         let now_ms = self.now_ms();
-        let is_newest = match &answer.newest {
-            Some(newest) => self.is_newest(newest)?,
-            None => false,
-        };
         let back = self.store.write(|tx| {
             set_meta(tx, "cursor", &kolonne_model::cbor::encode(&answer.cursor))?;
             set_meta(tx, "last_contact_ms", &now_ms.to_be_bytes())?;
-            let links = self.chain(tx)?.links().len();
-            if is_newest {
-                branches::confirm(tx, &answer.cursor.epoch, links)?;
-            }
             let offset_ms = i128::from(now_ms) - i128::from(answer.time_ms);
             let offset_s = i64::try_from(offset_ms / 1000).unwrap_or(i64::MAX);
             set_meta(tx, "hub_offset_s", &offset_s.to_be_bytes())?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kolonne_model::control::{self, Control, KeyMade};
 use kolonne_model::hub::{Fetch, FetchAnswer, Heads, Hub, HubError};
 use kolonne_model::ids::{
-    Head, OpId, RingId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
+    Head, HubEpoch, OpId, RingId, SeatId, StoreId, Strand, StrandHead, ThreadId, head_sum,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -58,25 +58,34 @@ impl Sync<'_> {
         Ok(())
     }
 
-    /// Compares the sum of heads; where it differs, the heads, and heals in both directions.
-    pub(super) async fn compare(&mut self, hub_sum: [u8; 16]) -> Result<(), Error> {
-        let now = self.shared.now();
-        let (own, mut lacking) = blocking(self.inner, move |inner| {
+    /// Compares the sum of heads, the roster's too; where it differs, the roster, then the heads, and
+    /// heals in both directions.
+    pub(super) async fn compare(
+        &mut self,
+        epoch: &HubEpoch,
+        hub_sum: [u8; 16],
+    ) -> Result<(), Error> {
+        let (now, epoch) = (self.shared.now(), *epoch);
+        let (mut unlike, mut lacking) = blocking(self.inner, move |inner| {
             let mut lacking = inner.store.read(|db| cut_off(db))?;
             lacking.extend(inner.incomplete_threads(now)?);
-            Ok((inner.own_heads()?, lacking))
+            Ok((inner.heads_unlike(&epoch, hub_sum)?, lacking))
         })
         .await?;
         let mut requeued = 0;
-        if head_sum(&own) != hub_sum {
-            // Heads of someone whose admission never came can't be understood.
+        if unlike.is_some() {
+            // Who knows a later roster op, or another, hands it over; and heads of someone whose
+            // admission never came can't be understood.
             pull_roster(self.inner, &self.hub).await?;
+            let again = move |inner: &Inner| inner.heads_unlike(&epoch, hub_sum);
+            unlike = blocking(self.inner, again).await?;
+        }
+        if let Some(own) = unlike {
             let heads = Heads {
                 threads: Vec::new(),
             };
             let answer = self.hub.heads(heads).await?;
             let theirs: BTreeSet<StrandHead> = answer.heads.into_iter().collect();
-            let own: BTreeSet<StrandHead> = own.into_iter().collect();
             let found = blocking(self.inner, move |inner| inner.differences(&own, &theirs)).await?;
             if found.put_back {
                 return self.begin_again().await;
@@ -236,30 +245,46 @@ impl Inner {
         })
     }
 
+    /// The heads here, unless the hub's sum is of the same: then it has confirmed the roster too.
+    fn heads_unlike(
+        &self,
+        epoch: &HubEpoch,
+        hub_sum: [u8; 16],
+    ) -> Result<Option<BTreeSet<StrandHead>>, Error> {
+        let (own, newest) = self
+            .store
+            .read(|db| Ok((self.own_heads(db)?, self.chain(db)?.newest_head())))?;
+        if head_sum(own.iter().chain(&newest)) != hub_sum {
+            return Ok(Some(own));
+        }
+        if let Some(newest) = newest {
+            self.confirm_chain(epoch, newest.head.seq)?;
+        }
+        Ok(None)
+    }
+
     /// Heads of every branch in the threads this device is in.
-    fn own_heads(&self) -> Result<Vec<StrandHead>, Error> {
-        self.store.read(|db| {
-            let rings = self.roster(db)?.rings_of_device(&self.device);
-            let mut mine: BTreeSet<Vec<u8>> = BTreeSet::new();
-            for ring in rings {
-                let mut statement =
-                    db.prepare_cached("SELECT thread FROM view_members WHERE ring = ?1")?;
-                let threads = statement.query_map([ring.0.as_slice()], |row| row.get(0))?;
-                for thread in threads {
-                    mine.insert(thread?);
-                }
+    fn own_heads(&self, db: &Connection) -> Result<BTreeSet<StrandHead>, Error> {
+        let rings = self.roster(db)?.rings_of_device(&self.device);
+        let mut mine: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for ring in rings {
+            let mut statement =
+                db.prepare_cached("SELECT thread FROM view_members WHERE ring = ?1")?;
+            let threads = statement.query_map([ring.0.as_slice()], |row| row.get(0))?;
+            for thread in threads {
+                mine.insert(thread?);
             }
-            let mut statement = db.prepare_cached(
-                "SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o WHERE o.class <> 3
+        }
+        let mut statement = db.prepare_cached(
+            "SELECT o.thread, o.seat, o.store, o.seq, o.id FROM ops o WHERE o.class <> 3
                     AND NOT EXISTS (SELECT 1 FROM ops n WHERE n.previous = o.id)",
-            )?;
-            let heads = statement.query_map([], head)?;
-            let heads: Vec<StrandHead> = heads.collect::<Result<_, _>>()?;
-            Ok(heads
-                .into_iter()
-                .filter(|head| mine.contains(head.strand.thread.0.as_slice()))
-                .collect())
-        })
+        )?;
+        let heads = statement.query_map([], head)?;
+        let heads: Vec<StrandHead> = heads.collect::<Result<_, _>>()?;
+        Ok(heads
+            .into_iter()
+            .filter(|head| mine.contains(head.strand.thread.0.as_slice()))
+            .collect())
     }
 }
 

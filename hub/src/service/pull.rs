@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use kolonne_model::hub::{
     Cursor, Fetch, FetchAnswer, Heads, HeadsAnswer, HubError, Part, Pull, PullAnswer, PullStart,
 };
-use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, StoreId, Strand, StrandHead, ThreadId};
+use kolonne_model::ids::{CompanyId, DeviceId, Head, OpId, Strand, StrandHead, ThreadId};
 use kolonne_model::op::Class;
 use kolonne_model::page::MAX_PAGE_BYTES;
 
@@ -108,12 +108,13 @@ impl HubService {
                 let Some(since) = view.sees(&access, &thread.thread) else {
                     continue;
                 };
-                for (to, from) in sum.iter_mut().zip(thread.sum) {
-                    *to ^= from;
-                }
+                add_sum(&mut sum, thread.sum);
                 if since > mark.seen_through && thread.first_seq <= hub_seq {
                     fill.push(thread.thread);
                 }
+            }
+            if let Some(newest) = newest_link(&view, &access) {
+                add_sum(&mut sum, newest.sum());
             }
             seen_through = view.through.max(mark.seen_through);
         }
@@ -138,11 +139,6 @@ impl HubService {
             more,
             sum,
             time_ms: self.now_ms(),
-            newest: if more {
-                None
-            } else {
-                newest_link(&view, &access)
-            },
         })
     }
 
@@ -455,25 +451,21 @@ impl HubService {
                 return Err(HubError::TooLarge);
             }
         }
-        let author = view.roster.links().last().map(|link| link.author);
-        let newest = newest_link(&view, &access).zip(author);
-        answer.roster = newest.map(|(head, seat)| StrandHead {
-            strand: Strand {
-                thread: company.roster_thread(),
-                seat,
-                store: StoreId::ZERO,
-            },
-            head,
-        });
+        answer.roster = newest_link(&view, &access);
         Ok(answer)
     }
 }
 
 /// The roster's newest op, for who has all of it.
-pub(super) fn newest_link(view: &View, access: &Access) -> Option<Head> {
-    let last = view.roster.links().last()?;
-    let seq = u32::try_from(view.roster.links().len()).ok()?;
-    matches!(access, Access::Root | Access::Rings(_)).then_some(Head { seq, id: last.id })
+pub(super) fn newest_link(view: &View, access: &Access) -> Option<StrandHead> {
+    let has_all = matches!(access, Access::Root | Access::Rings(_));
+    view.roster.newest_head().filter(|_| has_all)
+}
+
+fn add_sum(to: &mut [u8; 16], sum: [u8; 16]) {
+    for (to, from) in to.iter_mut().zip(sum) {
+        *to ^= from;
+    }
 }
 
 /// Whether an op whose thread the device sees is for it: one that ended has the roster up to and

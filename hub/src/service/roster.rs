@@ -329,7 +329,7 @@ impl HubService {
             page: page.into(),
             parts,
             more,
-            newest: newest_link(&view, &access),
+            newest: newest_link(&view, &access).map(|newest| newest.head),
             epoch: Some(self.storage.epoch_of(&company).map_err(trouble)?),
         })
     }

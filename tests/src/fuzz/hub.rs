@@ -455,7 +455,7 @@ pub fn meeting(bytes: &[u8]) {
         let heads = now(connection.heads(Heads { threads: vec![] })).unwrap();
         assert_eq!(
             answer.sum,
-            head_sum(&heads.heads),
+            head_sum(heads.heads.iter().chain(&heads.roster)),
             "the sum is of the heads"
         );
         // Handed over again it is nothing new, and each piece of it stands.

@@ -462,18 +462,27 @@ fn hide(asker: &Asker<'_>, lie: Lie, answer: &mut Reply) {
 
 /// Shows the roster as it was so many ops ago.
 fn shorten_roster(asker: &Asker<'_>, by: u32, answer: &mut Reply) {
-    let newest = now(asker.truth.roster(RosterFrom { seq: u32::MAX }));
-    let Some(newest) = newest.ok().and_then(|answer| answer.newest) else {
+    let heads = now(asker.truth.heads(Heads {
+        threads: vec![asker.company.roster_thread()],
+    }));
+    let Some(newest) = heads.ok().and_then(|answer| answer.roster) else {
         return;
     };
-    let seq = newest.seq.saturating_sub(by).max(1);
+    let seq = newest.head.seq.saturating_sub(by).max(1);
     let Ok(there) = now(asker.truth.roster(RosterFrom { seq })) else {
         return;
     };
-    let first = read(&asker.company, &there.page)
-        .and_then(|segments| Some(segments.first()?.ops.first()?.form.id()));
-    let Some(id) = first else { return };
-    let older = Head { seq, id };
+    let first = read(&asker.company, &there.page).and_then(|segments| {
+        let segment = segments.first()?;
+        Some(StrandHead {
+            strand: segment.strand,
+            head: Head {
+                seq,
+                id: segment.ops.first()?.form.id(),
+            },
+        })
+    });
+    let Some(older) = first else { return };
     let is_shown = |segment: &ReceivedSegment| {
         let mut ops = segment.ops.iter().map(|op| &op.form.context);
         ops.all(|op| op.class.class != Class::Roster || op.seq <= seq)
@@ -481,16 +490,18 @@ fn shorten_roster(asker: &Asker<'_>, by: u32, answer: &mut Reply) {
     match answer {
         Reply::Pull(pull) => {
             keep(asker, &mut pull.page, is_shown);
-            pull.newest = Some(older);
+            for head in [newest, older] {
+                for (to, from) in pull.sum.iter_mut().zip(head.sum()) {
+                    *to ^= from;
+                }
+            }
         }
         Reply::Roster(roster) => {
             keep(asker, &mut roster.page, is_shown);
-            (roster.newest, roster.more) = (Some(older), false);
+            (roster.newest, roster.more) = (Some(older.head), false);
         }
         Reply::Heads(heads) => {
-            if let Some(roster) = &mut heads.roster {
-                roster.head = older;
-            }
+            heads.roster = heads.roster.and(Some(older));
         }
         _ => {}
     }

@@ -5,8 +5,8 @@ use super::change::{self, Change, DeviceKind, RingKind, Role, SeatCert, SeatKind
 use super::state::{Device, Ended, PreviousSecret, Ring, Seat, WrapRecord};
 use super::{Link, Named, Roster};
 use crate::ids::{
-    CompanyId, DeviceId, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId, StrandHead,
-    ThreadId,
+    CompanyId, DeviceId, Head, OpId, PublicKey, RingId, RosterDigest, RosterPosition, SeatId,
+    StoreId, Strand, StrandHead, ThreadId,
 };
 
 impl Roster {
@@ -30,6 +30,22 @@ impl Roster {
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// The newest op as the head of its author's strand, in the store that all roster ops are of; none
+    /// before the founding.
+    #[must_use]
+    pub fn newest_head(&self) -> Option<StrandHead> {
+        let newest = self.links.last()?;
+        let seq = u32::try_from(self.links.len()).ok()?;
+        Some(StrandHead {
+            strand: Strand {
+                thread: self.company.roster_thread(),
+                seat: newest.author,
+                store: StoreId::ZERO,
+            },
+            head: Head { seq, id: newest.id },
+        })
     }
 
     /// Whether an op must be understood that this app doesn't know.
