@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use kolonne_core::crypt::{self, Identity, RootSeed};
 use kolonne_core::transport::{HttpDoor, HttpHub, LoginIdentity, Trust};
-use kolonne_model::body::{Body, Say, Set, Text, field};
+use kolonne_model::body::{BlobRef, Body, Document, Say, Set, Text, field};
 use kolonne_model::control::{self, Control, Opened, ThreadKind};
-use kolonne_model::hub::{AppendRoster, Fetch, Hub, Push, RosterFrom};
+use kolonne_model::hub::{AppendRoster, Fetch, Hub, NewUpload, Push, RosterFrom, Upload};
 use kolonne_model::ids::{
     CompanyId, DeviceId, Hash32, KeyId, OpId, RingId, RosterDigest, StoreId, ThreadId,
 };
@@ -394,6 +394,38 @@ impl Scribe {
         self.look(thread).await;
         let said = self.heard.get(of).expect("it was said here").clone();
         let ops = self.ops(thread, std::iter::once(said));
+        self.push(vec![bare::segment(&self.person, &ops)]).await;
+        ops[0].form.id()
+    }
+
+    /// Writes a document, but names another identity than what opens it.
+    pub async fn document_that_opens_for_nobody(&mut self, thread: ThreadId, file: &[u8]) -> OpId {
+        self.look(thread).await;
+        let mut sealed = Vec::new();
+        let blob = crypt::seal_blob(file, &mut sealed).unwrap();
+        let new = NewUpload {
+            blob: blob.id,
+            sealed_bytes: blob.sealed_bytes,
+            thread,
+        };
+        let Upload::Open { name, .. } = self.hub.create_upload(new).await.unwrap() else {
+            panic!("a new upload is open");
+        };
+        self.hub.append_upload(&name, 0, sealed).await.unwrap();
+        let document = Document {
+            file: BlobRef {
+                blob: blob.id,
+                sealed_bytes: blob.sealed_bytes,
+                identity: *Identity::generate().unwrap().as_bytes(),
+                plain_hash: blob.plain.blake3,
+                plain_bytes: blob.plain.bytes,
+            },
+            name: "Statik.bin".to_owned(),
+            media_type: "application/octet-stream".to_owned(),
+            caption: None,
+            reply_to: None,
+        };
+        let ops = self.ops(thread, std::iter::once(Say::Document(Box::new(document))));
         self.push(vec![bare::segment(&self.person, &ops)]).await;
         ops[0].form.id()
     }

@@ -8,11 +8,12 @@
     clippy::indexing_slicing
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use kolonne_core::capture::About;
 use kolonne_core::records::{HubState, Part, State};
 use kolonne_core::{Config, InviteState, Kolonne, NewOffice};
 use kolonne_model::cbor;
@@ -411,6 +412,70 @@ async fn a_changed_blob_is_not_taken_and_comes_again() {
     world.everyone_syncs().await;
     assert_eq!(büro.media(&photo, Part::Original).unwrap().bytes, captured);
     assert_eq!(anna.state(&job, &photo), State::Office);
+}
+
+/// Each chunk proves itself as it comes: what was true before a false one isn't fetched again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_false_slice_costs_that_slice_not_the_file() {
+    let world = World::new().await;
+    let (anna, büro) = (&world.anna, &world.büro);
+    let job = a_job(&world).await;
+    let plan: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0])
+        .collect();
+    let plan = {
+        let about = About::default();
+        let sent = anna
+            .core()
+            .send_document(&anna.seat(), &job, "Statik.bin", &plan, &about);
+        sent.unwrap()
+    };
+    anna.sync().await;
+    let (fetched, false_ones) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (sum, lies) = (Arc::clone(&fetched), Arc::clone(&false_ones));
+    world.wire.lie(move |asked, answer| {
+        if asked.what.starts_with("GET /v1/blobs/") {
+            let before = sum.fetch_add(answer.len(), Ordering::Relaxed);
+            if before > 1_500_000
+                && let Some(byte) = answer.first_mut()
+                && lies.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                *byte ^= 1;
+            }
+        }
+    });
+    büro.sync().await;
+    assert!(büro.media(&plan, Part::Document).is_err());
+    büro.tries_again();
+    büro.sync().await;
+    assert!(büro.media(&plan, Part::Document).is_ok());
+    let fetched = fetched.load(Ordering::Relaxed);
+    assert!(false_ones.load(Ordering::Relaxed) > 1);
+    assert!(fetched < 3_000_000 + (1 << 20) + 200_000, "{fetched} bytes");
+}
+
+/// Whoever names what doesn't open a file keeps nobody busy for ever: it is the named file all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_its_author_lets_nobody_open_is_not_fetched_for_ever() {
+    let world = World::new().await;
+    let büro = &world.büro;
+    let job = a_job(&world).await;
+    let mut scribe = Scribe::join(&world, world.ring("Kolonne 3")).await;
+    let file = vec![7; 300_000];
+    let document = scribe.document_that_opens_for_nobody(job, &file).await;
+    for _ in 0..4 {
+        büro.sync().await;
+        büro.tries_again();
+    }
+    assert!(büro.media(&document, Part::Document).is_err());
+    world.wire.take_passed();
+    büro.sync().await;
+    let passed = world.wire.take_passed();
+    assert!(
+        !passed
+            .iter()
+            .any(|one| one.what.starts_with("GET /v1/blobs/"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

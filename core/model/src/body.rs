@@ -439,18 +439,26 @@ impl Body {
 }
 
 impl Say {
+    /// The files of an entry that its readers open, smallest first.
+    #[must_use]
+    pub fn files(&self) -> Vec<&BlobRef> {
+        match self {
+            Self::Photo(photo) => vec![&photo.thumb, &photo.picture, &photo.original],
+            Self::Voice(voice) => vec![&voice.sound],
+            Self::Document(document) => vec![&document.file],
+            _ => Vec::new(),
+        }
+    }
+
     /// The blobs an entry needs, smallest first, each with the length of its ciphertext.
     #[must_use]
     pub fn blobs(&self) -> Vec<(BlobId, u64)> {
-        let named = |blob: &BlobRef| (blob.blob, blob.sealed_bytes);
         match self {
-            Self::Photo(photo) => [&photo.thumb, &photo.picture, &photo.original]
-                .map(named)
-                .to_vec(),
-            Self::Voice(voice) => vec![named(&voice.sound)],
-            Self::Document(document) => vec![named(&document.file)],
             Self::Sealed(sealed) => vec![(sealed.blob, sealed.sealed_bytes)],
-            _ => Vec::new(),
+            say => {
+                let files = say.files().into_iter();
+                files.map(|file| (file.blob, file.sealed_bytes)).collect()
+            }
         }
     }
 

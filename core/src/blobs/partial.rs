@@ -80,6 +80,19 @@ impl<'a> PartialBlob<'a> {
         Ok(())
     }
 
+    /// What is held, to look at while more comes.
+    pub fn reader(&self) -> Result<File, BlobError> {
+        Ok(File::open(&self.path)?)
+    }
+
+    /// Keeps only so much of it: what follows was false.
+    pub fn cut(&mut self, bytes: u64) -> Result<(), BlobError> {
+        let keeps = bytes.min(self.held_bytes);
+        self.file.set_len(keeps)?;
+        self.held_bytes = keeps;
+        Ok(())
+    }
+
     /// Checks the whole and keeps it as a blob; on disk for good when this returns.
     ///
     /// # Errors

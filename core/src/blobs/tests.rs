@@ -207,6 +207,14 @@ fn a_download_resumes_after_a_restart() {
     assert!(!store.has(&id).unwrap());
     let mut part = store.partial(&id, 50_000).unwrap();
     assert_eq!(part.held_bytes(), 20_000);
+    // Cut to what is true of it, it goes on from there.
+    part.append(20_000, &[0; 5_000]).unwrap();
+    part.cut(20_000).unwrap();
+    part.cut(50_000).unwrap();
+    assert_eq!(
+        (part.held_bytes(), store.partials().unwrap()),
+        (20_000, vec![(id, 20_000)])
+    );
     assert!(matches!(
         part.append(20_000, &bytes[..30_001]),
         Err(BlobError::TooLong)

@@ -18,9 +18,10 @@ use super::{CryptError, header, random};
 pub const MAX_RECIPIENTS: usize = 64;
 
 /// Bytes of plaintext per encrypted chunk, and of the tag each chunk gains.
-const CHUNK_BYTES: u64 = 64 * 1024;
-const TAG_BYTES: u64 = 16;
-const NONCE_BYTES: u64 = 16;
+pub(super) const CHUNK_BYTES: u64 = 64 * 1024;
+pub(super) const TAG_BYTES: u64 = 16;
+/// Between the header and the first chunk.
+pub(super) const NONCE_BYTES: u64 = 16;
 
 /// A ring's public key: what things are sealed to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kolonne_model::ids::{BlobId, Hash32};
 use zeroize::Zeroizing;
@@ -130,6 +132,95 @@ pub(crate) fn copy(
             .and_then(|count| left.checked_sub(count))
             .ok_or(CryptError::TooLarge)?;
         writer.write_all(buffer.get(..count).unwrap_or_default())?;
+    }
+}
+
+/// Proves a blob while it arrives, as far as whole chunks of it are there.
+///
+/// What has proved itself is from whoever knew its identity, so that a hub's false bytes are found
+/// where they begin. It says nothing of the blob's name: [`verify`] does, at the end.
+pub struct BlobProof<R> {
+    age: age::stream::StreamReader<BufReader<Upto<R>>>,
+    upto: Arc<AtomicU64>,
+    proven_bytes: u64,
+    sealed_bytes: u64,
+}
+
+/// A file that ends where the chunk that isn't whole begins.
+struct Upto<R> {
+    reader: R,
+    at: u64,
+    end: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Upto<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.load(Ordering::Relaxed).saturating_sub(self.at);
+        let count = (&mut self.reader).take(left).read(buffer)?;
+        self.at = self
+            .at
+            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
+    }
+}
+
+impl<R: Read + Seek> BlobProof<R> {
+    /// As much of a blob as its header is judged by, whatever its author wrote into that.
+    pub const BEGINS_AT_BYTES: u64 = header::MAX_HEADER_BYTES + age_file::NONCE_BYTES;
+
+    /// Judges the beginning of a blob of this length, of which as much is there as
+    /// [`Self::BEGINS_AT_BYTES`] says, or all.
+    pub fn begin(
+        mut reader: R,
+        identity: &BlobIdentity,
+        sealed_bytes: u64,
+    ) -> Result<Self, CryptError> {
+        reader.rewind()?;
+        let header = header::read(&mut BufReader::new(&mut reader))?;
+        let start_bytes = u64::try_from(header.len())
+            .map_err(|_| CryptError::TooLarge)?
+            .saturating_add(age_file::NONCE_BYTES);
+        reader.rewind()?;
+        let upto = Arc::new(AtomicU64::new(start_bytes));
+        let reader = Upto {
+            reader,
+            at: 0,
+            end: Arc::clone(&upto),
+        };
+        let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
+        Ok(Self {
+            age: age_file::decrypt(reader, &[identity.identity()?])?,
+            upto,
+            proven_bytes: start_bytes,
+            sealed_bytes,
+        })
+    }
+
+    /// Goes on through what is there now.
+    ///
+    /// # Errors
+    /// [`CryptError::Damaged`] where false bytes follow [`Self::proven_bytes`].
+    pub fn go_on(&mut self, held_bytes: u64) -> Result<(), CryptError> {
+        const SEALED_CHUNK_BYTES: u64 = age_file::CHUNK_BYTES + age_file::TAG_BYTES;
+        let nothing = &mut io::sink();
+        let is_all = held_bytes >= self.sealed_bytes;
+        while is_all || self.proven_bytes.saturating_add(SEALED_CHUNK_BYTES) <= held_bytes {
+            let end = self.proven_bytes.saturating_add(SEALED_CHUNK_BYTES);
+            self.upto.store(end.min(held_bytes), Ordering::Relaxed);
+            let chunk = &mut (&mut self.age).take(age_file::CHUNK_BYTES);
+            let read = io::copy(chunk, nothing).map_err(CryptError::from_stream)?;
+            if read == 0 {
+                // Its end has proved itself.
+                break;
+            }
+            self.proven_bytes = end.min(held_bytes);
+        }
+        Ok(())
+    }
+
+    /// How much of the file has proved itself, from its beginning.
+    pub fn proven_bytes(&self) -> u64 {
+        self.proven_bytes
     }
 }
 

@@ -15,7 +15,9 @@ pub mod signing;
 mod header;
 
 pub use age_file::{Identity, Recipient, open, seal};
-pub use blob::{BlobIdentity, BlobReader, HashingReader, SealedBlob, open_blob, seal_blob, verify};
+pub use blob::{
+    BlobIdentity, BlobProof, BlobReader, HashingReader, SealedBlob, open_blob, seal_blob, verify,
+};
 pub use kit::KitError;
 pub use root::RootSeed;
 pub use signing::SigningSecret;

@@ -338,6 +338,58 @@ fn a_blob_changed_or_cut_anywhere_fails() {
     }
 }
 
+#[test]
+fn a_blob_proves_itself_as_far_as_it_is_there() {
+    const CHUNK: usize = 64 * 1024 + 16;
+    for plain_bytes in [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000] {
+        let mut sealed = Vec::new();
+        let blob = seal_blob(vec![7; plain_bytes].as_slice(), &mut sealed).unwrap();
+        let payload = sealed.len() - plain_bytes - plain_bytes.div_ceil(65_536).max(1) * 16;
+        let length = blob.sealed_bytes;
+        let begin =
+            |file: &Path| BlobProof::begin(fs::File::open(file).unwrap(), &blob.identity, length);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("arriving");
+        let hold = |bytes: &[u8]| fs::write(&path, bytes).unwrap();
+        // Piece by piece, in steps that fit no chunk.
+        hold(&sealed[..payload]);
+        let mut proof = begin(&path).unwrap();
+        for held in (payload..sealed.len())
+            .step_by(30_011)
+            .chain([sealed.len()])
+        {
+            hold(&sealed[..held]);
+            proof.go_on(held as u64).unwrap();
+            let chunks = (held - payload) / CHUNK * CHUNK;
+            let proven = if held == sealed.len() {
+                held
+            } else {
+                payload + chunks
+            };
+            assert_eq!(proof.proven_bytes(), proven as u64, "{held} of {length}");
+        }
+        // One false byte: what is before its chunk stays.
+        for at in (payload..sealed.len()).step_by(20_011) {
+            let mut file = sealed.clone();
+            file[at] ^= 1;
+            hold(&file);
+            let mut proof = begin(&path).unwrap();
+            assert!(matches!(proof.go_on(length), Err(CryptError::Damaged)));
+            let chunks = (at - payload) / CHUNK * CHUNK;
+            assert_eq!(proof.proven_bytes(), (payload + chunks) as u64);
+        }
+        // A false header proves nothing, nor does another's identity.
+        let mut file = sealed.clone();
+        file[30] ^= 1;
+        hold(&file);
+        assert!(begin(&path).is_err());
+        hold(&sealed);
+        let other = BlobIdentity::from_bytes(*Identity::generate().unwrap().as_bytes());
+        let file = fs::File::open(&path).unwrap();
+        assert!(BlobProof::begin(file, &other, length).is_err());
+    }
+}
+
 /// The stock program opens an export.
 #[test]
 fn stock_age_opens_a_blob() {

@@ -1,24 +1,33 @@
 //! Missing files on their way down, by need: thumbs first, then newest first. A file is one only when
-//! its bytes hash to its name; one that isn't there yet stops no other.
+//! its bytes hash to its name, and each chunk of it proves itself as it comes, so that false bytes
+//! cost one slice; one that isn't there yet stops no other.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kolonne_model::hub::Hub;
-use kolonne_model::ids::{BlobId, ThreadId};
+use kolonne_model::ids::{BlobId, OpId, ThreadId};
 use rusqlite::params;
 
 use super::lanes::{Shared, SlicePace};
 use super::{blocking, mark_at_hub};
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, PartialBlob};
+use crate::crypt::{BlobIdentity, BlobProof, CryptError};
 use crate::error::Error;
-use crate::kolonne::{Inner, lock, thread_id};
+use crate::folding;
+use crate::kolonne::{Inner, lock, op_id, thread_id};
 use crate::outbox::{self, LANE_OF_PART};
 use crate::records::Changed;
 use crate::transport::Line;
 
+/// One try in so many goes by the hash alone: its author may have named what doesn't open a file, and
+/// it is the named file all the same.
+const UNPROVEN_ONE_IN: u32 = 4;
+
 struct BlobIn {
     blob: BlobId,
+    entry: OpId,
     thread: ThreadId,
     bytes: u64,
     attempts: u32,
@@ -87,27 +96,33 @@ impl Download<'_> {
 
     async fn try_download(&self, wanted: &BlobIn, pace: &mut SlicePace) -> Result<(), Error> {
         let (blob, bytes, thread) = (wanted.blob, wanted.bytes, wanted.thread);
-        let mut offset = blocking(self.inner, move |inner| {
-            Ok(inner.blobs.partial(&blob, bytes)?.held_bytes())
+        let (entry, attempts) = (wanted.entry, wanted.attempts);
+        let (mut offset, mut proving) = blocking(self.inner, move |inner| {
+            let identity = inner.identity_of(&entry, &blob)?;
+            let proving = Proving {
+                identity: identity.filter(|_| attempts % UNPROVEN_ONE_IN != UNPROVEN_ONE_IN - 1),
+                proof: None,
+            };
+            Ok((inner.blobs.partial(&blob, bytes)?.held_bytes(), proving))
         })
         .await?;
         while offset < bytes {
             self.inner.check_flight()?;
             let (began, asked) = (self.shared.now(), pace.slice_bytes());
-            let piece = self
-                .line
-                .download(blob, offset, u32::try_from(asked).unwrap_or(u32::MAX))
-                .await?;
+            let left = u32::try_from(bytes - offset).unwrap_or(u32::MAX);
+            let asked = u32::try_from(asked).unwrap_or(u32::MAX).min(left);
+            let piece = self.line.download(blob, offset, asked).await?;
             if piece.is_empty() {
                 return Err(Error::NotFound { kind: "media" });
             }
             pace.took(self.shared.now().saturating_sub(began));
             self.shared
                 .count(|report| report.downloaded_bytes += piece.len() as u64);
-            offset = blocking(self.inner, move |inner| {
+            (offset, proving) = blocking(self.inner, move |inner| {
                 let mut partial = inner.blobs.partial(&blob, bytes)?;
                 partial.append(offset, &piece)?;
-                Ok(partial.held_bytes())
+                proving.go_on(&mut partial, bytes)?;
+                Ok((partial.held_bytes(), proving))
             })
             .await?;
             if self.shared.is_spent() && offset < bytes {
@@ -140,7 +155,50 @@ impl Download<'_> {
     }
 }
 
+/// What proves a file while it comes; no identity: nothing does before its hash.
+struct Proving {
+    identity: Option<BlobIdentity>,
+    proof: Option<BlobProof<File>>,
+}
+
+impl Proving {
+    /// Goes on through what is held. False bytes go, with what follows them.
+    ///
+    /// # Errors
+    /// `NotFound` (`media`): what is held now is true, and the rest comes with another try.
+    fn go_on(&mut self, partial: &mut PartialBlob<'_>, bytes: u64) -> Result<(), Error> {
+        let Some(identity) = &self.identity else {
+            return Ok(());
+        };
+        let held_bytes = partial.held_bytes();
+        let proven = match &mut self.proof {
+            Some(proof) => proof.go_on(held_bytes),
+            None if held_bytes < bytes.min(BlobProof::<File>::BEGINS_AT_BYTES) => Ok(()),
+            begins => BlobProof::begin(partial.reader()?, identity, bytes)
+                .and_then(|proof| begins.insert(proof).go_on(held_bytes)),
+        };
+        match proven {
+            Ok(()) => Ok(()),
+            Err(CryptError::Io(error)) => Err(error.into()),
+            Err(_) => {
+                let proof = self.proof.take();
+                partial.cut(proof.map_or(0, |proof| proof.proven_bytes()))?;
+                Err(Error::NotFound { kind: "media" })
+            }
+        }
+    }
+}
+
 impl Inner {
+    /// What opens a file of an entry; what is sealed says so to its readers alone.
+    fn identity_of(&self, entry: &OpId, blob: &BlobId) -> Result<Option<BlobIdentity>, Error> {
+        let body = self.store.read(|db| folding::body(db, entry))?;
+        Ok(body.and_then(|body| {
+            let file = body.say.files().into_iter().find(|file| file.blob == *blob);
+            file.map(|file| BlobIdentity::from_bytes(file.identity))
+        }))
+    }
+
     /// The hub says that it holds these blobs: worth asking for.
     pub fn blobs_at_hub(&self, blobs: &[BlobId]) -> Result<(), Error> {
         if blobs.is_empty() {
@@ -160,7 +218,7 @@ impl Inner {
         let last = lock(&self.network).last_lane();
         self.store.read(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT b.blob, b.thread, b.bytes, b.attempts FROM blobs b
+                "SELECT b.blob, b.thread, b.bytes, b.attempts, b.entry FROM blobs b
                  JOIN view_entries e ON e.id = b.entry
                  WHERE b.here = 0 AND b.wanted = 1 AND e.retracted = 0 AND {LANE_OF_PART} <= ?1
                     AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.op = b.entry)
@@ -178,6 +236,7 @@ impl Inner {
                     thread: thread_id(&row.get::<_, Vec<u8>>(1)?)?,
                     bytes: row.get::<_, i64>(2)?.cast_unsigned(),
                     attempts: row.get(3)?,
+                    entry: op_id(&row.get::<_, Vec<u8>>(4)?)?,
                 }));
             }
             Ok(None)
