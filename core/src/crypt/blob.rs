@@ -209,11 +209,11 @@ impl<R: Read + Seek> BlobProof<R> {
             self.upto.store(end.min(held_bytes), Ordering::Relaxed);
             let chunk = &mut (&mut self.age).take(age_file::CHUNK_BYTES);
             let read = io::copy(chunk, nothing).map_err(CryptError::from_stream)?;
+            self.proven_bytes = end.min(held_bytes);
             if read == 0 {
                 // Its end has proved itself.
                 break;
             }
-            self.proven_bytes = end.min(held_bytes);
         }
         Ok(())
     }
