@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use kolonne_core::Kolonne;
-use kolonne_core::records::{ClockWord, Entry, EntryKind, LetInBy, Part, SealedRecord};
+use kolonne_core::records::{ClockWord, Entry, EntryKind, LetInBy, Part, Quote, SealedRecord};
 use serde_json::json;
 
 use super::send::state_word;
@@ -14,7 +14,8 @@ use crate::cli::ThreadArgs;
 use crate::failure::{Failure, Outcome};
 use crate::lang::Language;
 use crate::output::{
-    Output, Thing, clean, clean_line, count_of, names_or, reason_said, size, status_word, time,
+    Output, Thing, clean, clean_line, count_of, kind_word, names_or, reason_said, size,
+    status_word, time,
 };
 
 /// Longest name of a saved file.
@@ -148,7 +149,7 @@ fn show(out: Output, entry: &Entry) {
         out.line(&format!(
             "          > {}: {}",
             clean_line(&quote.author),
-            clean_line(&quote.snippet)
+            quote_said(out, quote)
         ));
     }
     out.line(&format!(
@@ -159,6 +160,15 @@ fn show(out: Output, entry: &Entry) {
         clean(said.trim()).replace('\n', "\n          "),
         state_said(out, entry),
     ));
+}
+
+/// The quoted words, or what it is that has none.
+fn quote_said(out: Output, quote: &Quote) -> String {
+    match (quote.snippet.trim(), kind_word(quote.kind, out.language)) {
+        ("", "") => "[…]".to_owned(),
+        ("", kind) => format!("[{kind}]"),
+        (words, _) => clean_line(words),
+    }
 }
 
 /// How far it has come, and that nobody else sees it, or its author's change of it, yet.
