@@ -96,6 +96,13 @@ impl Output {
         drop(writeln!(std::io::stderr(), "{said}"));
     }
 
+    /// Clears the screen and what can be scrolled back to, where someone watches.
+    pub fn clear() {
+        if std::io::stderr().is_terminal() {
+            drop(write!(std::io::stderr(), "\x1b[2J\x1b[3J\x1b[H"));
+        }
+    }
+
     /// Asks a person for yes or no; none when there is nobody to ask. Can be dropped while it
     /// waits: the thread that reads holds nothing up.
     pub async fn ask(&self, question: &str) -> Option<bool> {

@@ -27,9 +27,6 @@ const PRINTERS: [(&str, &[&str]); 2] = [
 ];
 /// Groups asked for.
 const ASKED: usize = 2;
-/// Clears the screen and what can be scrolled back to.
-const CLEAR: &str = "\x1b[2J\x1b[3J\x1b[H";
-
 /// Whether a kit made now could be handed out; asked before it is made.
 pub fn check(context: &Context, args: &KitArgs) -> Outcome {
     let out = context.output;
@@ -47,8 +44,8 @@ pub fn check(context: &Context, args: &KitArgs) -> Outcome {
 pub fn warn(out: Output, dir: &Path) {
     if is_unconfirmed(dir) {
         out.line(out.of(
-            "ACHTUNG: Dass jemand den Notfallbogen hat, wurde nie bestätigt. Liegt er auf Papier vor, prüfe ihn mit „kolonne kit check“. Hat ihn niemand, gründe den Betrieb in einem anderen Ordner neu, solange hier wenig liegt: ohne ihn ist alles verloren, wenn die Computer des Büros es sind.",
-            "WARNING: That anyone has the recovery kit was never confirmed. If it is on paper, check it with “kolonne kit check”. If nobody has it, found the company anew in another folder while little lies here: without it everything is lost once the office's computers are.",
+            "ACHTUNG: Dass jemand den Notfallbogen hat, wurde nie bestätigt. Liegt er auf Papier vor, prüfe ihn mit „kolonne kit check“. Hat ihn niemand, gründe den Betrieb neu, solange hier wenig liegt: in einem anderen Ordner, an einem neuen Hub oder einem, der zwei Betriebe nimmt („kolonne hub --companies 2“). Ohne Bogen ist alles verloren, wenn die Computer des Büros es sind.",
+            "WARNING: That anyone has the recovery kit was never confirmed. If it is on paper, check it with “kolonne kit check”. If nobody has it, found the company anew while little lies here: in another folder, at a new hub or one that takes two companies (“kolonne hub --companies 2”). Without a kit everything is lost once the office's computers are.",
         ));
     }
 }
@@ -178,9 +175,7 @@ pub async fn hand_out(context: &Context, args: &KitArgs, page: KitPage<'_>) -> O
         while out.ask(question).await == Some(false) {
             shown();
         }
-        if std::io::stderr().is_terminal() {
-            out.hint(CLEAR);
-        }
+        Output::clear();
         match has_it(context, page.kit).await? {
             Some(false) => {
                 out.hint(out.of(

@@ -100,7 +100,7 @@ pub async fn run(context: &Context, args: RecoverArgs) -> Outcome {
     Ok(())
 }
 
-/// Lines until the kit is complete, empty or at its end.
+/// Lines until the kit is complete, empty or at its end. It doesn't stay on the screen it was typed on.
 pub(super) fn read_kit() -> Outcome<Zeroizing<String>> {
     let mut kit = Zeroizing::new(String::new());
     let stdin = std::io::stdin();
@@ -116,6 +116,9 @@ pub(super) fn read_kit() -> Outcome<Zeroizing<String>> {
         if by_hand && chars >= KIT_CHARS {
             break;
         }
+    }
+    if by_hand {
+        Output::clear();
     }
     if kit.trim().is_empty() {
         Err(Failure::new("kit_unasked"))
