@@ -46,13 +46,13 @@ impl Failure {
         match self.code.split('.').next().unwrap_or_default() {
             "usage" | "who" | "person_unsure" | "pin_unasked" | "hub_key_unasked"
             | "words_unasked" | "end_unasked" | "erase_unasked" | "undo_unasked"
-            | "discard_unasked" | "kit_unasked" | "kit_unconfirmed" | "kit_pdf_nowhere"
-            | "not_loopback" => 2,
+            | "discard_unasked" | "renew_unasked" | "kit_unasked" | "kit_unconfirmed"
+            | "kit_pdf_nowhere" | "not_loopback" => 2,
             "invalid" | "not_found" | "file_missing" | "file_unreadable" | "ambiguous"
             | "hub_key_unread" | "hub_key_denied" | "words_denied" | "end_denied"
-            | "erase_denied" | "discard_denied" | "undo_denied" | "invite_expired"
-            | "founded_already" | "trust_unread" | "demo_foreign" | "demo_gone"
-            | "backup_taken" | "backup_nothing" => 3,
+            | "renew_denied" | "erase_denied" | "discard_denied" | "undo_denied"
+            | "invite_expired" | "founded_already" | "trust_unread" | "demo_foreign"
+            | "demo_gone" | "backup_taken" | "backup_nothing" => 3,
             "offline" | "offline_now" | "foreign" => 4,
             "locked" | "auth_expired" => 5,
             "storage_full" | "busy" | "corrupt" | "upgrade_required" | "roster_stopped"

@@ -8,7 +8,9 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Answer, Firm, ask, copy_folder, jpeg, run, run_in, run_with, sparse};
+use support::{
+    Answer, Firm, ask, copy_folder, jpeg, run, run_at_terminal, run_in, run_with, sparse,
+};
 
 const JOB: &str = "Lindenweg 14: Sturmschaden";
 
@@ -651,6 +653,11 @@ fn a_sealed_note_is_opened_in_the_office_and_handed_out() {
         ];
         assert_eq!(run(&[what, args.as_slice()].concat()).code(), code);
     }
+    // A reply to it says what it answers.
+    let answered = send(&["Liegt auch im Büro", "--reply-to", id]);
+    assert_eq!(answered["entries"][0]["kind"], "text");
+    let shown = run(&[["thread"].as_slice(), &at_phone].concat()).stdout;
+    assert!(shown.contains("> Mehmet: [versiegelt]"), "{shown}");
     let sealed = &of_kind(&entries(&office, "Sabine"), "sealed")[0]["sealed"].clone();
     assert_eq!(
         (&sealed["office"], &sealed["for_me"]),
@@ -747,12 +754,17 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
         0
     );
     assert_eq!(send("2749").exit, 0);
-    for _ in 0..4 {
+    for _ in 0..3 {
         assert_eq!(
             (send("8316").exit, send("12x4").code()),
             (5, "invalid.pin.malformed".into())
         );
     }
+    let wrong = [
+        "send", "Ja.", "--lang", "en", "--dir", &phone, "--as", "Jonas", "--job", job,
+    ];
+    let wrong = run_in(&[("KOLONNE_PIN", "8316")], &wrong).stderr;
+    assert!(wrong.starts_with("Jonas (1 try left): That"), "{wrong}");
     assert_eq!(send("8316").code(), "locked.locked_out");
     assert_eq!(send("2749").code(), "locked.locked_out");
     let seats = ask(&["seat", "list", "--dir", &phone]);
@@ -786,7 +798,19 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     let forgot = ["seat", "forgot", "--json", "--dir", &phone, "--as", "Jonas"];
     assert_eq!(run_in(&[("KOLONNE_NEW_PIN", "4073")], &forgot).exit, 0);
     // The office needn't have synced: it asks the hub who waits.
-    ask(&["seat", "renew", "--dir", &office, "Jonas"]);
+    let renew = ["seat", "renew", "--dir", &office, "Jonas"];
+    let unasked = run(&[&renew, ["--json"].as_slice()].concat());
+    assert_eq!((unasked.exit, unasked.code()), (2, "renew_unasked".into()));
+    let denied = run_at_terminal(&renew, "n\n");
+    assert_eq!(denied.exit, 3, "{}", denied.stdout);
+    assert!(
+        denied.stdout.contains("direkten Verläufe"),
+        "it says what goes with it: {}",
+        denied.stdout
+    );
+    assert_eq!(send("4073").code(), "locked.wrong_pin");
+    let renewed = run_at_terminal(&renew, "j\n");
+    assert_eq!(renewed.exit, 0, "{}", renewed.stdout);
     ask(&["sync", "--dir", &phone]);
     assert_eq!(send("4073").exit, 0);
     let history = ask(&["roster", "--dir", &office]);
@@ -914,8 +938,15 @@ fn a_kit_that_nobody_confirmed_is_warned_of_until_it_is_typed() {
     let other = format!("{}{tail}", if head == "aa" { "bb" } else { "aa" });
     assert_eq!(run_with(&check, &other).exit, 3);
     assert!(status().contains("WARNING"));
-    let checked = run_with(&check, &firm.kit);
-    assert_eq!(checked.exit, 0, "{}", checked.stderr);
+    // Typed at a terminal it is off the screen before anything else is said.
+    let lines = format!("{}\n", firm.kit);
+    let checked = run_at_terminal(&["kit", "check", "--dir", &office], &lines);
+    assert_eq!(checked.exit, 0, "{}", checked.stdout);
+    let after = checked.stdout.rsplit("\x1b[2J\x1b[3J\x1b[H").next();
+    assert_eq!(
+        after.map(str::trim),
+        Some("Das ist der Notfallbogen, der gilt.")
+    );
     assert!(!status().contains("WARNING"));
 }
 

@@ -330,6 +330,9 @@ pub enum SeatCommand {
         acting: Acting,
         /// Whose it is: part of the name, or the seat's id.
         person: String,
+        /// Don't ask again.
+        #[arg(long)]
+        yes: bool,
     },
     /// Show after how many minutes without use seats on the company's phones lock, or set it in the
     /// office.

@@ -94,12 +94,28 @@ pub async fn run(context: &Context, command: SeatCommand) -> Outcome {
                 "Unlocked. At the next contact the seat has five tries again.",
             ));
         }
-        SeatCommand::Renew { acting, person } => {
+        SeatCommand::Renew {
+            acting,
+            person,
+            yes,
+        } => {
             let (kolonne, _, by) = context.act(&acting)?;
             needs_office(&by)?;
             drop(context.try_sync(&kolonne).await);
             let seat = waiting(&kolonne, &person, |seat| seat.new_wanted)?;
             show_renewal(out, &seat);
+            if !yes {
+                let question = out.of(
+                    "Mit der Person gesprochen, und sie erneuern?",
+                    "Spoken with the person, and renew it?",
+                );
+                let name = clean_line(&seat.name);
+                match out.ask(&format!("{name}: {question}")).await {
+                    Some(true) => {}
+                    Some(false) => return Err(Failure::new("renew_denied")),
+                    None => return Err(Failure::new("renew_unasked")),
+                }
+            }
             let asked = seat.wanted.unwrap_or(seat.seat);
             let renewed = kolonne.renew_seat(&by.seat, &seat.seat, &asked).await;
             renewed.map_err(needs_hub)?;
@@ -198,7 +214,15 @@ pub fn unlock(out: Output, kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> O
     let left = left.iter().find(|record| record.seat == seat.seat);
     let about = match (&error, left) {
         (Error::Locked { code: "wrong_pin" }, Some(seat)) => {
-            format!("{name} ({})", seat.tries_left)
+            let tries = counted(
+                seat.tries_left.into(),
+                out.of("Versuch", "try"),
+                out.of("Versuche", "tries"),
+            );
+            match out.language {
+                Language::De => format!("{name} (noch {tries})"),
+                Language::En => format!("{name} ({tries} left)"),
+            }
         }
         _ => name,
     };

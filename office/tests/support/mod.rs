@@ -72,7 +72,11 @@ impl Drop for Running {
 }
 
 fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kolonne"));
+    started(env!("CARGO_BIN_EXE_kolonne"), args)
+}
+
+fn started(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command
         .args(args)
         .env_remove("KOLONNE_DIR")
@@ -138,6 +142,29 @@ pub fn run_with(args: &[&str], input: &str) -> Answer {
     stdin.write_all(input.as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
+    Answer {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs at a terminal at which somebody types this; all it shows is in `stdout`.
+pub fn run_at_terminal(args: &[&str], typed: &str) -> Answer {
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let program = std::iter::once(env!("CARGO_BIN_EXE_kolonne"));
+    let line: Vec<String> = program.chain(args.iter().copied()).map(quoted).collect();
+    // Debian's own terminal for programs that are asked from others.
+    let mut child = started("script", &["-qec", &line.join(" "), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
     Answer {
         exit: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
