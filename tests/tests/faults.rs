@@ -11,12 +11,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use kolonne_core::capture::{About, SealFor};
 use kolonne_core::records::{HubState, Part, State};
 use kolonne_core::{Budget, Error};
 use kolonne_tests::files::copy_folder;
-use kolonne_tests::line::{Fault, Line};
+use kolonne_tests::line::{Fault, Line, Speed};
 use kolonne_tests::scribe::Scribe;
 use kolonne_tests::world::RunningHub;
 use kolonne_tests::{Device, JobId, World, files, log};
@@ -51,6 +52,12 @@ async fn whatever_the_line_does_everything_arrives_once() {
         Fault::CutAfter { bytes: 60_000 },
         Fault::CutAnswersAfter { bytes: 2000 },
         Fault::Crumbs { bytes: 7 },
+        Fault::Slow(Speed {
+            bytes_per_s: 400_000,
+            latency_ms: 15,
+            jitter_ms: 30,
+        }),
+        Fault::Buffering,
     ];
     let mut said = Vec::new();
     let mut sent = Vec::new();
@@ -92,6 +99,38 @@ async fn whatever_the_line_does_everything_arrives_once() {
         );
         assert_eq!(here.bytes, there.bytes);
     }
+}
+
+/// A connection that stands and is dead, as after a drive through a tunnel: whoever wakes the app for a
+/// moment gets it back in time, and what was said goes on where there is a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_background_slot_ends_in_time_on_a_line_that_is_half_open() {
+    let (world, line, job) = on_a_line().await;
+    let anna = &world.anna;
+    let text = anna.text(&job, "Gerüst steht");
+    line.suffers(Fault::HalfOpen);
+    // What stood before is cut: it comes to the half-open one.
+    world.wire.lead_to(Some(line.address));
+    let budget = Budget {
+        time: Some(Duration::from_millis(600)),
+        ..Budget::unlimited()
+    };
+    let since = Instant::now();
+    let tried = anna.core().sync_once(budget).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "not the line's patience"
+    );
+    assert!(
+        matches!(tried, Ok(_) | Err(Error::Offline { .. })),
+        "{tried:?}"
+    );
+    assert_eq!(anna.state(&job, &text), State::Saved);
+    line.suffers(Fault::None);
+    world.wire.lead_to(Some(line.address));
+    anna.tries_again();
+    anna.sync().await;
+    assert_eq!(anna.state(&job, &text), State::Sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
