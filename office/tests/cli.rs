@@ -781,6 +781,24 @@ fn seats_are_locked_and_unlocked_from_the_terminal() {
     let forgot = ["seat", "forgot", "--dir", &office, "--lang", "en"];
     let told = run_in(&[("KOLONNE_NEW_PIN", "4073")], &forgot);
     assert!(told.stdout.contains("recovery kit"), "{}", told.stdout);
+    assert_eq!(
+        run_in(
+            &[("KOLONNE_NEW_PIN", "7352")],
+            &["seat", "pin", "--dir", &office]
+        )
+        .exit,
+        0
+    );
+    let mistyped = [
+        "send", "Ja.", "--lang", "en", "--dir", &office, "--job", job,
+    ];
+    let mistyped = run_in(&[("KOLONNE_PIN", "9146")], &mistyped).stderr;
+    assert!(
+        mistyped.contains("only the recovery kit helps"),
+        "{mistyped}"
+    );
+    let right = ["seat", "pin", "--dir", &office, "--remove"];
+    assert_eq!(run_in(&[("KOLONNE_PIN", "7352")], &right).exit, 0);
     let away = run(&["put-away", "--json", "--dir", &office, "Handy"]);
     assert_eq!(away.code(), "not_found.alarm");
     ask(&["sync", "--dir", &phone]);

@@ -226,7 +226,13 @@ pub fn unlock(out: Output, kolonne: &Kolonne, seat: &SeatRecord, pin: &str) -> O
         }
         _ => name,
     };
-    Err(Failure::from(error).about(about))
+    let failure = match error {
+        Error::Locked { code: "wrong_pin" } if seat.opened_by == OpenedBy::Kit => {
+            Failure::new("locked.wrong_pin_alone")
+        }
+        error => error.into(),
+    };
+    Err(failure.about(about))
 }
 
 /// A PIN that a script gives.
